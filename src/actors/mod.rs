@@ -1,0 +1,3 @@
+//! Actors.
+mod call;
+pub use call::*;

@@ -1,0 +1,2 @@
+//! wapcctl: the operator's client of the control socket.
+fn main() {}

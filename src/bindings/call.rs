@@ -1,0 +1,92 @@
+//! What a binding receives: one host call with the facts about its caller.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use actix::Message;
+use bytes::Bytes;
+
+use crate::{config::Link, host::HostCallError};
+
+/// A host call on its way to a binding.
+///
+/// Sent by the instance whose guest made it, answered by the binding's actor on the same worker. The binding's
+/// operation is already the binding's own name for it: links and renames are resolved by the sender.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Bytes, HostCallError>")]
+pub struct BindingCall {
+    /// Who asks.
+    pub caller: Caller,
+    /// The namespace that the guest named.
+    pub namespace: String,
+    /// The binding's name of the operation.
+    pub operation: String,
+    /// What the guest sent.
+    pub payload: Bytes,
+    /// The link that allowed it.
+    pub link: Arc<Link>,
+}
+
+/// The guest call in which a host call is made.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Name of the module.
+    pub module: Arc<str>,
+    /// Id of the instance.
+    pub instance: u64,
+    /// Generation of the module's code.
+    pub generation: u64,
+    /// Id of the guest call.
+    pub call: u64,
+    /// When the guest call ends, whatever happens.
+    pub deadline: Instant,
+    /// The modules that wait for this guest call, outermost first.
+    pub chain: Chain,
+}
+
+/// The modules in a chain of nested guest calls, cheap to extend and to share.
+#[derive(Clone, Default)]
+pub struct Chain(Option<Arc<ChainLink>>);
+
+struct ChainLink {
+    module: Arc<str>,
+    outer: Chain,
+}
+
+impl Chain {
+    /// This chain with one more module at its inner end.
+    #[must_use]
+    pub fn with(&self, module: Arc<str>) -> Self {
+        Self(Some(Arc::new(ChainLink { module, outer: self.clone() })))
+    }
+
+    /// Whether the module is part of the chain.
+    #[must_use]
+    pub fn contains(&self, module: &str) -> bool {
+        self.iter().any(|name| &**name == module)
+    }
+
+    /// Whether no module waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The modules, innermost first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::successors(self.0.as_deref(), |link| link.outer.0.as_deref()).map(|link| &link.module)
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&str> = self.iter().map(|name| &**name).collect();
+        names.reverse();
+        f.write_str(&names.join(" → "))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chain({self})")
+    }
+}

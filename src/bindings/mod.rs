@@ -1,0 +1,3 @@
+//! Host services that guests may call.
+mod call;
+pub use call::{BindingCall, Caller, Chain};

@@ -1,0 +1,315 @@
+//! The configuration after all checks: plain values with units resolved, which is what leaves `src/config`.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file it came from.
+    pub source: PathBuf,
+    /// `[daemon]`.
+    pub daemon: Daemon,
+    /// `[control]`.
+    pub control: Control,
+    /// `[logging]`.
+    pub logging: Logging,
+    /// `[bindings.*]` in file order, then the types without settings that are there under their type's name.
+    pub bindings: Vec<Binding>,
+    /// `[modules.*]` in file order.
+    pub modules: Vec<Module>,
+}
+
+/// `[daemon]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Daemon {
+    /// Where databases and other written files live; absolute.
+    pub state_dir: PathBuf,
+    /// Where sockets live; absolute.
+    pub runtime_dir: PathBuf,
+    /// Threads that run guests and bindings; at least 1.
+    pub workers: usize,
+    /// How long running calls may take to finish at a stop.
+    pub shutdown_grace: Duration,
+    /// Bytes of wasm stack of every guest.
+    pub guest_stack: u64,
+    /// Bytes of payload that may wait in all queues together.
+    pub queue_bytes: u64,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    /// Path of the control socket; absolute.
+    pub socket: PathBuf,
+    /// Permission bits of the socket.
+    pub socket_mode: u32,
+}
+
+/// `[logging]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logging {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// Severity of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Journald under systemd, text on a terminal, JSON otherwise.
+    Auto,
+    /// Native journal fields.
+    Journald,
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// One `[modules.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Module {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The wasm file; absolute.
+    pub path: PathBuf,
+    /// Which engine runs it.
+    pub engine: EngineKind,
+    /// Whether it is loaded at the first call only.
+    pub lazy: bool,
+    /// How many instances.
+    pub instances: Instances,
+    /// Calls that may wait.
+    pub queue: u32,
+    /// Bytes of payload that may wait.
+    pub queue_bytes: u64,
+    /// How long a call may wait before it starts; `None`: until its deadline.
+    pub queue_timeout: Option<Duration>,
+    /// What happens to a call that finds the queue full.
+    pub on_full: OnFull,
+    /// Its limits.
+    pub limits: ModuleLimits,
+    /// What it may reach, in file order.
+    pub links: Vec<Arc<Link>>,
+    /// How it is restarted.
+    pub restart: Restart,
+    /// What WASI grants it.
+    pub wasi: Wasi,
+}
+
+/// Engines that can be named in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// wasmtime with its optimising compiler.
+    Cranelift,
+}
+
+/// How many instances a module has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// So many, spread over the workers.
+    Count(u32),
+    /// One on every worker.
+    PerWorker,
+}
+
+impl Instances {
+    /// The number of instances on a daemon with so many workers.
+    #[must_use]
+    pub fn count(self, workers: usize) -> usize {
+        match self {
+            Self::Count(n) => n as usize,
+            Self::PerWorker => workers,
+        }
+    }
+}
+
+/// What happens to a call that finds the queue full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFull {
+    /// It is refused at once.
+    Reject,
+    /// It waits for room, until its deadline.
+    Wait,
+}
+
+/// `[modules.NAME.limits]` over `[defaults.limits]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModuleLimits {
+    /// Bytes of the wasm file.
+    pub module_size: u64,
+    /// Bytes of linear memory of one instance.
+    pub memory: u64,
+    /// Elements of all tables of one instance.
+    pub table_elements: u64,
+    /// Wall-clock time of one call, waiting included.
+    pub call_timeout: Duration,
+    /// Bytes of a call's payload.
+    pub payload: u64,
+    /// Bytes of a call's response or error text.
+    pub response: u64,
+}
+
+/// Permission and route from one module to one binding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    /// The binding's name as the guest was compiled with.
+    pub binding: String,
+    /// The namespace as the guest was compiled with; `None`: any.
+    pub namespace: Option<String>,
+    /// Name of the binding in the configuration.
+    pub to: Arc<str>,
+    /// Which operations.
+    pub operations: Operations,
+    /// For `keyvalue`: whether the keys are shared with other modules that say so.
+    pub shared: bool,
+}
+
+/// Which operations of a binding a link includes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operations {
+    /// All of them, under their own names.
+    All,
+    /// These: the guest's name for each, and the binding's.
+    Named(BTreeMap<String, String>),
+}
+
+impl Operations {
+    /// The binding's name for the guest's operation, or `None` where the link does not include it.
+    #[must_use]
+    pub fn resolve<'a>(&'a self, operation: &'a str) -> Option<&'a str> {
+        match self {
+            Self::All => Some(operation),
+            Self::Named(names) => names.get(operation).map(String::as_str),
+        }
+    }
+}
+
+/// `[modules.NAME.restart]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restart {
+    /// What is restarted.
+    pub restart_type: RestartType,
+    /// At most so many restarts ...
+    pub intensity: u32,
+    /// ... in this time without a successful call.
+    pub period: Duration,
+    /// Whether a successful call clears the history.
+    pub reset_on_success: bool,
+    /// After which time a failed module gets a new chance; `None`: never.
+    pub retry_failed: Option<Duration>,
+    /// How long to wait before a restart.
+    pub backoff: Backoff,
+}
+
+/// OTP's restart types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestartType {
+    /// Always restarted.
+    Permanent,
+    /// Restarted after a failure only.
+    Transient,
+    /// Never restarted.
+    Temporary,
+}
+
+/// How long to wait before a restart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backoff {
+    /// The first wait.
+    pub initial: Duration,
+    /// The longest wait.
+    pub max: Duration,
+    /// By how much each wait is longer than the one before; at least 1.
+    pub factor: f64,
+    /// Random part of each wait, from 0 to 1.
+    pub jitter: f64,
+}
+
+/// `[modules.NAME.wasi]`: nothing is granted by default.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wasi {
+    /// Arguments, the program's name first.
+    pub argv: Vec<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// Directories that guests see under their own absolute path.
+    pub preopened_dirs: Vec<PathBuf>,
+    /// Guest path and directory of the host.
+    pub map_dirs: Vec<(String, PathBuf)>,
+}
+
+/// One `[bindings.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its type and what that type takes.
+    pub settings: BindingSettings,
+}
+
+/// A binding's type with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BindingSettings {
+    /// `log`: no settings.
+    Log,
+    /// `module`: no settings.
+    Module,
+    /// `keyvalue`.
+    KeyValue(KeyValueSettings),
+}
+
+impl BindingSettings {
+    /// The type's name in the configuration.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Module => "module",
+            Self::KeyValue(_) => "keyvalue",
+        }
+    }
+}
+
+/// Settings of a `keyvalue` binding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyValueSettings {
+    /// Where values are kept.
+    pub backend: KeyValueBackend,
+    /// Bytes of one key.
+    pub max_key: u64,
+    /// Bytes of one value.
+    pub max_value: u64,
+}
+
+/// Where a `keyvalue` binding keeps its values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyValueBackend {
+    /// In the daemon's memory, gone at a stop; at most so many bytes of keys and values.
+    Memory {
+        /// Bytes of keys and values together.
+        max_bytes: u64,
+    },
+    /// In a redb database file; absolute path.
+    Redb {
+        /// The file.
+        path: PathBuf,
+    },
+}

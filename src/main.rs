@@ -1,0 +1,2 @@
+//! wapcd: arguments, configuration, run, exit code.
+fn main() {}
