@@ -145,3 +145,9 @@ impl HostCallError {
         Self { kind, message: message.into(), source: Some(source.into()) }
     }
 }
+
+/// The answer to host calls where nobody answers them.
+pub(super) async fn nobody(call: HostCall) -> Result<Bytes, BoxError> {
+    let text = format!("nobody answers host calls; the guest called binding `{}`", call.binding());
+    Err(HostCallError::new(HostErrorKind::NoSuchBinding, text).into())
+}

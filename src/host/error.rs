@@ -254,6 +254,8 @@ impl fmt::Display for Resource {
 /// The parts of a call that have a size limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
+    /// The name of the operation.
+    Operation,
     /// What the caller sent.
     Payload,
     /// What the guest answered.
@@ -265,6 +267,7 @@ pub enum Part {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Operation => "operation",
             Self::Payload => "payload",
             Self::Response => "response",
             Self::GuestError => "guest error",

@@ -1,5 +1,45 @@
-//! The waPC host library.
+//! The waPC host library: runs guests, knows no actor and no configuration file. Programs can embed it as it is.
+//!
+//! ```text
+//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, clock.rs
+//!        │ begin, finish
+//!  ModuleState (ModuleHost)          the protocol: requests, responses, host calls    state.rs, callback.rs, console.rs
+//!        │ owned by
+//!  WebAssemblyEngineProvider         runs wasm: init, call, replace                   engine.rs
+//!        │ first implementation
+//!  WasmtimeEngine → CompiledModule → WasmtimeProvider                                 wasmtime/
+//! ```
+//!
+//! A guest call: the host lays operation and payload into the state, the engine enters the guest, the guest asks for
+//! them and may call the host in between, and what it said last becomes the outcome. A guest that traps, runs out of
+//! time or exits is never called again; the next call runs in a fresh instance.
+
 mod callback;
+mod clock;
+mod console;
+#[doc(hidden)]
+pub mod doc;
+mod engine;
 mod error;
-pub use callback::{HostCall, HostCallError, HostCallFuture, HostCallback, HostCallbackAsync, HostErrorKind};
-pub use error::*;
+pub mod functions;
+mod limits;
+mod state;
+mod wapc_host;
+mod wasi;
+mod wasmtime;
+
+pub use self::{
+    callback::{HostCall, HostCallError, HostCallFuture, HostCallback, HostCallbackAsync, HostErrorKind},
+    console::{Console, MAX_LINE, Stream, TracingConsole},
+    engine::{Running, WebAssemblyEngineProvider},
+    error::{BoxError, CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind, chain},
+    limits::Limits,
+    state::{
+        Callback, HostCallNames, HostCallStep, MAX_OPERATION, ModuleHost, ModuleState, PendingHostCall, panic_message,
+    },
+    wapc_host::{HostOptions, WapcHost, WapcHostAsync},
+    wasi::WasiParams,
+    wasmtime::{
+        CompiledModule, EngineError, EngineSettings, MappingLimit, TooManyMappings, WasmtimeEngine, WasmtimeProvider,
+    },
+};

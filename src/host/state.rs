@@ -1,0 +1,444 @@
+//! What the protocol remembers about one instance, and the host's nine functions, written once for every engine.
+//!
+//! An engine gives each function the guest's linear memory as a slice; all pointers are checked here. The only place
+//! where a guest can wait is a host call: it is handed back to the engine as a future, and its answer comes in through
+//! [`ModuleHost::finish_host_call`].
+
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use super::{
+    callback::{HostCall, HostCallError, HostCallFuture, HostCallback, HostCallbackAsync, HostErrorKind},
+    clock::CallClock,
+    console::{Console, GuestConsole, Stream},
+    error::{BoxError, CallError, GuestExit, Part, Trap, TrapKind, chain},
+    functions,
+    limits::Limits,
+};
+
+/// Who answers an instance's host calls.
+#[derive(Clone)]
+pub enum Callback {
+    /// Nobody: each host call fails with `no_such_binding`.
+    None,
+    /// A plain closure.
+    Plain(Arc<HostCallback>),
+    /// An asynchronous closure.
+    Async(Arc<HostCallbackAsync>),
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Plain(_) => "Plain",
+            Self::Async(_) => "Async",
+        })
+    }
+}
+
+/// The nine functions of the import module `wapc`, as an engine calls them.
+///
+/// Pointers and lengths come from the guest as they are and are checked against `memory`; one that lies outside ends
+/// the instance with the returned [`GuestExit`]. Zero bytes at any pointer are fine.
+pub trait ModuleHost {
+    /// Returns the process-wide unique id of the host, from 1 up.
+    fn id(&self) -> u64;
+    /// `__guest_request`: writes the operation at `op_ptr`, then the payload at `ptr`.
+    fn guest_request(&self, memory: &mut [u8], op_ptr: u32, ptr: u32) -> Result<(), GuestExit>;
+    /// `__guest_response`: takes the response; the last one wins.
+    fn guest_response(&mut self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit>;
+    /// `__guest_error`: takes the error text; the last one wins.
+    fn guest_error(&mut self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit>;
+    /// `__host_call`: begins a host call.
+    fn host_call(&mut self, memory: &[u8], names: HostCallNames) -> Result<HostCallStep, GuestExit>;
+    /// Ends a host call that [`HostCallStep::Wait`] began, with what its future returned; 1 ok, 0 error.
+    fn finish_host_call(&mut self, result: Result<Bytes, BoxError>) -> i32;
+    /// `__host_response_len`.
+    fn host_response_len(&self) -> u32;
+    /// `__host_response`: writes the last host response at `ptr`; nothing if there is none.
+    fn host_response(&self, memory: &mut [u8], ptr: u32) -> Result<(), GuestExit>;
+    /// `__host_error_len`.
+    fn host_error_len(&self) -> u32;
+    /// `__host_error`: writes the last host error at `ptr`; nothing if there is none.
+    fn host_error(&self, memory: &mut [u8], ptr: u32) -> Result<(), GuestExit>;
+    /// `__console_log`.
+    fn console_log(&self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit>;
+}
+
+/// The eight arguments of `__host_call`: pointer and length of each part.
+#[derive(Debug, Clone, Copy)]
+pub struct HostCallNames {
+    /// The binding.
+    pub binding: (u32, u32),
+    /// The namespace.
+    pub namespace: (u32, u32),
+    /// The operation.
+    pub operation: (u32, u32),
+    /// The payload.
+    pub payload: (u32, u32),
+}
+
+/// How a host call goes on.
+#[derive(Debug)]
+pub enum HostCallStep {
+    /// It is over; the guest gets this number.
+    Done(i32),
+    /// The engine awaits this and gives the result to [`ModuleHost::finish_host_call`].
+    Wait(PendingHostCall),
+}
+
+/// A host call under way. A panic of the callback's future becomes an error.
+pub struct PendingHostCall(HostCallFuture);
+
+impl fmt::Debug for PendingHostCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PendingHostCall")
+    }
+}
+
+impl Future for PendingHostCall {
+    type Output = Result<Bytes, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)))
+            .unwrap_or_else(|panic| Poll::Ready(Err(callback_panicked(&*panic))))
+    }
+}
+
+/// What does not change over the life of a host, whatever happens to its instances.
+#[derive(Debug)]
+pub(super) struct HostSide {
+    pub(super) id: u64,
+    pub(super) callback: Callback,
+    pub(super) limits: Limits,
+    pub(super) console: GuestConsole,
+}
+
+impl HostSide {
+    pub(super) fn new(id: u64, callback: Callback, limits: Limits, console: Arc<dyn Console>) -> Self {
+        Self { id, callback, limits, console: GuestConsole::new(console) }
+    }
+}
+
+/// The protocol's memory of one instance. An engine keeps it with the instance and calls it through [`ModuleHost`].
+#[derive(Debug)]
+pub struct ModuleState {
+    host: Arc<HostSide>,
+    pub(super) clock: CallClock,
+    operation: String,
+    payload: Bytes,
+    response: Said,
+    error: Said,
+    host_response: Bytes,
+    host_error: String,
+}
+
+/// Longest name of an operation in bytes: names are for people, and a longer one is a payload in the wrong place.
+pub const MAX_OPERATION: u64 = 64 * 1024;
+
+/// What a guest said with `__guest_response` or `__guest_error`.
+#[derive(Debug, Default)]
+enum Said {
+    #[default]
+    Nothing,
+    Bytes(Bytes),
+    TooLarge(u64),
+}
+
+impl ModuleState {
+    pub(super) fn new(host: Arc<HostSide>) -> Self {
+        let clock = CallClock::within(host.limits.deadline);
+        Self {
+            host,
+            clock,
+            operation: String::new(),
+            payload: Bytes::new(),
+            response: Said::Nothing,
+            error: Said::Nothing,
+            host_response: Bytes::new(),
+            host_error: String::new(),
+        }
+    }
+
+    /// Returns the limits of the instance.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.host.limits
+    }
+
+    /// Returns who answers host calls: an engine takes its synchronous path unless this is [`Callback::Async`].
+    #[must_use]
+    pub fn callback(&self) -> &Callback {
+        &self.host.callback
+    }
+
+    /// Fails when the deadline of the call has passed. An engine asks at every chance that interrupts a guest.
+    ///
+    /// # Errors
+    /// [`GuestExit::DeadlineExceeded`].
+    pub fn check_deadline(&mut self) -> Result<(), GuestExit> {
+        self.clock.check()
+    }
+
+    pub(super) fn console(&self) -> &GuestConsole {
+        &self.host.console
+    }
+
+    /// Lays out a call: stores operation and payload, clears what the last one left.
+    pub(super) fn begin(&mut self, operation: &str, payload: Bytes, clock: CallClock) -> Result<(), CallError> {
+        check_size(Part::Operation, operation.len(), MAX_OPERATION)?;
+        check_size(Part::Payload, payload.len(), self.host.limits.payload.min(u32::MAX.into()))?;
+        self.operation.clear();
+        self.operation.push_str(operation);
+        self.payload = payload;
+        self.clock = clock;
+        self.response = Said::Nothing;
+        self.error = Said::Nothing;
+        Ok(())
+    }
+
+    /// Bytes of operation and payload; both were checked against limits that fit.
+    pub(super) fn lengths(&self) -> (u32, u32) {
+        let fit = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        (fit(self.operation.len()), fit(self.payload.len()))
+    }
+
+    /// Ends a call: frees what it held and turns what the guest said into the outcome.
+    pub(super) fn finish(&mut self, returned: Result<i32, GuestExit>) -> Result<Bytes, CallError> {
+        let response = std::mem::take(&mut self.response);
+        let error = std::mem::take(&mut self.error);
+        self.payload = Bytes::new();
+        self.host_response = Bytes::new();
+        self.host_error.clear();
+        self.host.console.report_dropped();
+        let limit = self.host.limits.response;
+        match (returned?, response, error) {
+            (0, _, Said::Bytes(text)) => Err(CallError::Guest(text_of(&text))),
+            (0, _, Said::TooLarge(size)) => Err(CallError::TooLarge { part: Part::GuestError, size, limit }),
+            (0, _, Said::Nothing) => Err(CallError::Guest("no error message".to_owned())),
+            (_, Said::Bytes(response), Said::Nothing) => Ok(response),
+            (_, Said::Bytes(response), Said::Bytes(text)) => {
+                tracing::warn!(host = self.host.id, error = text_of(&text), "guest set an error and succeeded");
+                Ok(response)
+            }
+            (_, Said::Bytes(response), Said::TooLarge(size)) => {
+                tracing::warn!(host = self.host.id, size, "guest set an error over the limit and succeeded");
+                Ok(response)
+            }
+            (_, Said::TooLarge(size), _) => Err(CallError::TooLarge { part: Part::Response, size, limit }),
+            (_, Said::Nothing, Said::Bytes(text)) => Err(CallError::Guest(text_of(&text))),
+            (_, Said::Nothing, Said::TooLarge(size)) => {
+                Err(CallError::TooLarge { part: Part::GuestError, size, limit })
+            }
+            (_, Said::Nothing, Said::Nothing) => Err(CallError::Guest("no response".to_owned())),
+        }
+    }
+
+    /// The error text that the guest has set in this call, to be kept beside a trap.
+    pub(super) fn said_error(&self) -> Option<String> {
+        match &self.error {
+            Said::Bytes(text) => Some(text_of(text)),
+            Said::TooLarge(size) => Some(format!("(an error text of {size} bytes, over the limit)")),
+            Said::Nothing => None,
+        }
+    }
+
+    /// Copies what the guest said, unless it is over the limit.
+    fn said(&self, memory: &[u8], ptr: u32, len: u32, function: &'static str) -> Result<Said, GuestExit> {
+        let bytes = read(memory, ptr, len, function)?;
+        let size = bytes.len() as u64;
+        Ok(if size > self.host.limits.response { Said::TooLarge(size) } else { Said::Bytes(copy(bytes)) })
+    }
+
+    fn refuse_host_call(&mut self, kind: HostErrorKind, message: impl Into<String>) -> HostCallStep {
+        HostCallStep::Done(self.finish_host_call(Err(HostCallError::new(kind, message).into())))
+    }
+}
+
+impl ModuleHost for ModuleState {
+    fn id(&self) -> u64 {
+        self.host.id
+    }
+
+    fn guest_request(&self, memory: &mut [u8], op_ptr: u32, ptr: u32) -> Result<(), GuestExit> {
+        write(memory, op_ptr, self.operation.as_bytes(), functions::GUEST_REQUEST)?;
+        write(memory, ptr, &self.payload, functions::GUEST_REQUEST)
+    }
+
+    fn guest_response(&mut self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit> {
+        self.response = self.said(memory, ptr, len, functions::GUEST_RESPONSE)?;
+        Ok(())
+    }
+
+    fn guest_error(&mut self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit> {
+        self.error = self.said(memory, ptr, len, functions::GUEST_ERROR)?;
+        Ok(())
+    }
+
+    fn host_call(&mut self, memory: &[u8], names: HostCallNames) -> Result<HostCallStep, GuestExit> {
+        let part = |(ptr, len)| read(memory, ptr, len, functions::HOST_CALL);
+        let (binding, namespace, operation) = (part(names.binding)?, part(names.namespace)?, part(names.operation)?);
+        let payload = part(names.payload)?;
+        self.host_response = Bytes::new();
+        self.host_error.clear();
+        let (Ok(binding), Ok(namespace), Ok(operation)) =
+            (str::from_utf8(binding), str::from_utf8(namespace), str::from_utf8(operation))
+        else {
+            return Ok(self.refuse_host_call(
+                HostErrorKind::BadRequest,
+                "binding, namespace and operation of a host call must be UTF-8",
+            ));
+        };
+        let (size, limit) = (payload.len() as u64, self.host.limits.payload);
+        if size > limit {
+            let text = format!("payload of {size} bytes is over the limit of {limit} bytes");
+            return Ok(self.refuse_host_call(HostErrorKind::TooLarge, text));
+        }
+        match &self.host.callback {
+            Callback::None => {
+                let text = format!("nobody answers host calls; the guest called binding `{binding}`");
+                Ok(self.refuse_host_call(HostErrorKind::NoSuchBinding, text))
+            }
+            Callback::Plain(callback) => {
+                self.clock.deadline();
+                self.clock.in_host_call = true;
+                let result =
+                    catch_unwind(AssertUnwindSafe(|| callback(self.host.id, binding, namespace, operation, payload)))
+                        .unwrap_or_else(|panic| Err(callback_panicked(&*panic)));
+                self.clock.check()?;
+                Ok(HostCallStep::Done(self.finish_host_call(result)))
+            }
+            Callback::Async(callback) => {
+                self.clock.deadline();
+                self.clock.in_host_call = true;
+                let call = HostCall::new(binding, namespace, operation, copy(payload));
+                match catch_unwind(AssertUnwindSafe(|| callback(self.host.id, call))) {
+                    Ok(future) => Ok(HostCallStep::Wait(PendingHostCall(future))),
+                    Err(panic) => Ok(HostCallStep::Done(self.finish_host_call(Err(callback_panicked(&*panic))))),
+                }
+            }
+        }
+    }
+
+    fn finish_host_call(&mut self, result: Result<Bytes, BoxError>) -> i32 {
+        self.clock.in_host_call = false;
+        match result {
+            Ok(response) if u32::try_from(response.len()).is_ok() => {
+                self.host_response = response;
+                1
+            }
+            Ok(response) => {
+                self.host_error = format!("too_large: the answer of {} bytes does not fit a guest", response.len());
+                0
+            }
+            Err(error) => {
+                self.host_error = host_error_text(&*error);
+                0
+            }
+        }
+    }
+
+    fn host_response_len(&self) -> u32 {
+        // Never saturates: finish_host_call lets nothing longer in.
+        u32::try_from(self.host_response.len()).unwrap_or(u32::MAX)
+    }
+
+    fn host_response(&self, memory: &mut [u8], ptr: u32) -> Result<(), GuestExit> {
+        write(memory, ptr, &self.host_response, functions::HOST_RESPONSE)
+    }
+
+    fn host_error_len(&self) -> u32 {
+        u32::try_from(self.host_error.len()).unwrap_or(u32::MAX)
+    }
+
+    fn host_error(&self, memory: &mut [u8], ptr: u32) -> Result<(), GuestExit> {
+        write(memory, ptr, self.host_error.as_bytes(), functions::HOST_ERROR)
+    }
+
+    fn console_log(&self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit> {
+        self.host.console.line(Stream::Log, read(memory, ptr, len, functions::CONSOLE_LOG)?);
+        Ok(())
+    }
+}
+
+fn check_size(part: Part, size: usize, limit: u64) -> Result<(), CallError> {
+    let size = size as u64;
+    if size > limit { Err(CallError::TooLarge { part, size, limit }) } else { Ok(()) }
+}
+
+/// The bytes at a guest's pointer.
+fn read<'a>(memory: &'a [u8], ptr: u32, len: u32, function: &'static str) -> Result<&'a [u8], GuestExit> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    let start = ptr as usize;
+    memory
+        .get(start..)
+        .and_then(|tail| tail.get(..len as usize))
+        .ok_or_else(|| bad_pointer(function, ptr, len as usize, memory.len()))
+}
+
+/// Writes bytes at a guest's pointer.
+fn write(memory: &mut [u8], ptr: u32, bytes: &[u8], function: &'static str) -> Result<(), GuestExit> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let size = memory.len();
+    memory
+        .get_mut(ptr as usize..)
+        .and_then(|tail| tail.get_mut(..bytes.len()))
+        .ok_or_else(|| bad_pointer(function, ptr, bytes.len(), size))?
+        .copy_from_slice(bytes);
+    Ok(())
+}
+
+/// Copies into `Bytes`; what is empty allocates nothing.
+fn copy(bytes: &[u8]) -> Bytes {
+    if bytes.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(bytes) }
+}
+
+fn bad_pointer(function: &'static str, ptr: u32, len: usize, memory: usize) -> GuestExit {
+    GuestExit::Trapped(Trap {
+        kind: TrapKind::BadPointer,
+        message: format!("{function}: {len} bytes at {ptr:#x} lie outside of the memory of {memory} bytes"),
+        backtrace: Vec::new(),
+        guest_error: None,
+    })
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `kind: message: causes`, as guests see it.
+fn host_error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    if error.is::<HostCallError>() {
+        return chain(error);
+    }
+    let inner = std::iter::successors(error.source(), |error| error.source());
+    let kind = inner.filter_map(|cause| cause.downcast_ref::<HostCallError>()).map(|error| error.kind).next();
+    format!("{}: {}", kind.unwrap_or(HostErrorKind::Internal), chain(error))
+}
+
+fn callback_panicked(panic: &(dyn Any + Send)) -> BoxError {
+    let message = panic_message(panic);
+    tracing::error!(panic = message, "host callback panicked");
+    HostCallError::new(HostErrorKind::Internal, format!("the host panicked: {message}")).into()
+}
+
+/// The text of a caught panic.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
+}

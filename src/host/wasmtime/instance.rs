@@ -1,0 +1,345 @@
+//! One instance: a store with its limits and its way to the host, and the engine trait over it.
+
+use std::{future::poll_fn, path::Path as FilePath, pin::Pin, sync::Arc};
+
+use wasmtime::{
+    AsContextMut, Instance as WasmInstance, Memory, PoolConcurrencyLimitError, ResourceLimiter, Store, TypedFunc,
+    UpdateDeadline,
+};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, p1::WasiP1Ctx};
+
+use super::{exit::exit_of, linker::Path, module::CompiledModule, stdio::LineStream, ticker::Ticker};
+use crate::host::{
+    console::{GuestConsole, Stream},
+    engine::{Running, WebAssemblyEngineProvider},
+    error::{BoxError, GuestExit, LoadError, Resource},
+    functions as names,
+    limits::Limits,
+    state::{Callback, ModuleState},
+    wasi::WasiParams,
+};
+
+/// wasmtime as an engine of one host.
+pub struct WasmtimeProvider {
+    compiled: CompiledModule,
+    wasi: WasiParams,
+    instance: Option<Instance>,
+}
+
+struct Instance {
+    store: Store<StoreData>,
+    guest_call: TypedFunc<(u32, u32), i32>,
+    path: Path,
+}
+
+/// What a store carries.
+#[derive(Default)]
+pub(super) struct StoreData {
+    state: Option<ModuleState>,
+    pub(super) memory: Option<Memory>,
+    pub(super) limiter: Limiter,
+    wasi: Option<Box<Wasi>>,
+}
+
+struct Wasi {
+    context: WasiP1Ctx,
+    stdout: LineStream,
+    stderr: LineStream,
+}
+
+impl StoreData {
+    /// The protocol's state. Present in every store in which a guest runs.
+    pub(super) fn state(&mut self) -> wasmtime::Result<&mut ModuleState> {
+        self.state.as_mut().ok_or_else(|| wasmtime::Error::msg("a store without a host"))
+    }
+
+    pub(super) fn said_error(&self) -> Option<String> {
+        self.state.as_ref()?.said_error()
+    }
+
+    #[expect(clippy::expect_used, reason = "the linker with WASI is only used for stores that have it")]
+    pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
+        &mut self.wasi.as_mut().expect("a store whose guest imports WASI has its context").context
+    }
+
+    fn flush_lines(&self) {
+        if let Some(wasi) = &self.wasi {
+            wasi.stdout.flush_line();
+            wasi.stderr.flush_line();
+        }
+    }
+}
+
+/// Keeps an instance within its limits and remembers what it refused: a guest that traps after a refusal shows no trace
+/// of it.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    memory: u64,
+    table_elements: u64,
+    /// Elements of all tables so far.
+    table_used: u64,
+    pub(super) refused: Option<Refusal>,
+}
+
+/// A growth that was refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) resource: Resource,
+    pub(super) limit: u64,
+    pub(super) asked: u64,
+}
+
+impl Limiter {
+    fn new(limits: &Limits) -> Self {
+        Self { memory: limits.memory, table_elements: limits.table_elements, table_used: 0, refused: None }
+    }
+
+    fn refuse(&mut self, resource: Resource, limit: u64, asked: u64) -> bool {
+        self.refused = Some(Refusal { resource, limit, asked });
+        false
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let desired = desired as u64;
+        // Past the guest's own maximum it is the guest that limits itself.
+        if desired > self.memory && maximum.is_none_or(|maximum| desired <= maximum as u64) {
+            return Ok(self.refuse(Resource::Memory, self.memory, desired));
+        }
+        Ok(desired <= self.memory)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let asked = self.table_used + desired.saturating_sub(current) as u64;
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        if asked > self.table_elements {
+            return Ok(self.refuse(Resource::Table, self.table_elements, asked));
+        }
+        self.table_used = asked;
+        Ok(true)
+    }
+}
+
+impl WasmtimeProvider {
+    pub(super) fn new(compiled: CompiledModule, wasi: WasiParams) -> Self {
+        Self { compiled, wasi, instance: None }
+    }
+
+    fn path(&self, compiled: &CompiledModule, state: &ModuleState) -> Result<Path, LoadError> {
+        match (state.callback(), compiled.imports_wasi()) {
+            (Callback::Async(_), _) => Ok(Path::Fiber),
+            (_, true) => Err(LoadError::NeedsAsync("it imports WASI, whose functions can wait")),
+            (_, false) => Ok(Path::Plain),
+        }
+    }
+}
+
+impl WebAssemblyEngineProvider for WasmtimeProvider {
+    fn init(&mut self, state: ModuleState) -> Running<'_, (), LoadError> {
+        // First, so that the fresh instance finds the old one's place in the pool.
+        self.instance = None;
+        let compiled = self.compiled.clone();
+        start(self, compiled, state)
+    }
+
+    fn call(&mut self, operation_len: u32, payload_len: u32) -> Running<'_, i32, GuestExit> {
+        let Some(instance) = &mut self.instance else {
+            return Running::Done(Err(GuestExit::HostPanicked("a call before the start".to_owned())));
+        };
+        let shared = &self.compiled.engine().0;
+        let stack = shared.settings.guest_stack;
+        arm(&mut instance.store);
+        match instance.path {
+            Path::Plain => {
+                let ticking = shared.ticker.running();
+                let returned = instance.guest_call.call(&mut instance.store, (operation_len, payload_len));
+                drop(ticking);
+                Running::Done(returned.map_err(|error| exit_of(error, instance.store.data_mut(), stack)))
+            }
+            Path::Fiber => Running::Pending(Box::pin(async move {
+                let returned = {
+                    let call = instance.guest_call.call_async(&mut instance.store, (operation_len, payload_len));
+                    ticked(&shared.ticker, std::pin::pin!(call)).await
+                };
+                let data = instance.store.data_mut();
+                data.flush_lines();
+                returned.map_err(|error| exit_of(error, data, stack))
+            })),
+        }
+    }
+
+    fn replace(&mut self, bytes: &[u8], state: ModuleState) -> Running<'_, (), LoadError> {
+        match self.compiled.engine().compile(bytes) {
+            Ok(compiled) => start(self, compiled, state),
+            Err(error) => Running::Done(Err(error)),
+        }
+    }
+
+    fn state(&mut self) -> Option<&mut ModuleState> {
+        self.instance.as_mut()?.store.data_mut().state.as_mut()
+    }
+}
+
+/// Starts `compiled` in a new store and, when that has succeeded, makes it the provider's instance.
+fn start(provider: &mut WasmtimeProvider, compiled: CompiledModule, state: ModuleState) -> Running<'_, (), LoadError> {
+    let path = match provider.path(&compiled, &state) {
+        Ok(path) => path,
+        Err(error) => return Running::Done(Err(error)),
+    };
+    let store = match store_for(&compiled, &provider.wasi, path, state) {
+        Ok(store) => store,
+        Err(error) => return Running::Done(Err(error)),
+    };
+    match path {
+        Path::Plain => {
+            let started = start_plain(store, &compiled);
+            Running::Done(started.map(|instance| provider.take(compiled, instance)))
+        }
+        Path::Fiber => Running::Pending(Box::pin(async move {
+            let ticker = Arc::clone(&compiled.engine().0.ticker);
+            let instance = ticked(&ticker, std::pin::pin!(start_fiber(store, &compiled))).await?;
+            provider.take(compiled, instance);
+            Ok(())
+        })),
+    }
+}
+
+impl WasmtimeProvider {
+    fn take(&mut self, compiled: CompiledModule, instance: Instance) {
+        self.compiled = compiled;
+        self.instance = Some(instance);
+    }
+}
+
+/// A store for one instance: limits, interruption and WASI are in place before anything of the guest runs.
+fn store_for(
+    compiled: &CompiledModule,
+    wasi: &WasiParams,
+    path: Path,
+    state: ModuleState,
+) -> Result<Store<StoreData>, LoadError> {
+    check_initial_sizes(compiled, state.limits())?;
+    let wasi = match compiled.imports_wasi() {
+        true => Some(Box::new(grant(wasi, state.console())?)),
+        false => None,
+    };
+    let limiter = Limiter::new(state.limits());
+    let data = StoreData { state: Some(state), memory: None, limiter, wasi };
+    let mut store = Store::new(&compiled.engine().0.engine, data);
+    store.limiter(|data| &mut data.limiter);
+    store.epoch_deadline_callback(move |mut context| {
+        context.data_mut().state()?.check_deadline()?;
+        Ok(match path {
+            Path::Plain => UpdateDeadline::Continue(1),
+            Path::Fiber => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+        })
+    });
+    arm(&mut store);
+    Ok(store)
+}
+
+/// Sets the next interruption one tick from now: the epoch has gone on since this store ran last.
+fn arm(store: &mut Store<StoreData>) {
+    store.set_epoch_deadline(1);
+}
+
+fn check_initial_sizes(compiled: &CompiledModule, limits: &Limits) -> Result<(), LoadError> {
+    let sizes = compiled.module().resources_required();
+    let memory = sizes.max_initial_memory_size.unwrap_or(0) * 65_536;
+    let table = sizes.max_initial_table_size.unwrap_or(0);
+    for (resource, asked, limit) in
+        [(Resource::Memory, memory, limits.memory), (Resource::Table, table, limits.table_elements)]
+    {
+        if asked > limit {
+            return Err(LoadError::InitialSize { resource, asked, limit });
+        }
+    }
+    Ok(())
+}
+
+fn start_plain(mut store: Store<StoreData>, compiled: &CompiledModule) -> Result<Instance, LoadError> {
+    let ticker = Arc::clone(&compiled.engine().0.ticker);
+    let _ticking = ticker.running();
+    let prepared = compiled.prepared(Path::Plain)?;
+    let instance = prepared.instantiate(&mut store);
+    let instance = instance.map_err(|error| instantiate_error(error, &mut store, compiled))?;
+    for &name in compiled.starts() {
+        let returned = instance.get_typed_func::<(), ()>(&mut store, name).and_then(|f| f.call(&mut store, ()));
+        started(name, returned, &mut store, compiled)?;
+    }
+    ready(store, instance, Path::Plain)
+}
+
+async fn start_fiber(mut store: Store<StoreData>, compiled: &CompiledModule) -> Result<Instance, LoadError> {
+    let prepared = compiled.prepared(Path::Fiber)?;
+    let instance = prepared.instantiate_async(&mut store).await;
+    let instance = instance.map_err(|error| instantiate_error(error, &mut store, compiled))?;
+    for &name in compiled.starts() {
+        let returned = match instance.get_typed_func::<(), ()>(&mut store, name) {
+            Ok(function) => function.call_async(&mut store, ()).await,
+            Err(error) => Err(error),
+        };
+        store.data().flush_lines();
+        started(name, returned, &mut store, compiled)?;
+    }
+    ready(store, instance, Path::Fiber)
+}
+
+/// What a start function's end means: exit code 0 is fine, everything else is not.
+fn started(
+    function: &'static str,
+    returned: wasmtime::Result<()>,
+    store: &mut Store<StoreData>,
+    compiled: &CompiledModule,
+) -> Result<(), LoadError> {
+    let Err(error) = returned else { return Ok(()) };
+    match exit_of(error, store.data_mut(), compiled.engine().0.settings.guest_stack) {
+        GuestExit::Exited(0) => Ok(()),
+        exit => Err(LoadError::Start { function, exit }),
+    }
+}
+
+fn ready(mut store: Store<StoreData>, instance: WasmInstance, path: Path) -> Result<Instance, LoadError> {
+    let guest_call = instance.get_typed_func(&mut store, names::GUEST_CALL);
+    let guest_call = guest_call.map_err(|error| LoadError::Engine(error.into()))?;
+    let memory = instance.get_memory(store.as_context_mut(), names::MEMORY);
+    store.data_mut().memory = memory;
+    Ok(Instance { store, guest_call, path })
+}
+
+/// Instantiating fails for want of room, or because the start section failed.
+fn instantiate_error(error: wasmtime::Error, store: &mut Store<StoreData>, compiled: &CompiledModule) -> LoadError {
+    let settings = &compiled.engine().0.settings;
+    if error.is::<PoolConcurrencyLimitError>() {
+        return LoadError::NoRoom { limit: settings.instances };
+    }
+    let in_guest = error.is::<GuestExit>() || error.is::<wasmtime::Trap>() || error.is::<wasmtime::WasmBacktrace>();
+    if in_guest {
+        let exit = exit_of(error, store.data_mut(), settings.guest_stack);
+        return LoadError::Start { function: "(start section)", exit };
+    }
+    LoadError::Engine(error.into())
+}
+
+/// Grants what the parameters list, and nothing else.
+fn grant(params: &WasiParams, console: &GuestConsole) -> Result<Wasi, LoadError> {
+    let (stdout, stderr) =
+        (LineStream::new(console.clone(), Stream::Stdout), LineStream::new(console.clone(), Stream::Stderr));
+    let mut builder = WasiCtxBuilder::new();
+    builder.args(&params.argv).envs(&params.env_vars).stdout(stdout.clone()).stderr(stderr.clone());
+    let own = params.preopened_dirs.iter().map(|dir| (dir, dir));
+    for (guest, host) in own.chain(params.map_dirs.iter().map(|(guest, host)| (guest, host))) {
+        let opened = builder.preopened_dir(FilePath::new(host), guest, FsPerms::ReadWrite);
+        opened
+            .map_err(|source| LoadError::Wasi { what: format!("directory {host}"), source: BoxError::from(source) })?;
+    }
+    Ok(Wasi { context: builder.build_p1(), stdout, stderr })
+}
+
+/// Polls a guest's future so that the ticker ticks while the guest runs, and only then.
+async fn ticked<F: Future>(ticker: &Ticker, mut future: Pin<&mut F>) -> F::Output {
+    poll_fn(|cx| ticker.poll(future.as_mut(), cx)).await
+}

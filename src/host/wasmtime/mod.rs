@@ -1,0 +1,122 @@
+//! The first engine: wasmtime. Nothing outside of this folder names it.
+//!
+//! ```text
+//! WasmtimeEngine ── compile(bytes) ──> CompiledModule ── provider(wasi) ──> WasmtimeProvider ── init ──> Instance
+//!   engine, pool,                        code, checks,                        (the trait)              store, exports
+//!   ticker, linkers                      InstancePre                                                   (one pool slot)
+//! ```
+//!
+//! One compilation serves any number of instances. Whether an instance runs plainly or on fibers is decided when it is
+//! made, by its callback and its imports; the host functions are the same.
+
+mod exit;
+mod instance;
+mod linker;
+mod module;
+mod pool;
+mod stdio;
+mod ticker;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy};
+
+pub use self::{
+    instance::WasmtimeProvider,
+    module::CompiledModule,
+    pool::{MappingLimit, TooManyMappings},
+};
+use self::{linker::Linkers, ticker::Ticker};
+use super::error::{BoxError, LoadError};
+
+/// Sizes that are fixed when an engine is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Instances that can live at the same time, a replacement that starts beside the old one counted too.
+    pub instances: u32,
+    /// Bytes of wasm stack of every guest. Host functions have a stack of their own beyond this.
+    pub guest_stack: u64,
+    /// How many memory mappings the engine may use.
+    pub mappings: MappingLimit,
+}
+
+impl Default for EngineSettings {
+    /// Room for 100 instances with 512 KiB of wasm stack, within 80 % of what the kernel allows a process.
+    fn default() -> Self {
+        Self { instances: 100, guest_stack: 512 << 10, mappings: MappingLimit::OfKernel }
+    }
+}
+
+/// Why an engine could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// So many instances would need more mappings than the kernel allows.
+    #[error(transparent)]
+    TooManyMappings(#[from] TooManyMappings),
+    /// wasmtime refused the settings.
+    #[error("the engine does not start")]
+    Start(#[source] BoxError),
+}
+
+/// Compiles modules and holds the memory for their instances. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct WasmtimeEngine(Arc<Shared>);
+
+struct Shared {
+    engine: Engine,
+    ticker: Arc<Ticker>,
+    linkers: Linkers,
+    settings: EngineSettings,
+}
+
+impl WasmtimeEngine {
+    /// Makes an engine: reserves address space for its instances and starts its ticker, which sleeps until a guest runs.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyMappings`] when so many instances do not fit what the kernel allows.
+    pub fn new(settings: EngineSettings) -> Result<Self, EngineError> {
+        pool::check(&settings)?;
+        let start = |error: wasmtime::Error| EngineError::Start(error.into());
+        let engine = Engine::new(&config(&settings)).map_err(start)?;
+        let linkers = Linkers::new(&engine).map_err(start)?;
+        let ticker = Ticker::start(&engine).map_err(|error| EngineError::Start(error.into()))?;
+        Ok(Self(Arc::new(Shared { engine, ticker, linkers, settings })))
+    }
+
+    /// Compiles a module and checks what waPC demands of it. Takes milliseconds to seconds, on all cores.
+    ///
+    /// # Errors
+    /// [`LoadError`] that names what is wrong: not wasm, truncated, a component, exports that are missing or of another
+    /// type, all unknown imports.
+    pub fn compile(&self, bytes: &[u8]) -> Result<CompiledModule, LoadError> {
+        CompiledModule::new(self.clone(), bytes)
+    }
+}
+
+impl std::fmt::Debug for WasmtimeEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasmtimeEngine").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+/// Room on each fiber for host functions, beyond the wasm stack: callbacks, formatting of errors, log subscribers.
+/// wasmtime's own default is 1.5 MiB for both; untouched pages cost address space only.
+const HOST_STACK: u64 = 1 << 20;
+
+fn config(settings: &EngineSettings) -> Config {
+    let mut config = Config::new();
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    config
+        .max_wasm_stack(size(settings.guest_stack))
+        .async_stack_size(size(settings.guest_stack.saturating_add(HOST_STACK)))
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .memory_reservation(pool::reservation(settings.instances))
+        // waPC pointers are 32 bits wide, and a guest has one memory.
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool::config(settings)));
+    config
+}

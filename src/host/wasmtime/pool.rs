@@ -1,0 +1,123 @@
+//! How large the pool of instances is, and whether the kernel can bear it.
+//!
+//! Each instance takes memory mappings, and a process that runs into the kernel's bound on them is aborted by whoever
+//! asks next. So the count is estimated before anything is mapped, and what does not fit is refused.
+
+use std::{fs, num::NonZeroU64};
+
+use thiserror::Error;
+use wasmtime::PoolingAllocationConfig;
+
+use super::EngineSettings;
+
+/// Mappings of a stack in the pool, taken when the engine is made: the stack and its guard page.
+const PER_STACK: u64 = 2;
+
+/// Mappings of a live instance: parts of its memory image, its heap behind it, its tables. Counted in
+/// `/proc/self/maps` with guests of several toolchains: 2 to 3.
+const PER_INSTANCE: u64 = 3;
+
+/// Share of the kernel's bound that an engine may plan with, in percent. The rest is for code, threads, databases and
+/// the allocator, whose needs nobody can plan.
+const USABLE_PERCENT: u64 = 80;
+
+/// The kernel's default for `vm.max_map_count`, where it cannot be read.
+const DEFAULT_MAX_MAP_COUNT: u64 = 65_530;
+
+/// Address space for memories, of the 128 TiB that a process has.
+const ADDRESS_SPACE: u64 = 64 << 40;
+
+/// Address space of one memory that lets the compiler leave out all bounds checks.
+const FULL_RESERVATION: u64 = 4 << 30;
+
+/// Largest number of elements in one table: 8 bytes of address space each, per instance. Real guests have thousands.
+pub(super) const MAX_TABLE_ELEMENTS: u32 = 1 << 20;
+
+/// Tables of one instance. Rust, Go and AssemblyScript make one.
+const TABLES_PER_INSTANCE: u32 = 4;
+
+/// How many memory mappings an engine may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MappingLimit {
+    /// 80 % of `vm.max_map_count`, less what the process uses already.
+    OfKernel,
+    /// This many.
+    Fixed(NonZeroU64),
+}
+
+/// So many instances would need more mappings than a process may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "{instances} instances need about {needed} memory mappings, but only {usable} can be used; \
+     raise the sysctl vm.max_map_count to at least {} or configure fewer instances", self.sysctl()
+)]
+pub struct TooManyMappings {
+    /// The instances that were asked for.
+    pub instances: u32,
+    /// The mappings that they need.
+    pub needed: u64,
+    /// The mappings that can be used.
+    pub usable: u64,
+    /// The mappings that the process has already.
+    pub used: u64,
+}
+
+impl TooManyMappings {
+    /// The value of `vm.max_map_count` that would do.
+    #[must_use]
+    pub fn sysctl(&self) -> u64 {
+        (self.needed + self.used) * 100 / USABLE_PERCENT + 1
+    }
+}
+
+/// Refuses settings whose instances would not fit.
+pub(super) fn check(settings: &EngineSettings) -> Result<(), TooManyMappings> {
+    let used = used_mappings();
+    let usable = match settings.mappings {
+        MappingLimit::Fixed(count) => count.get(),
+        MappingLimit::OfKernel => (max_map_count() * USABLE_PERCENT / 100).saturating_sub(used),
+    };
+    let needed = u64::from(settings.instances) * (PER_STACK + PER_INSTANCE);
+    if needed > usable {
+        return Err(TooManyMappings { instances: settings.instances, needed, usable, used });
+    }
+    Ok(())
+}
+
+/// The pool for so many instances.
+pub(super) fn config(settings: &EngineSettings) -> PoolingAllocationConfig {
+    let count = settings.instances.max(1);
+    let memory = usize::try_from(reservation(count).min(FULL_RESERVATION)).unwrap_or(usize::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(count)
+        .total_memories(count)
+        .total_tables(count.saturating_mul(TABLES_PER_INSTANCE))
+        // A store keeps its stack after its first call, so there is one for each instance.
+        .total_stacks(count)
+        .max_memories_per_module(1)
+        .max_tables_per_module(TABLES_PER_INSTANCE)
+        // Limits are per module and enforced by the store; the pool only reserves address space.
+        .max_memory_size(memory)
+        .table_elements(MAX_TABLE_ELEMENTS as usize)
+        // Slots go back clean: what a guest touched is given back to the kernel when its instance ends.
+        .max_unused_warm_slots(count);
+    pool
+}
+
+/// Address space of one memory, in bytes: 4 GiB, or less where so many would not fit.
+pub(super) fn reservation(instances: u32) -> u64 {
+    let fair = ADDRESS_SPACE / u64::from(instances.max(1));
+    // Whole pages of wasm.
+    fair.min(FULL_RESERVATION) & !0xffff
+}
+
+fn max_map_count() -> u64 {
+    fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(DEFAULT_MAX_MAP_COUNT)
+}
+
+fn used_mappings() -> u64 {
+    fs::read_to_string("/proc/self/maps").map_or(0, |text| text.lines().count() as u64)
+}
