@@ -117,7 +117,7 @@ impl CallError {
 pub enum GuestExit {
     /// The guest trapped.
     #[error(transparent)]
-    Trapped(#[from] Trap),
+    Trapped(Box<Trap>),
     /// The call took longer than it may.
     #[error("deadline of {} ms exceeded after {} ms{}", limit.as_millis(), elapsed.as_millis(), if *in_host_call { ", in a host call" } else { "" })]
     DeadlineExceeded {
@@ -139,7 +139,7 @@ pub enum GuestExit {
         asked: Option<u64>,
         /// The trap that followed.
         #[source]
-        trap: Trap,
+        trap: Box<Trap>,
     },
     /// The guest called `proc_exit`.
     #[error("the guest exited with code {0}")]

@@ -408,12 +408,12 @@ fn copy(bytes: &[u8]) -> Bytes {
 }
 
 fn bad_pointer(function: &'static str, ptr: u32, len: usize, memory: usize) -> GuestExit {
-    GuestExit::Trapped(Trap {
+    GuestExit::Trapped(Box::new(Trap {
         kind: TrapKind::BadPointer,
         message: format!("{function}: {len} bytes at {ptr:#x} lie outside of the memory of {memory} bytes"),
         backtrace: Vec::new(),
         guest_error: None,
-    })
+    }))
 }
 
 fn text_of(bytes: &[u8]) -> String {

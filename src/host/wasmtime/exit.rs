@@ -13,7 +13,11 @@ pub(super) fn exit_of(error: wasmtime::Error, data: &mut StoreData, guest_stack:
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
     let guest_error = data.said_error();
     let error = match error.downcast::<GuestExit>() {
-        Ok(GuestExit::Trapped(trap)) => return GuestExit::Trapped(Trap { backtrace, guest_error, ..trap }),
+        Ok(GuestExit::Trapped(mut trap)) => {
+            trap.backtrace = backtrace;
+            trap.guest_error = guest_error;
+            return GuestExit::Trapped(trap);
+        }
         Ok(exit) => return exit,
         Err(error) => error,
     };
@@ -21,7 +25,7 @@ pub(super) fn exit_of(error: wasmtime::Error, data: &mut StoreData, guest_stack:
         Some(trap) => (kind_of(*trap), trap.to_string()),
         None => (TrapKind::Other, format!("{:#}", error)),
     };
-    let trap = Trap { kind, message, backtrace, guest_error };
+    let trap = Box::new(Trap { kind, message, backtrace, guest_error });
     if kind == TrapKind::StackOverflow {
         return GuestExit::LimitExceeded { resource: Resource::Stack, limit: guest_stack, asked: None, trap };
     }

@@ -142,7 +142,7 @@ fn abort(mut caller: Caller<'_, StoreData>, message: u32, file: u32, line: u32, 
     let (memory, _) = parts(&mut caller)?;
     let message = abort_message(memory, message, file, line, column);
     let trap = Trap { kind: TrapKind::Abort, message, backtrace: Vec::new(), guest_error: None };
-    Err(GuestExit::Trapped(trap).into())
+    Err(GuestExit::Trapped(Box::new(trap)).into())
 }
 
 fn link_host_call(linker: &mut Linker<StoreData>) -> Result<()> {
