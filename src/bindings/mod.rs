@@ -1,3 +1,46 @@
 //! Host services that guests may call.
+//!
+//! ```text
+//!  worker 0                                       worker 1
+//!  GuestActor ──BindingCall──▶ BindingActor       BindingActor ◀──BindingCall── GuestActor
+//!      ▲                        │ owns                │ owns                        ▲
+//!      └──────── reply ─────────┤                     ├───────── reply ─────────────┘
+//!                               ▼                     ▼
+//!                            Binding               Binding      made by the factory, again after a panic
+//!                               └───────┬─────────────┘
+//!                                       ▼
+//!                          BindingFactory: the backend, opened once
+//! ```
+//!
+//! [`start_backend`] opens what a `[bindings.NAME]` table asks for. Every worker then starts one [`BindingActor`] over
+//! it, so that a host call stays on the worker of its guest; what the workers share (a database, a map) is behind the
+//! [`BindingFactory`]. Links, renamed operations and the denial of everything else are resolved by the sender: a
+//! [`BindingCall`] that arrives here is allowed.
+//!
+//! The actor holds the rules that are the same for every type (deadline, bound, panics, counters) in [`mod@actor`]; a
+//! [`Binding`] answers at once or with a future, and never blocks. A backend that blocks has threads of its own.
+//!
+//! Every type is a folder of the same shape: `mod.rs` is its page of documentation, `actor.rs` owns the resource and
+//! maps a host call to an operation, `operations.rs` holds the operations as plain functions, and each backend is a
+//! file or folder of its own. Payloads with named fields are read and written in [`payload`] alone.
+
+pub mod actor;
+mod binding;
 mod call;
+mod counters;
+mod error;
+mod guard;
+pub mod keyvalue;
+pub mod log;
+pub mod module;
+pub mod payload;
+mod registry;
+#[cfg(test)]
+mod testing;
+
+pub use actor::BindingActor;
+pub use binding::{Answer, Binding, BindingFactory, BindingFuture, BindingReply, ModuleCaller};
 pub use call::{BindingCall, Caller, Chain};
+pub use counters::{BindingCounters, BindingCounts};
+pub use error::BindingError;
+pub use registry::{BindingContext, start_backend};

@@ -1,0 +1,85 @@
+//! What a binding is: something that answers host calls, made by a factory that every worker shares.
+//!
+//! Nothing here knows actix: [`BindingActor`](super::BindingActor) wraps a [`Binding`] in an actor.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+
+use super::BindingCall;
+use crate::host::HostCallError;
+
+/// The answer to a host call: the response, or the error that the guest reads as `kind: message`.
+pub type BindingReply = Result<Bytes, HostCallError>;
+
+/// A reply that is not there yet. It stays on the worker on which it was made.
+pub type BindingFuture = LocalBoxFuture<'static, BindingReply>;
+
+/// What a binding gives back when it is called.
+///
+/// Two variants, so that what can be answered at once (a log line, a value in memory) costs no future.
+pub enum Answer {
+    /// The reply is there.
+    Now(BindingReply),
+    /// The reply comes later; dropped when the guest call ends before.
+    Later(BindingFuture),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+impl From<HostCallError> for Answer {
+    fn from(error: HostCallError) -> Self {
+        Self::Now(Err(error))
+    }
+}
+
+/// Answers the host calls of the guests on one worker.
+///
+/// Owned by one actor, so it need not be `Send`; what the workers share is behind the factory.
+pub trait Binding: 'static {
+    /// Answers one host call. Never blocks: what takes time goes into the future, what blocks to another thread.
+    ///
+    /// A panic, here or in the future, is caught by the actor, which then drops this value and makes a fresh one.
+    fn call(&self, call: BindingCall) -> Answer;
+}
+
+/// The shared backend of a binding, opened once; makes the [`Binding`] of each worker.
+pub trait BindingFactory: Send + Sync + 'static {
+    /// Makes the binding of a worker: at its start, and again after a panic. Cheap, and never blocks.
+    fn make(&self, worker: usize) -> Box<dyn Binding>;
+
+    /// Ends the backend: what was accepted is finished and durable when this returns, what comes later is answered
+    /// with `unavailable`.
+    ///
+    /// May block for as long as the disk does, so it is called off the workers. A second call does nothing.
+    fn stop(&self) {}
+}
+
+impl std::fmt::Debug for dyn BindingFactory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BindingFactory")
+    }
+}
+
+/// The way from the `module` binding to the modules, implemented above this layer.
+pub trait ModuleCaller: Send + Sync + 'static {
+    /// Calls the module named by `call.namespace` with the operation and the payload of the host call.
+    ///
+    /// `call.caller` carries the deadline, the chain of waiting modules and the calling instance. Every failure of
+    /// the guest call comes back as a host error.
+    fn call(&self, call: BindingCall) -> Answer;
+}
+
+impl<C: ModuleCaller + ?Sized> ModuleCaller for Arc<C> {
+    fn call(&self, call: BindingCall) -> Answer {
+        (**self).call(call)
+    }
+}

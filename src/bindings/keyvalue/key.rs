@@ -1,0 +1,83 @@
+//! Keys as they are stored: whose they are, then what the guest calls them.
+//!
+//! A scope is `s` for the common space, or `m`, the length of the module's name in four bytes, and the name. No scope
+//! is the start of another, so no choice of names lets one module reach another's keys, and the keys of one scope lie
+//! together, in the order of their bytes.
+
+use crate::bindings::{BindingCall, payload::cut};
+
+/// Whose keys a call sees, as the start of a stored key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scope(Vec<u8>);
+
+impl Scope {
+    /// The scope of a host call, by its link.
+    pub(super) fn of(call: &BindingCall) -> Self {
+        if call.link.shared { Self(vec![b's']) } else { Self::module(&call.caller.module) }
+    }
+
+    fn module(name: &str) -> Self {
+        let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        let mut scope = Vec::with_capacity(5 + name.len());
+        scope.push(b'm');
+        scope.extend_from_slice(&length.to_be_bytes());
+        scope.extend_from_slice(name.as_bytes());
+        Self(scope)
+    }
+
+    /// The stored form of a guest's key.
+    pub(super) fn key(&self, name: &str) -> Key {
+        let mut bytes = Vec::with_capacity(self.0.len() + name.len());
+        bytes.extend_from_slice(&self.0);
+        bytes.extend_from_slice(name.as_bytes());
+        Key { scope: self.0.len(), bytes }
+    }
+}
+
+/// A stored key, never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    bytes: Vec<u8>,
+    scope: usize,
+}
+
+impl Key {
+    /// The key in the store.
+    pub(super) fn stored(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The guest's part of another stored key of the same scope.
+    pub(super) fn name_of(&self, stored: &[u8]) -> String {
+        String::from_utf8_lossy(stored.get(self.scope..).unwrap_or_default()).into_owned()
+    }
+
+    /// The guest's name for the key, for messages.
+    pub(super) fn shown(&self) -> String {
+        cut(&String::from_utf8_lossy(self.bytes.get(self.scope..).unwrap_or_default())).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_scope_is_the_start_of_another() {
+        let names = ["", "a", "ab", "abc", "s", "m", "\0", "a\0\0\0\u{1}b"];
+        let mut scopes: Vec<Scope> = names.iter().map(|name| Scope::module(name)).collect();
+        scopes.push(Scope(vec![b's']));
+        for (i, one) in scopes.iter().enumerate() {
+            for (j, other) in scopes.iter().enumerate() {
+                assert!(i == j || !one.0.starts_with(&other.0), "{other:?} starts {one:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_gives_back_the_name_that_it_was_made_of() {
+        let key = Scope::module("orders").key("müller/1");
+        assert_eq!(key.name_of(key.stored()), "müller/1");
+        assert_eq!(key.shown(), "müller/1");
+    }
+}

@@ -1,0 +1,187 @@
+//! The bounded queue between the workers and one thread of the database.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    bindings::keyvalue::{
+        command::{Read, Write},
+        store::Outcomes,
+    },
+    host::{HostCallError, HostErrorKind},
+};
+
+/// Requests that may wait. A disk that syncs in 10 ms drains this in 40 ms; twice as many wait twice as long on a slow
+/// one, and half as many refuse bursts that every disk could take.
+const MAX_WAITING: usize = 1024;
+
+/// Bytes of keys and values that may wait, so that large values cannot fill the memory: 64 values of 1 MiB.
+const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Requests in one group: enough to share the cost of a sync, few enough that the first does not wait for long.
+const MAX_GROUP: usize = 256;
+
+/// A request that waits.
+pub(super) struct Job<C> {
+    pub(super) command: C,
+    pub(super) reply: Reply,
+}
+
+/// Where the answer to a request goes.
+pub(super) struct Reply {
+    sender: oneshot::Sender<Outcomes>,
+    deadline: Instant,
+    _charge: Charge,
+}
+
+/// Requests that are answered together.
+pub(super) type Batch<C> = Vec<Job<C>>;
+
+/// The workers' end.
+pub(super) struct Queue<C> {
+    name: Arc<str>,
+    what: &'static str,
+    sender: SyncSender<Item<C>>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The thread's end.
+pub(super) struct Jobs<C> {
+    name: Arc<str>,
+    receiver: Receiver<Item<C>>,
+}
+
+enum Item<C> {
+    Job(Job<C>),
+    End,
+}
+
+/// The bytes that a request weighs in the queue, given back when it is dropped.
+struct Charge {
+    total: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+/// What can wait in a queue.
+pub(super) trait Weigh {
+    /// Bytes that it holds.
+    fn weight(&self) -> usize;
+}
+
+impl Weigh for Read {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Get(key) | Self::Exists(key) => key.stored().len(),
+            Self::Keys(page) => page.prefix.stored().len() + page.after.as_ref().map_or(0, |key| key.stored().len()),
+        }
+    }
+}
+
+impl Weigh for Write {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Set { key, value, .. } => key.stored().len() + value.len(),
+            Self::Delete(key) | Self::Increment { key, .. } => key.stored().len(),
+            Self::CompareAndSet { key, expected, value, .. } => {
+                key.stored().len() + value.len() + expected.as_ref().map_or(0, bytes::Bytes::len)
+            }
+        }
+    }
+}
+
+/// Makes a queue of that binding; `what` is in it.
+pub(super) fn queue<C: Weigh>(name: Arc<str>, what: &'static str) -> (Queue<C>, Jobs<C>) {
+    let (sender, receiver) = sync_channel(MAX_WAITING);
+    let jobs = Jobs { name: Arc::clone(&name), receiver };
+    (Queue { name, what, sender, bytes: Arc::default() }, jobs)
+}
+
+impl<C: Weigh> Queue<C> {
+    /// Puts a request into the queue, or says why not.
+    pub(super) fn push(
+        &self,
+        command: C,
+        deadline: Instant,
+        reply: oneshot::Sender<Outcomes>,
+    ) -> Result<(), HostCallError> {
+        let bytes = command.weight();
+        let waiting = self.bytes.fetch_add(bytes, Relaxed);
+        let charge = Charge { total: Arc::clone(&self.bytes), bytes };
+        if waiting.saturating_add(bytes) > MAX_WAITING_BYTES && waiting > 0 {
+            return Err(self.unavailable(&format!("is busy: {waiting} bytes of {} wait", self.what)));
+        }
+        let job = Job { command, reply: Reply { sender: reply, deadline, _charge: charge } };
+        self.sender.try_send(Item::Job(job)).map_err(|error| match error {
+            TrySendError::Full(_) => self.unavailable(&format!("is busy: {MAX_WAITING} {} wait", self.what)),
+            TrySendError::Disconnected(_) => self.unavailable("was stopped"),
+        })
+    }
+
+    /// Tells the thread to end behind what waits now.
+    pub(super) fn end(&self) {
+        // A thread that is gone needs no word.
+        self.sender.send(Item::End).ok();
+    }
+
+    fn unavailable(&self, why: &str) -> HostCallError {
+        HostCallError::new(HostErrorKind::Unavailable, format!("binding `{}` {why}", self.name))
+    }
+}
+
+impl<C> Jobs<C> {
+    /// Serves groups of requests until the end.
+    pub(super) fn serve(self, mut serve: impl FnMut(Batch<C>)) {
+        let mut ended = false;
+        while !ended {
+            let Ok(first) = self.receiver.recv() else { return };
+            let (mut batch, mut next) = (Vec::new(), Some(first));
+            while let Some(item) = next {
+                match item {
+                    Item::Job(job) => batch.extend(self.still_wanted(job)),
+                    Item::End => {
+                        ended = true;
+                        break;
+                    }
+                }
+                next = if batch.len() < MAX_GROUP { self.receiver.try_recv().ok() } else { None };
+            }
+            if !batch.is_empty() {
+                serve(batch);
+            }
+        }
+    }
+
+    /// The request, unless nobody waits for it any more: what is expired is never started.
+    fn still_wanted(&self, job: Job<C>) -> Option<Job<C>> {
+        if job.reply.sender.is_closed() {
+            return None;
+        }
+        if job.reply.deadline <= Instant::now() {
+            let why = format!("binding `{}` did not reach the request before the deadline", self.name);
+            job.reply.send(Err(HostCallError::new(HostErrorKind::TimedOut, why)));
+            return None;
+        }
+        Some(job)
+    }
+}
+
+impl Reply {
+    /// Sends the answer; a guest that no longer waits has its own error.
+    pub(super) fn send(self, outcome: Outcomes) {
+        self.sender.send(outcome).ok();
+    }
+}
