@@ -1,3 +1,40 @@
-//! Configuration.
+//! The configuration: every TOML key, its type, default, unit and check.
+//!
+//! ```text
+//!            load                 reader                  sections              check
+//! file ──► text ──► DeTable ──► Section, Node ──► values with their places ──► Config
+//!                                  │                      │                      │
+//!                                  └──────── Report: every problem, with its place ───► ConfigErrors
+//! ```
+//!
+//! * [`load`] and [`parse`] are the only ways in; [`Config`] is the only thing that leaves: plain values, units resolved,
+//!   paths absolute, references checked. What the parser read stays here.
+//! * `sections` has a file for each section; `check` decides what concerns several of them.
+//! * `defaults` and `bounds` hold every number, with its reason. `docs/configuration.md` and `etc/wapcd.toml` are held
+//!   against them by tests.
+//! * Nothing is read but the one file, and nothing is asked of the system: that comes in as an [`Environment`]. Whether
+//!   a wasm file exists or a database can be opened is not a question for this part.
+
+mod bounds;
+mod check;
+pub mod defaults;
+mod environment;
+mod error;
+mod load;
 mod model;
-pub use model::*;
+mod reader;
+mod sections;
+mod size;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    environment::Environment,
+    error::{ConfigError, ConfigErrorKind, ConfigErrors, Position},
+    load::{load, parse},
+    model::*,
+    size::{Size, SizeError},
+    time::{TimeError, TimeSpan},
+};

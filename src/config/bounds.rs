@@ -1,0 +1,67 @@
+//! The least and the greatest value of every number, size and time, each with the reason for it.
+//!
+//! Bounds catch mistakes (a unit too large, a digit too many), they are not recommendations.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::size::{GIB, KIB, MIB, TIB};
+
+/// A day: longer waits than this are a mistaken unit wherever a caller or an operator waits.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The shortest time that timers tell apart.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Threads. More than this is more than any machine has cores; each costs a stack and a pool share.
+pub(super) const WORKERS: RangeInclusive<u32> = 1..=1024;
+/// None, for those who want a stop at once, to an hour, which is longer than any service manager waits.
+pub(super) const SHUTDOWN_GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60 * 60);
+/// Below one wasm page small recursive functions fail; every live instance reserves so much, so 64 MiB is plenty.
+pub(super) const GUEST_STACK: RangeInclusive<u64> = (64 * KIB)..=(64 * MIB);
+/// One byte still lets empty payloads wait; nobody queues a terabyte in memory on purpose.
+pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 1..=TIB;
+/// Permission bits without set-id and sticky bits, which mean nothing on a socket.
+pub(super) const SOCKET_MODE: RangeInclusive<u32> = 0..=0o777;
+/// What a socket's address can hold on Linux: `sun_path` is 108 bytes with its final NUL.
+pub(super) const SOCKET_PATH_BYTES: usize = 107;
+
+/// From a file that is hardly more than a header to one that compiles for minutes.
+pub(super) const MODULE_SIZE: RangeInclusive<u64> = KIB..=GIB;
+/// From one wasm page to all that a 32-bit guest can address. Other sizes are rounded down to whole pages by the guest's growth.
+pub(super) const MEMORY: RangeInclusive<u64> = (64 * KIB)..=(4 * GIB);
+/// Guests without function pointers need no table; an element costs the host a pointer.
+pub(super) const TABLE_ELEMENTS: RangeInclusive<u32> = 0..=10_000_000;
+/// From the shortest timer to a day.
+pub(super) const CALL_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
+/// A payload is copied whole into the guest's 32-bit memory, beside which the guest needs room to work.
+pub(super) const PAYLOAD: RangeInclusive<u64> = 1..=GIB;
+/// As for payloads.
+pub(super) const RESPONSE: RangeInclusive<u64> = 1..=GIB;
+
+/// A module that may have none is not a module; 100,000 is ten times what was measured to start in a tenth of a second.
+pub(super) const INSTANCES: RangeInclusive<u32> = 1..=100_000;
+/// A queue without room would refuse every call that finds its instance busy; say `1` for nearly that.
+pub(super) const QUEUE: RangeInclusive<u32> = 1..=10_000_000;
+/// From the shortest timer to a day.
+pub(super) const QUEUE_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
+
+/// None: the first failure ends the module. More than 10,000 restarts in a period is no limit any more.
+pub(super) const INTENSITY: RangeInclusive<u32> = 0..=10_000;
+/// From the shortest timer to a day.
+pub(super) const PERIOD: RangeInclusive<Duration> = TICK..=DAY;
+/// From the shortest timer to 30 days; who wants longer says `"never"`.
+pub(super) const RETRY_FAILED: RangeInclusive<Duration> = TICK..=Duration::from_secs(30 * 24 * 60 * 60);
+/// None, to start anew without a wait, to a day.
+pub(super) const BACKOFF_INITIAL: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// None to a day.
+pub(super) const BACKOFF_MAX: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// Below 1 waits would shrink; at 1,000 the second wait is already the longest.
+pub(super) const BACKOFF_FACTOR: RangeInclusive<f64> = 1.0..=1000.0;
+/// A share of the wait.
+pub(super) const BACKOFF_JITTER: RangeInclusive<f64> = 0.0..=1.0;
+
+/// From one small entry to a terabyte, which no machine of today gives to one map.
+pub(super) const KEYVALUE_MAX_BYTES: RangeInclusive<u64> = KIB..=TIB;
+/// Keys are compared on every step down the tree, so they stay short.
+pub(super) const KEYVALUE_MAX_KEY: RangeInclusive<u64> = 1..=(64 * KIB);
+/// A value crosses into the guest's memory as a payload does.
+pub(super) const KEYVALUE_MAX_VALUE: RangeInclusive<u64> = 1..=GIB;

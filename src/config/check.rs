@@ -1,0 +1,188 @@
+//! What can only be said about several sections together: links lead to bindings and modules that exist, and no two
+//! bindings write one file. Takes what the sections are in the file, gives what leaves `config`.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    error::ConfigErrorKind,
+    model::{Binding, BindingSettings, KeyValueBackend, Link, Module},
+    reader::{Problem, Report, did_you_mean},
+    sections::{bindings::WrittenBinding, links::WrittenLink, module::WrittenModule},
+};
+
+/// Types that exist under their own name without being declared.
+const UNDECLARED: &[BindingSettings] = &[BindingSettings::Log, BindingSettings::Module];
+
+/// Checks the bindings among themselves and adds those that need no declaration.
+pub(super) fn bindings(written: &[WrittenBinding<'_>], report: &Report<'_>) -> Vec<Binding> {
+    no_shared_database(written, report);
+    let declared = written
+        .iter()
+        .filter_map(|binding| Some(Binding { name: Arc::from(binding.name), settings: binding.settings.clone()? }));
+    let undeclared = UNDECLARED
+        .iter()
+        .filter(|settings| !written.iter().any(|binding| binding.name == settings.type_name()))
+        .map(|settings| Binding { name: Arc::from(settings.type_name()), settings: settings.clone() });
+    declared.chain(undeclared).collect()
+}
+
+/// A database belongs to one binding: the second would find it locked.
+fn no_shared_database(written: &[WrittenBinding<'_>], report: &Report<'_>) {
+    let mut seen = HashMap::new();
+    for binding in written {
+        let Some(BindingSettings::KeyValue(settings)) = &binding.settings else { continue };
+        let KeyValueBackend::Redb { path } = &settings.backend else { continue };
+        let Some(first) = seen.insert(without_detours(path), binding.name) else { continue };
+        let problem = Problem {
+            kind: ConfigErrorKind::Duplicate,
+            found: format!("the database `{}`, which already belongs to the binding `{first}`", path.display()),
+            expected: "a database of its own for every binding".to_owned(),
+            hint: Some(format!("two modules can share keys by links with `shared = true` to `{first}`")),
+        };
+        let span = binding.path.as_ref().map_or_else(|| binding.span.clone(), |node| node.span());
+        report.add(&format!("bindings.{}.path", binding.name), Some(span), problem);
+    }
+}
+
+/// A path without `.` and `..`, to compare it by. Links of the file system are not followed: nothing is read here.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// Checks the links of all modules, and gives the modules with them.
+pub(super) fn modules(
+    written: Vec<WrittenModule<'_>>,
+    bindings: &[Binding],
+    declared: &[WrittenBinding<'_>],
+) -> Vec<Module> {
+    let names: HashSet<Arc<str>> = written.iter().map(|module| module.module.name.clone()).collect();
+    let known = Known { modules: names, bindings, declared };
+    written.into_iter().map(|written| Module { links: known.links(&written.links), ..written.module }).collect()
+}
+
+/// What links may lead to.
+struct Known<'a, 'd> {
+    modules: HashSet<Arc<str>>,
+    bindings: &'a [Binding],
+    declared: &'a [WrittenBinding<'d>],
+}
+
+impl Known<'_, '_> {
+    fn links(&self, links: &[WrittenLink<'_>]) -> Vec<Arc<Link>> {
+        let mut seen = HashMap::new();
+        for link in links {
+            self.check(link);
+            let namespace = link.namespace.as_ref().map(|(namespace, _)| *namespace);
+            let line = link.node.line();
+            if let Some(first) = seen.insert((link.binding, namespace), line) {
+                link.node.problem::<()>(second_link(link.binding, namespace, first));
+            }
+        }
+        links.iter().map(|link| Arc::new(checked(link))).collect()
+    }
+
+    fn check(&self, link: &WrittenLink<'_>) {
+        let (to, node) = &link.to;
+        let Some(binding) = self.bindings.iter().find(|binding| *binding.name == **to) else {
+            // A binding whose declaration has a problem of its own is not missing.
+            if !self.declared.iter().any(|binding| binding.name == *to) {
+                node.problem::<()>(self.no_such_binding(to));
+            }
+            return;
+        };
+        if binding.settings == BindingSettings::Module {
+            self.check_target(link);
+        }
+        if let Some((true, node)) = &link.shared
+            && !matches!(binding.settings, BindingSettings::KeyValue(_))
+        {
+            node.problem::<()>(Problem {
+                kind: ConfigErrorKind::Conflict,
+                found: format!("`shared` on a link to a binding of type \"{}\"", binding.settings.type_name()),
+                expected: "it only on links to bindings of type \"keyvalue\", which have keys to share".to_owned(),
+                hint: None,
+            });
+        }
+    }
+
+    /// A link to `module` opens one module, which its namespace names.
+    fn check_target(&self, link: &WrittenLink<'_>) {
+        let Some((namespace, node)) = &link.namespace else {
+            link.node.problem::<()>(Problem {
+                kind: ConfigErrorKind::MissingKey,
+                found: format!("a link to `{}` without a namespace", link.to.0),
+                expected: "the long form with a `namespace`, the module it opens".to_owned(),
+                hint: Some(format!(
+                    "such as {{ binding = \"{}\", namespace = \"NAME\" }}",
+                    link.binding.escape_default()
+                )),
+            });
+            return;
+        };
+        if !self.modules.contains(*namespace) {
+            node.problem::<()>(Problem {
+                kind: ConfigErrorKind::UnknownName,
+                found: format!("{namespace:?}, which no module is called"),
+                expected: list("the name of a module", self.modules.iter().map(|name| &**name)),
+                hint: did_you_mean(namespace, self.modules.iter().map(|name| &**name)),
+            });
+        }
+    }
+
+    fn no_such_binding(&self, name: &str) -> Problem {
+        let names = || self.bindings.iter().map(|binding| &*binding.name);
+        Problem {
+            kind: ConfigErrorKind::UnknownName,
+            found: format!("{name:?}, which no binding is called"),
+            expected: list("the name of a binding", names()),
+            hint: did_you_mean(name, names()),
+        }
+    }
+}
+
+fn second_link(binding: &str, namespace: Option<&str>, first_line: usize) -> Problem {
+    let namespace = namespace.map_or("any namespace".to_owned(), |namespace| format!("namespace {namespace:?}"));
+    Problem {
+        kind: ConfigErrorKind::Duplicate,
+        found: format!("a second link for binding {binding:?} and {namespace}"),
+        expected: format!("one link for each; the first is on line {first_line}"),
+        hint: None,
+    }
+}
+
+fn checked(link: &WrittenLink<'_>) -> Link {
+    Link {
+        binding: link.binding.to_owned(),
+        namespace: link.namespace.as_ref().map(|(namespace, _)| (*namespace).to_owned()),
+        to: Arc::from(link.to.0),
+        operations: link.operations.clone(),
+        shared: link.shared.as_ref().is_some_and(|(shared, _)| *shared),
+    }
+}
+
+/// The first names that could stand there; a long list helps nobody.
+fn list<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> String {
+    const SHOWN: usize = 8;
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    names.truncate(SHOWN);
+    match names.is_empty() {
+        true => what.to_owned(),
+        false => format!("{what}: {}{more}", names.join(", ")),
+    }
+}

@@ -1,0 +1,131 @@
+//! What holds where the file says nothing. Every default is here, with its reason, and nowhere else.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    model::{
+        Backoff, EngineKind, Instances, LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart,
+        RestartType, Wasi,
+    },
+    size::{KIB, MIB},
+};
+
+/// Shorter than systemd's `TimeoutStopSec` of 90 s, so that the daemon ends by itself and not by SIGKILL.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+/// What wasmtime itself takes; half of it breaks deep recursive parsers, twice as much costs 10,000 instances 5 GB of address space.
+pub const GUEST_STACK: u64 = 512 * KIB;
+/// Sixteen full module queues: bounds the memory of a daemon whose modules are all overrun at once.
+pub const DAEMON_QUEUE_BYTES: u64 = 256 * MIB;
+/// Name of the control socket in the runtime directory; `wapcctl` looks for the same.
+pub const SOCKET: &str = "wapcd.sock";
+/// The daemon's user and its group may control it, nobody else may.
+pub const SOCKET_MODE: u32 = 0o660;
+
+/// Above the largest guests of common toolchains (a Go program has 2 MB, interpreters compiled to wasm some 30 MB).
+pub const MODULE_SIZE: u64 = 64 * MIB;
+/// Enough for guests with a garbage collector; 100 such instances at their ceiling still fit a small machine.
+pub const MEMORY: u64 = 64 * MIB;
+/// Function tables of large programs have some thousand entries; a pool reserves 8 bytes for each.
+pub const TABLE_ELEMENTS: u64 = 20_000;
+/// Longer than any request that somebody waits for, short enough that a hanging guest is noticed.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A sixteenth of the default memory: the guest holds the payload, its decoded form and its answer at once.
+pub const PAYLOAD: u64 = 4 * MIB;
+/// As for payloads; what one guest answers another takes as a payload.
+pub const RESPONSE: u64 = 4 * MIB;
+
+/// At one millisecond a call a second of work: a longer queue would only hold calls that expire in it.
+pub const QUEUE: u32 = 1024;
+/// Four payloads of the largest default size, or 1024 of 16 KiB.
+pub const QUEUE_BYTES: u64 = 16 * MIB;
+
+/// Restarts within the period before a module counts as failed.
+pub const INTENSITY: u32 = 5;
+/// The time in which restarts are counted: five failures in it without a success between them are no coincidence.
+pub const PERIOD: Duration = Duration::from_secs(30);
+/// Twice the period: a failed module neither stays down for a night nor spins.
+pub const RETRY_FAILED: Duration = Duration::from_secs(60);
+/// Long enough for a backend to close its port and open it again, too short for a person to notice.
+pub const BACKOFF_INITIAL: Duration = Duration::from_millis(100);
+/// As long as the period; with longer waits the intensity could never be reached.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Doubling reaches the longest wait in nine steps.
+pub const BACKOFF_FACTOR: f64 = 2.0;
+/// A fifth is enough to part modules that failed together.
+pub const BACKOFF_JITTER: f64 = 0.2;
+
+/// Bytes of keys and values of a binding in memory: as much as one guest may hold.
+pub const KEYVALUE_MAX_BYTES: u64 = 64 * MIB;
+/// Longer than any sensible path or URL used as a key.
+pub const KEYVALUE_MAX_KEY: u64 = KIB;
+/// As much as a payload, since a value comes in one and leaves in one.
+pub const KEYVALUE_MAX_VALUE: u64 = 4 * MIB;
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Auto }
+    }
+}
+
+impl Default for ModuleLimits {
+    fn default() -> Self {
+        Self {
+            module_size: MODULE_SIZE,
+            memory: MEMORY,
+            table_elements: TABLE_ELEMENTS,
+            call_timeout: CALL_TIMEOUT,
+            payload: PAYLOAD,
+            response: RESPONSE,
+        }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            restart_type: RestartType::Permanent,
+            intensity: INTENSITY,
+            period: PERIOD,
+            reset_on_success: true,
+            retry_failed: Some(RETRY_FAILED),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { initial: BACKOFF_INITIAL, max: BACKOFF_MAX, factor: BACKOFF_FACTOR, jitter: BACKOFF_JITTER }
+    }
+}
+
+impl Module {
+    /// Makes the module of a configuration that names this wasm file and nothing else.
+    #[must_use]
+    pub fn with_defaults(name: &str, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: Arc::from(name),
+            path: path.into(),
+            engine: EngineKind::Cranelift,
+            lazy: false,
+            instances: Instances::Count(1),
+            queue: QUEUE,
+            queue_bytes: QUEUE_BYTES,
+            queue_timeout: None,
+            on_full: OnFull::Reject,
+            limits: ModuleLimits::default(),
+            links: Vec::new(),
+            restart: Restart::default(),
+            wasi: Wasi::default(),
+        }
+    }
+}
+
+/// The database file of a `keyvalue` binding of this name.
+pub(super) fn redb_path(state_dir: &Path, binding: &str) -> PathBuf {
+    state_dir.join(format!("{binding}.redb"))
+}

@@ -1,0 +1,54 @@
+//! `[control]`: the Unix socket on which the operator talks to the daemon.
+
+use std::{ops::Range, os::unix::ffi::OsStrExt, path::Path};
+
+use crate::config::{
+    bounds, defaults,
+    error::ConfigErrorKind,
+    model::Control,
+    reader::{Node, Problem, Report, Section},
+};
+
+/// Reads it; a relative socket is meant against the runtime directory.
+pub(in crate::config) fn read(section: Option<Section<'_>>, runtime_dir: &Path, report: &Report<'_>) -> Control {
+    let mut control = Control { socket: runtime_dir.join(defaults::SOCKET), socket_mode: defaults::SOCKET_MODE };
+    let mut place = None;
+    if let Some(section) = section {
+        if let Some(node) = section.get("socket") {
+            control.socket = node.path_in(runtime_dir).unwrap_or(control.socket);
+            place = Some(node.span());
+        }
+        control.socket_mode = section.or("socket_mode", control.socket_mode, socket_mode);
+        section.finish();
+    }
+    check_length(&control.socket, place, report);
+    control
+}
+
+fn check_length(socket: &Path, place: Option<Range<usize>>, report: &Report<'_>) {
+    let bytes = socket.as_os_str().as_bytes().len();
+    if bytes <= bounds::SOCKET_PATH_BYTES {
+        return;
+    }
+    let problem = Problem {
+        kind: ConfigErrorKind::OutOfRange,
+        found: format!("a socket path of {bytes} bytes, `{}`", socket.display()),
+        expected: format!("at most {} bytes, which is what a socket's address holds", bounds::SOCKET_PATH_BYTES),
+        hint: Some("choose a shorter daemon.runtime_dir or control.socket".to_owned()),
+    };
+    report.add("control.socket", place, problem);
+}
+
+/// Permission bits as `chmod` takes them. A number is refused: TOML would read 660 as decimal.
+fn socket_mode(node: &Node<'_>) -> Option<u32> {
+    const EXPECTED: &str = "permission bits as octal digits in quotes from \"0000\" to \"0777\", such as \"0660\"";
+    let text = node.text(EXPECTED)?;
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    if !octal {
+        return node.bad(ConfigErrorKind::BadValue, EXPECTED, None);
+    }
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if bounds::SOCKET_MODE.contains(&mode) => Some(mode),
+        _ => node.bad(ConfigErrorKind::OutOfRange, EXPECTED, None),
+    }
+}

@@ -1,0 +1,85 @@
+//! `[daemon]`: directories, threads, and what the whole process may hold.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{
+    bounds, defaults,
+    environment::Environment,
+    error::ConfigErrorKind,
+    model::Daemon,
+    reader::{Node, Problem, Report, Section, did_you_mean},
+};
+
+/// Reads it; relative directories are meant against the directory of the file.
+pub(in crate::config) fn read(
+    section: Option<Section<'_>>,
+    base: &Path,
+    env: &Environment,
+    report: &Report<'_>,
+) -> Daemon {
+    let Some(section) = section else {
+        return defaults(None, env, report);
+    };
+    let state_dir = section.get("state_dir");
+    let daemon = Daemon {
+        runtime_dir: section.or("runtime_dir", env.default_runtime_dir(), |node| node.path_in(base)),
+        workers: section.or("workers", cores(env), |node| workers(node, env)),
+        shutdown_grace: section
+            .or("shutdown_grace", defaults::SHUTDOWN_GRACE, |node| node.time(&bounds::SHUTDOWN_GRACE)),
+        guest_stack: section.or("guest_stack", defaults::GUEST_STACK, |node| node.size(&bounds::GUEST_STACK)),
+        queue_bytes: section.or("queue_bytes", defaults::DAEMON_QUEUE_BYTES, |node| node.size(&bounds::QUEUE_BYTES)),
+        ..defaults(state_dir.map(|node| node.path_in(base)), env, report)
+    };
+    section.finish();
+    daemon
+}
+
+/// The section without any key but perhaps `state_dir`, whose inner `None` was reported already.
+fn defaults(state_dir: Option<Option<PathBuf>>, env: &Environment, report: &Report<'_>) -> Daemon {
+    let state_dir = match state_dir {
+        Some(written) => written,
+        None => env.default_state_dir().or_else(|| no_state_dir(report)),
+    };
+    Daemon {
+        state_dir: state_dir.unwrap_or_default(),
+        runtime_dir: env.default_runtime_dir(),
+        workers: cores(env),
+        shutdown_grace: defaults::SHUTDOWN_GRACE,
+        guest_stack: defaults::GUEST_STACK,
+        queue_bytes: defaults::DAEMON_QUEUE_BYTES,
+    }
+}
+
+fn no_state_dir(report: &Report<'_>) -> Option<PathBuf> {
+    let problem = Problem {
+        kind: ConfigErrorKind::MissingKey,
+        found: "no such key, and neither $STATE_DIRECTORY, $XDG_STATE_HOME nor $HOME".to_owned(),
+        expected: "a directory for databases and other written files".to_owned(),
+        hint: Some("write state_dir = \"/some/directory\" below [daemon]".to_owned()),
+    };
+    report.add("daemon.state_dir", None, problem);
+    None
+}
+
+/// `"auto"`, or a number.
+fn workers(node: &Node<'_>, env: &Environment) -> Option<usize> {
+    const AUTO: &str = "auto";
+    if !node.is_text() {
+        return node.count_or(&bounds::WORKERS, " or \"auto\"").map(|count| count as usize);
+    }
+    let written = node.text(AUTO)?;
+    if written == AUTO {
+        return Some(cores(env));
+    }
+    let expected = format!("a number from {} to {} or \"auto\"", bounds::WORKERS.start(), bounds::WORKERS.end());
+    let hint = match written.parse::<u32>() {
+        Ok(number) => Some(format!("a number is written without quotes: {number}")),
+        Err(_) => did_you_mean(written, [AUTO]),
+    };
+    node.bad(ConfigErrorKind::BadValue, expected, hint)
+}
+
+/// One worker per core, within the bounds that hold for a written number.
+fn cores(env: &Environment) -> usize {
+    env.cores.clamp(*bounds::WORKERS.start() as usize, *bounds::WORKERS.end() as usize)
+}

@@ -1,0 +1,16 @@
+//! One file for each section of the configuration: which keys it has, which type and bounds each, and what it becomes.
+//!
+//! A reader takes the section and the values that hold where it is silent, and gives the checked values. What can only be
+//! said about several sections together (a link names a binding) is decided in `check`.
+
+pub(super) mod bindings;
+pub(super) mod control;
+pub(super) mod daemon;
+pub(super) mod limits;
+pub(super) mod links;
+pub(super) mod logging;
+pub(super) mod module;
+pub(super) mod names;
+pub(super) mod restart;
+pub(super) mod root;
+pub(super) mod wasi;

@@ -1,0 +1,178 @@
+//! The shipped configuration and the reference, held against the code.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    super::{BindingSettings, Config, KeyValueBackend, Module, Wasi, load::read_sections, parse, reader::Report},
+    FILE, check, good, user,
+};
+
+const SHIPPED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/wapcd.toml"));
+const REFERENCE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"));
+
+/// The shipped file with lines that begin with this mark taken as configuration.
+fn uncommented(text: &str, mark: &str) -> String {
+    let is_comment = |rest: &str| rest.starts_with([' ', '#']);
+    let line = |line: &str| match line.strip_prefix(mark) {
+        Some(rest) if !is_comment(rest) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Every key of the schema, with `NAME` for the name of a module or binding, in the order of its path.
+fn schema() -> BTreeSet<String> {
+    let every_key = concat!(include_str!("design.toml"), include_str!("every_key.toml"));
+    // The reader asks for keys of both backends, whichever is chosen; both kinds of link are in the text.
+    let report = Report::new(Path::new(FILE), every_key);
+    read_sections(&report, FILE.into(), &user());
+    let asked = report.asked.borrow();
+    let own = |path: &&String| path.split('.').nth(1).is_none_or(|name| name == "name" || !in_names(path));
+    asked
+        .iter()
+        .filter(own)
+        .map(|path| path.replace("modules.name", "modules.NAME").replace("bindings.name", "bindings.NAME"))
+        .map(|path| path.replace("links[1]", "links"))
+        .filter(|path| !path.contains('['))
+        .collect()
+}
+
+fn in_names(path: &str) -> bool {
+    path.starts_with("modules.") || path.starts_with("bindings.")
+}
+
+/// Splits the path of a key into its section and the key.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
+/// The rows of a section of the reference: key, type, default. One heading may name several sections.
+fn rows(section: &str) -> Vec<[&'static str; 3]> {
+    let name = format!("[{section}]");
+    let body = REFERENCE
+        .split("\n## ")
+        .find(|part| part.lines().next().is_some_and(|heading| heading.contains(&name)))
+        .unwrap_or_else(|| panic!("the reference has no heading with {name}"));
+    body.lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            [cells[1].trim_matches('`'), cells[2], cells[3]]
+        })
+        .collect()
+}
+
+#[test]
+fn the_shipped_file_changes_nothing_as_it_is_and_with_its_defaults_uncommented() {
+    let root = super::Environment { uid: 0, ..user() };
+    let parse = |text: &str| parse(text, Path::new(FILE), &root).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(parse(SHIPPED), parse(""));
+    let defaults = uncommented(SHIPPED, "#");
+    assert_ne!(defaults, SHIPPED);
+    assert_eq!(parse(&defaults), parse(""));
+}
+
+#[test]
+fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_say_so() {
+    let config = good(&uncommented(SHIPPED, "##"));
+    let greeter = config.modules.iter().find(|module| &*module.name == "greeter").unwrap();
+    let shown = Module { queue_timeout: None, links: Vec::new(), wasi: Wasi::default(), ..greeter.clone() };
+    assert_eq!(shown, Module::with_defaults("greeter", "/etc/wapcd/greeter.wasm"));
+
+    let plain =
+        good("[bindings.cache]\ntype = \"keyvalue\"\n[bindings.scratch]\ntype = \"keyvalue\"\nbackend = \"memory\"\n");
+    assert_eq!(config.bindings, plain.bindings);
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_shipped_file() {
+    let text = uncommented(&uncommented(SHIPPED, "##"), "#");
+    let report = Report::new(Path::new(FILE), &text);
+    let table = super::super::reader::parse(&report).unwrap();
+    let mut written = BTreeSet::new();
+    collect(&table, "", &mut written);
+    for path in schema() {
+        assert!(written.contains(&path), "`{path}` is not in etc/wapcd.toml, which has {written:#?}");
+    }
+}
+
+/// The paths of all keys below a table, with `NAME` for names and nothing for places in lists.
+fn collect(table: &toml::de::DeTable<'_>, parent: &str, paths: &mut BTreeSet<String>) {
+    use toml::de::DeValue;
+    for (key, value) in table {
+        let named = ["modules", "bindings"].contains(&parent);
+        let key = if named { "NAME" } else { key.get_ref() };
+        let path = if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") };
+        match value.get_ref() {
+            DeValue::Table(inner) => collect(inner, &path, paths),
+            DeValue::Array(items) => {
+                items.iter().filter_map(|item| item.get_ref().as_table()).for_each(|item| collect(item, &path, paths));
+            }
+            _ => {}
+        }
+        paths.insert(path);
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
+    let schema = schema();
+    assert!(schema.len() > 50, "{schema:#?}");
+    let holds_others = |path: &String| schema.iter().any(|other| other.starts_with(&format!("{path}.")));
+    let leaves: Vec<_> = schema.iter().filter(|path| !path.is_empty() && !holds_others(path)).collect();
+    let sections: BTreeSet<&str> =
+        leaves.iter().map(|path| split(path).0).filter(|section| !section.is_empty()).collect();
+    for section in sections {
+        let documented: BTreeSet<&str> = rows(section).iter().map(|row| row[0]).collect();
+        let known: BTreeSet<&str> =
+            leaves.iter().map(|path| split(path)).filter(|(other, _)| *other == section).map(|(_, key)| key).collect();
+        let undocumented: Vec<_> = known.difference(&documented).collect();
+        assert!(undocumented.is_empty(), "[{section}] of the reference lacks {undocumented:?}");
+        let unknown: Vec<_> = documented.iter().filter(|key| !schema.contains(&format!("{section}.{key}"))).collect();
+        assert!(unknown.is_empty(), "[{section}] of the reference has {unknown:?}, which do not exist");
+    }
+}
+
+#[test]
+fn the_defaults_of_the_reference_are_those_of_the_code() {
+    let mut compared = 0;
+    for section in ["daemon", "control", "logging", "defaults.limits", "defaults.restart", "defaults.restart.backoff"] {
+        for [key, _, default] in rows(section) {
+            let Some(value) = default.strip_prefix('`').and_then(|value| value.strip_suffix('`')) else { continue };
+            assert_eq!(good(&format!("{section}.{key} = {value}\n")), good(""), "[{section}] {key} = {value}");
+            compared += 1;
+        }
+    }
+    for [key, _, default] in rows("modules.NAME") {
+        let Some(value) = default.strip_prefix('`').and_then(|value| value.strip_suffix('`')) else { continue };
+        let module = "[modules.a]\npath = \"a\"\n";
+        assert_eq!(good(&format!("{module}{key} = {value}\n")), good(module), "{key} = {value}");
+        compared += 1;
+    }
+    for [key, _, default] in rows("bindings.NAME") {
+        let Some(value) = default.strip_prefix('`').and_then(|value| value.strip_suffix('`')) else { continue };
+        let binding = |backend: &str| format!("[bindings.a]\ntype = \"keyvalue\"\nbackend = \"{backend}\"\n");
+        let backend = if key == "max_bytes" { "memory" } else { "redb" };
+        let base = if key == "backend" { "[bindings.a]\ntype = \"keyvalue\"\n".to_owned() } else { binding(backend) };
+        assert_eq!(good(&format!("{base}{key} = {value}\n")).bindings, good(&base).bindings, "{key} = {value}");
+        compared += 1;
+    }
+    assert!(compared > 25, "only {compared} defaults could be compared");
+}
+
+#[test]
+fn the_examples_of_the_reference_pass_the_check() {
+    let mut blocks = 0;
+    for block in REFERENCE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        check(block).unwrap_or_else(|errors| panic!("{errors}\n--- text:\n{block}"));
+        blocks += 1;
+    }
+    assert!(blocks > 0);
+}
+
+#[test]
+fn the_defaults_without_a_key_of_their_own_are_what_the_reference_says() {
+    let config: Config = good("[bindings.kv]\ntype = \"keyvalue\"\n");
+    let BindingSettings::KeyValue(settings) = &config.bindings[0].settings else { panic!("{:?}", config.bindings) };
+    assert!(matches!(&settings.backend, KeyValueBackend::Redb { path } if path.ends_with("wapcd/kv.redb")));
+}

@@ -1,0 +1,44 @@
+//! Tests of the configuration as a whole: what is accepted, what is refused and how, what the documents say.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod accepted;
+mod documents;
+mod files;
+mod hostile;
+mod mistakes;
+
+use std::path::Path;
+
+use super::{Config, ConfigErrors, Environment, parse};
+
+/// The file that the tests pretend to read.
+const FILE: &str = "/etc/wapcd/wapcd.toml";
+
+/// A user's environment, with four cores.
+fn user() -> Environment {
+    Environment {
+        xdg_state_home: Some("/home/ada/state".into()),
+        xdg_runtime_dir: Some("/run/user/1000".into()),
+        home: Some("/home/ada".into()),
+        uid: 1000,
+        cores: 4,
+        current_dir: "/".into(),
+        ..Environment::default()
+    }
+}
+
+fn check(text: &str) -> Result<Config, ConfigErrors> {
+    parse(text, Path::new(FILE), &user())
+}
+
+fn good(text: &str) -> Config {
+    check(text).unwrap_or_else(|errors| panic!("refused:\n{errors}\n--- text:\n{text}"))
+}
+
+fn bad(text: &str) -> ConfigErrors {
+    match check(text) {
+        Ok(config) => panic!("accepted as {config:#?}\n--- text:\n{text}"),
+        Err(errors) => errors,
+    }
+}
