@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::{Node, did_you_mean};
 use crate::config::{
-    error::ConfigErrorKind::{BadValue, OutOfRange},
+    error::ConfigErrorKind::{BadValue, OutOfRange, WrongType},
     size::Size,
     time::TimeSpan,
 };
@@ -45,18 +45,29 @@ impl<'d> Node<'d> {
 
     /// A whole number within its bounds.
     pub(in crate::config) fn count(&self, bounds: &RangeInclusive<u32>) -> Option<u32> {
-        self.count_or(bounds, "")
+        self.whole_number(bounds, format!("a number {}", within(bounds)))
     }
 
-    /// A whole number within its bounds, where a word could stand instead: `or` names it.
-    pub(in crate::config) fn count_or(&self, bounds: &RangeInclusive<u32>, or: &str) -> Option<u32> {
-        let expected = format!("a number {}{or}", within(bounds));
-        let DeValue::Integer(number) = self.value() else {
-            return self.wrong_type(expected);
+    /// A whole number within its bounds, or a word that stands for a number: the inner `None`.
+    pub(in crate::config) fn count_or_word(&self, bounds: &RangeInclusive<u32>, word: &str) -> Option<Option<u32>> {
+        match self.value() {
+            DeValue::String(text) if text == word => Some(None),
+            DeValue::String(text) if let Some(hint) = did_you_mean(text, [word]) => {
+                self.bad(BadValue, format!("a number {} or \"{word}\"", within(bounds)), Some(hint))
+            }
+            _ => self.whole_number(bounds, format!("a number {} or \"{word}\"", within(bounds))).map(Some),
+        }
+    }
+
+    fn whole_number(&self, bounds: &RangeInclusive<u32>, expected: String) -> Option<u32> {
+        let number = match self.value() {
+            DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(text) if text.parse::<i128>().is_ok() => {
+                return self.bad(WrongType, expected, Some(format!("a number is written without quotes: {text}")));
+            }
+            _ => return self.wrong_type(expected),
         };
-        let number =
-            i128::from_str_radix(number.as_str(), number.radix()).ok().and_then(|number| number.try_into().ok());
-        match number {
+        match number.and_then(|number| u32::try_from(number).ok()) {
             Some(number) if bounds.contains(&number) => Some(number),
             _ => self.bad(OutOfRange, expected, None),
         }
@@ -103,7 +114,7 @@ impl<'d> Node<'d> {
         let (text, kind) = match self.value() {
             DeValue::String(text) => (text.to_string(), BadValue),
             // A bare number is read like a text without a unit, so that its hint shows the very number with one.
-            DeValue::Integer(number) => (number.to_string(), crate::config::ConfigErrorKind::WrongType),
+            DeValue::Integer(number) => (number.to_string(), WrongType),
             _ => return self.wrong_type(expected),
         };
         match text.parse::<T>() {

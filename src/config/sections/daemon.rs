@@ -7,7 +7,7 @@ use crate::config::{
     environment::Environment,
     error::ConfigErrorKind,
     model::Daemon,
-    reader::{Node, Problem, Report, Section, did_you_mean},
+    reader::{Node, Problem, Report, Section},
 };
 
 /// Reads it; relative directories are meant against the directory of the file.
@@ -63,20 +63,8 @@ fn no_state_dir(report: &Report<'_>) -> Option<PathBuf> {
 
 /// `"auto"`, or a number.
 fn workers(node: &Node<'_>, env: &Environment) -> Option<usize> {
-    const AUTO: &str = "auto";
-    if !node.is_text() {
-        return node.count_or(&bounds::WORKERS, " or \"auto\"").map(|count| count as usize);
-    }
-    let written = node.text(AUTO)?;
-    if written == AUTO {
-        return Some(cores(env));
-    }
-    let expected = format!("a number from {} to {} or \"auto\"", bounds::WORKERS.start(), bounds::WORKERS.end());
-    let hint = match written.parse::<u32>() {
-        Ok(number) => Some(format!("a number is written without quotes: {number}")),
-        Err(_) => did_you_mean(written, [AUTO]),
-    };
-    node.bad(ConfigErrorKind::BadValue, expected, hint)
+    let written = node.count_or_word(&bounds::WORKERS, "auto")?;
+    Some(written.map_or_else(|| cores(env), |count| count as usize))
 }
 
 /// One worker per core, within the bounds that hold for a written number.

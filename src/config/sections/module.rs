@@ -7,7 +7,7 @@ use crate::config::{
     bounds,
     error::ConfigErrorKind,
     model::{EngineKind, Instances, Module, ModuleLimits, OnFull, Restart},
-    reader::{Named, Node, Section, did_you_mean},
+    reader::{Named, Node, Section},
 };
 
 const ON_FULL: &[(&str, OnFull)] = &[("reject", OnFull::Reject), ("wait", OnFull::Wait)];
@@ -92,18 +92,6 @@ fn engine(node: &Node<'_>) -> Option<EngineKind> {
 
 /// `"per-worker"`, or a number.
 fn instances(node: &Node<'_>) -> Option<Instances> {
-    const PER_WORKER: &str = "per-worker";
-    if !node.is_text() {
-        return node.count_or(&bounds::INSTANCES, " or \"per-worker\"").map(Instances::Count);
-    }
-    let written = node.text(PER_WORKER)?;
-    if written == PER_WORKER {
-        return Some(Instances::PerWorker);
-    }
-    let (least, most) = (bounds::INSTANCES.start(), bounds::INSTANCES.end());
-    let hint = match written.parse::<u32>() {
-        Ok(number) => Some(format!("a number is written without quotes: {number}")),
-        Err(_) => did_you_mean(written, [PER_WORKER]),
-    };
-    node.bad(ConfigErrorKind::BadValue, format!("a number from {least} to {most} or \"per-worker\""), hint)
+    let written = node.count_or_word(&bounds::INSTANCES, "per-worker")?;
+    Some(written.map_or(Instances::PerWorker, Instances::Count))
 }

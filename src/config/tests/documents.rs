@@ -3,8 +3,11 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
-    super::{BindingSettings, Config, KeyValueBackend, Module, Wasi, load::read_sections, parse, reader::Report},
-    FILE, check, good, user,
+    super::{
+        BindingSettings, Config, KeyValueBackend, Module, Size, TimeSpan, Wasi, load::read_sections, parse,
+        reader::Report,
+    },
+    FILE, bad, check, good, user,
 };
 
 const SHIPPED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/wapcd.toml"));
@@ -46,7 +49,7 @@ fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('.').unwrap_or(("", path))
 }
 
-/// The rows of a section of the reference: key, type, default. One heading may name several sections.
+/// The rows of a section of the reference: key, default, bounds. One heading may name several sections.
 fn rows(section: &str) -> Vec<[&'static str; 3]> {
     let name = format!("[{section}]");
     let body = REFERENCE
@@ -57,7 +60,7 @@ fn rows(section: &str) -> Vec<[&'static str; 3]> {
         .filter(|line| line.starts_with("| `"))
         .map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            [cells[1].trim_matches('`'), cells[2], cells[3]]
+            [cells[1].trim_matches('`'), cells[3], cells[4]]
         })
         .collect()
 }
@@ -133,31 +136,89 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
     }
 }
 
+/// A text in which a key of the reference has this value, and all that it needs besides.
+fn with(section: &str, key: &str, value: &str) -> String {
+    let (before, section) = match (section, key) {
+        ("bindings.NAME", "max_bytes") => ("bindings.a = { type = \"keyvalue\", backend = \"memory\", KEY }\n", ""),
+        ("bindings.NAME", _) => ("bindings.a = { type = \"keyvalue\", KEY }\n", ""),
+        ("modules.NAME", _) => ("modules.a = { path = \"a\", KEY }\n", ""),
+        ("defaults.restart.backoff", "initial") => ("defaults.restart.backoff.max = \"1d\"\n", section),
+        ("defaults.restart.backoff", "max") => ("defaults.restart.backoff.initial = \"0s\"\n", section),
+        _ => ("", section),
+    };
+    let set = |path: &str| if value.is_empty() { String::new() } else { format!("{path}{key} = {value}") };
+    match section {
+        "" => before.replace("KEY", &set("")),
+        section => format!("{before}{}\n", set(&format!("{section}."))),
+    }
+}
+
+const SECTIONS: [&str; 8] = [
+    "daemon",
+    "control",
+    "logging",
+    "defaults.limits",
+    "defaults.restart",
+    "defaults.restart.backoff",
+    "modules.NAME",
+    "bindings.NAME",
+];
+
+/// The one value in a cell of the reference, as TOML.
+fn code(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.strip_suffix('`').filter(|value| !value.contains('`'))
+}
+
 #[test]
 fn the_defaults_of_the_reference_are_those_of_the_code() {
     let mut compared = 0;
-    for section in ["daemon", "control", "logging", "defaults.limits", "defaults.restart", "defaults.restart.backoff"] {
-        for [key, _, default] in rows(section) {
-            let Some(value) = default.strip_prefix('`').and_then(|value| value.strip_suffix('`')) else { continue };
-            assert_eq!(good(&format!("{section}.{key} = {value}\n")), good(""), "[{section}] {key} = {value}");
+    for section in SECTIONS {
+        for [key, default, _] in rows(section) {
+            let Some(default) = code(default) else { continue };
+            assert_eq!(good(&with(section, key, default)), good(&with(section, key, "")), "[{section}] {key}");
             compared += 1;
         }
     }
-    for [key, _, default] in rows("modules.NAME") {
-        let Some(value) = default.strip_prefix('`').and_then(|value| value.strip_suffix('`')) else { continue };
-        let module = "[modules.a]\npath = \"a\"\n";
-        assert_eq!(good(&format!("{module}{key} = {value}\n")), good(module), "{key} = {value}");
-        compared += 1;
+    assert!(compared > 30, "only {compared} defaults could be compared");
+}
+
+/// The values at and just beyond both ends of what the reference gives as bounds, as TOML.
+fn ends(bounds: &str) -> Option<([String; 2], Vec<String>)> {
+    let (least, most) = bounds.split_once(" to ")?;
+    let (least, most) = (least.trim_matches('`'), most.trim_matches('`'));
+    let quoted = |value: String| format!("\"{value}\"");
+    if let (Ok(low), Ok(high)) = (least.parse::<Size>(), most.parse::<Size>()) {
+        let below = low.bytes().checked_sub(1).map(|bytes| format!("{bytes} B"));
+        let beyond = below.into_iter().chain([format!("{} B", high.bytes() + 1)]).map(quoted).collect();
+        return Some(([low, high].map(|size| quoted(size.to_string())), beyond));
     }
-    for [key, _, default] in rows("bindings.NAME") {
-        let Some(value) = default.strip_prefix('`').and_then(|value| value.strip_suffix('`')) else { continue };
-        let binding = |backend: &str| format!("[bindings.a]\ntype = \"keyvalue\"\nbackend = \"{backend}\"\n");
-        let backend = if key == "max_bytes" { "memory" } else { "redb" };
-        let base = if key == "backend" { "[bindings.a]\ntype = \"keyvalue\"\n".to_owned() } else { binding(backend) };
-        assert_eq!(good(&format!("{base}{key} = {value}\n")).bindings, good(&base).bindings, "{key} = {value}");
-        compared += 1;
+    if let (Ok(low), Ok(high)) = (least.parse::<TimeSpan>(), most.parse::<TimeSpan>()) {
+        let milliseconds = |time: TimeSpan| time.duration().as_millis();
+        let below = milliseconds(low).checked_sub(1).map(|time| format!("{time}ms"));
+        let beyond = below.into_iter().chain([format!("{}ms", milliseconds(high) + 1)]).map(quoted).collect();
+        return Some(([low, high].map(|time| quoted(time.to_string())), beyond));
     }
-    assert!(compared > 25, "only {compared} defaults could be compared");
+    let (low, high) = (least.parse::<i64>().ok()?, most.parse::<i64>().ok()?);
+    Some(([low, high].map(|number| number.to_string()), vec![(low - 1).to_string(), (high + 1).to_string()]))
+}
+
+#[test]
+fn the_bounds_of_the_reference_are_those_of_the_code() {
+    let mut compared = 0;
+    for section in SECTIONS {
+        for [key, _, bounds] in rows(section) {
+            let Some((within, beyond)) = ends(bounds) else { continue };
+            for value in within {
+                good(&with(section, key, &value));
+            }
+            for value in beyond {
+                let errors = bad(&with(section, key, &value));
+                assert!(errors.iter().any(|error| error.key_path.ends_with(key)), "{errors}");
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 20, "only {compared} bounds could be compared");
 }
 
 #[test]
