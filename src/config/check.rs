@@ -2,7 +2,7 @@
 //! bindings write one file. Takes what the sections are in the file, gives what leaves `config`.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -69,14 +69,14 @@ pub(super) fn modules(
     bindings: &[Binding],
     declared: &[WrittenBinding<'_>],
 ) -> Vec<Module> {
-    let names: HashSet<Arc<str>> = written.iter().map(|module| module.module.name.clone()).collect();
+    let names: BTreeSet<Arc<str>> = written.iter().map(|module| module.module.name.clone()).collect();
     let known = Known { modules: names, bindings, declared };
     written.into_iter().map(|written| Module { links: known.links(&written.links), ..written.module }).collect()
 }
 
 /// What links may lead to.
 struct Known<'a, 'd> {
-    modules: HashSet<Arc<str>>,
+    modules: BTreeSet<Arc<str>>,
     bindings: &'a [Binding],
     declared: &'a [WrittenBinding<'d>],
 }
@@ -177,12 +177,9 @@ fn checked(link: &WrittenLink<'_>) -> Link {
 /// The first names that could stand there; a long list helps nobody.
 fn list<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> String {
     const SHOWN: usize = 8;
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    names.truncate(SHOWN);
-    match names.is_empty() {
-        true => what.to_owned(),
-        false => format!("{what}: {}{more}", names.join(", ")),
+    let mut names: Vec<&str> = names.take(SHOWN + 1).collect();
+    if let Some(one_more) = names.get_mut(SHOWN) {
+        *one_more = "…";
     }
+    format!("{what}: {}", names.join(", "))
 }

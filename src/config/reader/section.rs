@@ -93,13 +93,10 @@ impl<'d> Section<'d> {
 
     /// The tables of a section whose keys are names, in file order.
     pub(in crate::config) fn named(&self) -> Vec<Named<'d>> {
-        let mut all: Vec<_> = self
-            .table
+        self.table
             .iter()
             .map(|(key, value)| Named { name: key.get_ref(), span: key.span(), node: self.node(key.get_ref(), value) })
-            .collect();
-        all.sort_by_key(|named| named.span.start);
-        all
+            .collect()
     }
 
     /// Reports every key that nobody asked for.

@@ -2,6 +2,9 @@
 
 /// Longer texts are no misspelt keys; comparing them would cost time that grows with the product of both lengths.
 const LONGEST: usize = 64;
+/// Among more names than this none is looked for: a file with thousands of modules, and as many mistakes, would be compared
+/// each with each.
+const MOST: usize = 500;
 
 /// A hint that names the candidate nearest to what was written, if one is near enough to be meant.
 pub(in crate::config) fn did_you_mean<'c>(
@@ -13,7 +16,8 @@ pub(in crate::config) fn did_you_mean<'c>(
 
 /// A third of the letters may differ, but at least one and, in long names, at most three.
 fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    if written.len() > LONGEST {
+    let candidates: Vec<&str> = candidates.into_iter().take(MOST + 1).collect();
+    if written.len() > LONGEST || candidates.len() > MOST {
         return None;
     }
     let written = written.to_lowercase().replace('-', "_");
@@ -22,7 +26,7 @@ fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> 
         .into_iter()
         .map(|name| (strsim::osa_distance(&written, &name.replace('-', "_")), name))
         .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
+        .min()
         .map(|(_, name)| name)
 }
 
@@ -51,5 +55,11 @@ mod tests {
         for written in ["", "q", "colour", "listen", &"queue".repeat(1000)] {
             assert_eq!(nearest(written, KEYS), None, "{written}");
         }
+    }
+
+    #[test]
+    fn among_very_many_names_none_is_looked_for() {
+        assert_eq!(nearest("patch", std::iter::repeat_n("path", MOST)), Some("path"));
+        assert_eq!(nearest("patch", std::iter::repeat_n("path", MOST + 1)), None);
     }
 }
