@@ -1,0 +1,36 @@
+//! A guest's lines in the daemon's log: under the module's name, with instance and call.
+
+use std::sync::Arc;
+
+use super::Links;
+use crate::host::{Console, Stream};
+
+/// Logs the lines of one instance under the target `wapcd::guest`.
+pub struct GuestLines {
+    /// Name of the module.
+    pub module: Arc<str>,
+    /// Id of the instance.
+    pub instance: u64,
+    /// Knows the call that runs.
+    pub links: Arc<Links>,
+}
+
+impl Console for GuestLines {
+    fn line(&self, stream: Stream, text: &str) {
+        let (module, instance, call) = (&*self.module, self.instance, self.links.current_call());
+        match stream {
+            Stream::Log => tracing::info!(target: "wapcd::guest", module, instance, call, "{text}"),
+            Stream::Stdout => {
+                tracing::info!(target: "wapcd::guest", module, instance, call, stream = "stdout", "{text}")
+            }
+            Stream::Stderr => {
+                tracing::info!(target: "wapcd::guest", module, instance, call, stream = "stderr", "{text}")
+            }
+        }
+    }
+
+    fn dropped(&self, lines: u64) {
+        let (module, instance, call) = (&*self.module, self.instance, self.links.current_call());
+        tracing::warn!(target: "wapcd::guest", module, instance, call, lines, "guest floods, lines dropped");
+    }
+}

@@ -1,0 +1,94 @@
+//! Calls by the module's name: from outside, and from one module to another.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+};
+
+use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, waits::Waits};
+use crate::{
+    bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
+    host::{CallError, GuestExit, HostCallError, HostErrorKind, chain},
+};
+
+/// Every module of the daemon. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Modules(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Filled once, before the first guest starts.
+    queues: OnceLock<HashMap<Arc<str>, Arc<ModuleQueue>>>,
+    waits: Waits,
+}
+
+impl Modules {
+    /// Makes the modules known. Must be called once, before calls arrive; what is set later is ignored.
+    pub fn set(&self, queues: impl IntoIterator<Item = Arc<ModuleQueue>>) {
+        let queues = queues.into_iter().map(|queue| (Arc::clone(queue.name()), queue));
+        self.0.queues.get_or_init(|| queues.collect());
+    }
+
+    fn queue(&self, name: &str) -> Option<&Arc<ModuleQueue>> {
+        self.0.queues.get()?.get(name)
+    }
+
+    /// Calls a module and waits for the reply.
+    pub async fn call(&self, module: &str, request: CallRequest) -> CallReply {
+        match self.queue(module) {
+            Some(queue) => queue.call(request, None).await,
+            None => CallReply { call: 0, ran_on: None, outcome: Err(CallFailure::NoSuchModule(module.to_owned())) },
+        }
+    }
+
+    /// Calls a module for another one, whose instance waits meanwhile; a call that would wait for itself is refused.
+    async fn call_nested(&self, call: BindingCall) -> Result<CallReply, CallFailure> {
+        let BindingCall { caller, namespace: target, operation, payload, .. } = call;
+        let queue = self.queue(&target).ok_or_else(|| CallFailure::NoSuchModule(target.clone()))?;
+        let chain = caller.chain.with(Arc::clone(&caller.module));
+        if chain.contains(&target) {
+            let path = format!("{chain} → {target}");
+            return Err(CallFailure::Cycle { target, path });
+        }
+        let members = |module: &str| self.queue(module).map(|queue| queue.members()).unwrap_or_default();
+        let wait = self.0.waits.enter((&caller.module, caller.instance), queue.name(), members);
+        let wait = wait.map_err(|path| CallFailure::Cycle { target: target.clone(), path })?;
+        let dispatched: Arc<AtomicU64> = Arc::clone(&wait.taken_by);
+        let origin = Origin::Module { module: caller.module, instance: caller.instance };
+        let request = CallRequest { operation, payload, deadline: Some(caller.deadline), origin, chain };
+        Ok(queue.call(request, Some(dispatched)).await)
+    }
+
+    async fn answer_nested(&self, call: BindingCall) -> BindingReply {
+        let target = call.namespace.clone();
+        let outcome = self.call_nested(call).await.and_then(|reply| reply.outcome);
+        outcome.map_err(|failure| host_error(&target, &failure))
+    }
+}
+
+impl ModuleCaller for Modules {
+    fn call(&self, call: BindingCall) -> Answer {
+        let modules = self.clone();
+        Answer::Later(Box::pin(async move { modules.answer_nested(call).await }))
+    }
+}
+
+/// What a failed call looks like to the module that made it.
+fn host_error(target: &str, failure: &CallFailure) -> HostCallError {
+    let kind = match failure {
+        CallFailure::NoSuchModule(_) => HostErrorKind::NotFound,
+        CallFailure::Refused { .. } | CallFailure::Busy { .. } => HostErrorKind::Unavailable,
+        CallFailure::Expired { .. } => HostErrorKind::TimedOut,
+        CallFailure::Cycle { .. } => HostErrorKind::Cycle,
+        // The target looked at the request and refused it.
+        CallFailure::Call(CallError::Guest(_)) => HostErrorKind::BadRequest,
+        CallFailure::Call(CallError::TooLarge { .. }) => HostErrorKind::TooLarge,
+        CallFailure::Call(CallError::Exit(GuestExit::DeadlineExceeded { .. })) => HostErrorKind::TimedOut,
+        CallFailure::Call(CallError::Exit(_) | CallError::Restart(_)) | CallFailure::Lost(_) => HostErrorKind::Internal,
+    };
+    let text = match failure {
+        CallFailure::Call(_) => format!("module `{target}`: {}", chain(failure)),
+        _ => chain(failure),
+    };
+    HostCallError::new(kind, text)
+}

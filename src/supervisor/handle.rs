@@ -1,0 +1,248 @@
+//! The daemon's parts put together, and the handle by which everyone else reaches them.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, Addr, Message, dev::ToEnvelope};
+use thiserror::Error;
+use tokio::time::timeout_at;
+
+use super::{
+    bindings::BindingChild,
+    child::Child,
+    status::{BindingStatus, ModuleStatus, Status},
+    tree::{
+        Act, Drain, EndModule, EndWorkers, GetBindings, GetModule, GetStatus, IsBusy, ModuleWanted, Supervisor, Want,
+        Wanted,
+    },
+};
+use crate::{
+    actors::{CallReply, CallRequest, Gate, Leave, ModuleQueue, Modules, QueueBudget, QueueSettings, Workers},
+    config::{Config, Module},
+    host::{EngineError, EngineSettings, MappingLimit, WasmtimeEngine},
+};
+
+/// How long the supervisor may take to answer. It never waits for anything, so this is met only when its thread starves.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long an operator's action may take to show its effect before the answer says how far it got: a large module
+/// compiles in some seconds.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// How often a stopping daemon looks whether calls still run.
+const DRAIN_CHECK: Duration = Duration::from_millis(10);
+
+/// What each stage of a stop gets after the grace time, so that a hung worker or disk cannot hold the process.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Why the daemon could not be started at all.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The engine could not be made.
+    #[error("cannot make the engine for {instances} instances")]
+    Engine {
+        /// The instances that the configuration asks for, with room for replacements.
+        instances: u32,
+        /// Why not.
+        #[source]
+        source: EngineError,
+    },
+}
+
+/// The supervisor did not answer: it is gone, or its thread starves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the supervisor did not answer within {} ms", ANSWER.as_millis())]
+pub struct NoAnswer;
+
+/// The way to a running daemon. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct SupervisorHandle {
+    supervisor: Addr<Supervisor>,
+    modules: Modules,
+    names: Arc<[Arc<str>]>,
+}
+
+/// How many instances the engine must have room for: all that are configured, and a replacement beside each module's.
+fn engine_instances(config: &Config) -> u32 {
+    let instances: usize = config.modules.iter().map(|module| module.instances.count(config.daemon.workers) + 1).sum();
+    u32::try_from(instances).unwrap_or(u32::MAX)
+}
+
+/// Settings of the engine that a configuration asks for.
+#[must_use]
+pub fn engine_settings(config: &Config) -> EngineSettings {
+    EngineSettings {
+        instances: engine_instances(config),
+        guest_stack: config.daemon.guest_stack,
+        mappings: MappingLimit::OfKernel,
+    }
+}
+
+/// Starts workers, bindings and modules, in this order. Must be called within an actix system, whose thread becomes the
+/// supervisor's.
+///
+/// A binding or module that does not start is failed in the status and keeps nothing else from running.
+///
+/// # Errors
+/// [`StartError`] when so many instances do not fit this machine.
+pub async fn start(config: Config) -> Result<SupervisorHandle, StartError> {
+    let settings = engine_settings(&config);
+    let instances = settings.instances;
+    let engine = WasmtimeEngine::new(settings).map_err(|source| StartError::Engine { instances, source })?;
+    let workers = Workers::start(config.daemon.workers);
+    let (modules, wanted) = (Modules::default(), Arc::new(OnceLock::new()));
+    let budget = Arc::new(QueueBudget::new(config.daemon.queue_bytes));
+    let children = children(&config, workers.count(), &budget, &wanted);
+    modules.set(children.iter().map(|child| Arc::clone(&child.queue)));
+    let names = children.iter().map(|child| Arc::clone(&child.config.name)).collect();
+    let mut bindings = Vec::with_capacity(config.bindings.len());
+    for binding in config.bindings {
+        bindings.push(BindingChild::start(binding, &modules, &workers).await);
+    }
+    let started = Instant::now();
+    let supervisor =
+        Supervisor { workers, bindings, children, engine, budget, started, loader: None, draining: false }.start();
+    wanted.get_or_init(|| supervisor.clone().recipient());
+    Ok(SupervisorHandle { supervisor, modules, names })
+}
+
+/// A child for every module. Instances are dealt to the workers in turn, so that modules with one instance spread.
+fn children(config: &Config, workers: usize, budget: &Arc<QueueBudget>, wanted: &Arc<OnceLock<Wanted>>) -> Vec<Child> {
+    let mut next_worker = (0..workers).cycle();
+    let child = |(index, module): (usize, &Module)| {
+        let gate = if module.lazy { Gate::Lazy } else { Gate::Open };
+        let wanted = Arc::clone(wanted);
+        let want = move || {
+            // One notice for each lazy module; it must not be lost.
+            wanted.get().map(|supervisor: &Wanted| supervisor.do_send(ModuleWanted(index)));
+        };
+        let settings = QueueSettings::from(module);
+        let queue = ModuleQueue::new(Arc::clone(&module.name), settings, gate, Arc::clone(budget), want);
+        let count = module.instances.count(workers);
+        let places: Vec<usize> = next_worker.by_ref().take(count).collect();
+        Child::new(Arc::new(module.clone()), Arc::new(queue), &places)
+    };
+    config.modules.iter().enumerate().map(child).collect()
+}
+
+impl SupervisorHandle {
+    async fn ask<M>(&self, message: M) -> Result<M::Result, NoAnswer>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Supervisor: actix::Handler<M>,
+        <Supervisor as Actor>::Context: ToEnvelope<Supervisor, M>,
+    {
+        match tokio::time::timeout(ANSWER, self.supervisor.send(message)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(NoAnswer),
+        }
+    }
+
+    /// Describes the whole daemon.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn status(&self) -> Result<Status, NoAnswer> {
+        self.ask(GetStatus).await
+    }
+
+    /// Describes one module; `None` for one that does not exist.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
+        self.ask(GetModule(name.to_owned())).await
+    }
+
+    /// Describes every binding.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn bindings(&self) -> Result<Vec<BindingStatus>, NoAnswer> {
+        self.ask(GetBindings).await
+    }
+
+    /// Loads a module that does not run, with a clear history. Answers when it runs or has failed; `None` for a module
+    /// that does not exist, or when the daemon stops.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn start_module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
+        self.act(name, Want::Start).await
+    }
+
+    /// Lets a module finish what it has and stops it. Answers when it has stopped; `None` as with a start.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn stop_module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
+        self.act(name, Want::Stop).await
+    }
+
+    /// Gives a module fresh instances, each after its running call. Answers when they run; `None` as with a start.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn restart_module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
+        self.act(name, Want::Restart).await
+    }
+
+    async fn act(&self, name: &str, action: Want) -> Result<Option<ModuleStatus>, NoAnswer> {
+        let Some(settled) = self.ask(Act { module: name.to_owned(), action }).await? else { return Ok(None) };
+        // Settled or not, the status says how far it got.
+        drop(tokio::time::timeout(SETTLE, settled).await);
+        self.module(name).await
+    }
+
+    /// Calls a guest and waits for the reply.
+    pub async fn call(&self, module: &str, request: CallRequest) -> CallReply {
+        self.modules.call(module, request).await
+    }
+
+    /// Stops the daemon's children: takes no new calls, finishes what was accepted, ends modules and bindings in the
+    /// reverse order of their start. What still runs after `grace` is ended with an error to its caller.
+    pub async fn shutdown(&self, grace: Duration) {
+        let deadline = tokio::time::Instant::now() + grace;
+        let drained = self.drain(deadline).await;
+        let (how, until): (fn() -> Leave, _) = if drained {
+            (|| Leave::WhenFree, deadline.max(tokio::time::Instant::now() + LAST_WAIT))
+        } else {
+            tracing::warn!(grace_ms = grace.as_millis(), "grace time is over, ending calls that still run");
+            (|| Leave::Now, tokio::time::Instant::now() + LAST_WAIT)
+        };
+        for module in (0..self.names.len()).rev() {
+            if let Ok(Some(gone)) = self.ask(EndModule { module, how: how() }).await
+                && timeout_at(until, gone).await.is_err()
+            {
+                tracing::error!(module = self.names.get(module).map(|name| &**name), "module did not end in time");
+            }
+        }
+        self.end_bindings().await;
+    }
+
+    /// Waits until no call runs or waits; `false` when the deadline came first.
+    async fn drain(&self, deadline: tokio::time::Instant) -> bool {
+        if self.ask(Drain).await.is_err() {
+            return false;
+        }
+        while self.ask(IsBusy).await.unwrap_or(false) {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(DRAIN_CHECK).await;
+        }
+        true
+    }
+
+    async fn end_bindings(&self) {
+        let Ok(backends) = self.ask(EndWorkers).await else { return };
+        let stopping = tokio::task::spawn_blocking(move || backends.0.iter().for_each(|backend| backend.stop()));
+        if tokio::time::timeout(LAST_WAIT, stopping).await.is_err() {
+            tracing::error!("bindings did not end in time");
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! The supervisor: an actor on the main thread that owns all children and carries out decisions.
+//!
+//! It sends and never waits, so that it answers whatever the workers do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering::{AcqRel, Relaxed},
+    },
+    time::Instant,
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient};
+use tokio::sync::oneshot;
+
+use super::{
+    bindings::BindingChild,
+    child::{Child, Phase, SlotState},
+    decide::{Decision, History, decide},
+    instance::{self, InstanceStarted, Start},
+    loader::{LoadRequest, Loaded, Loader, ModuleError, ModuleLoaded},
+    status::{BindingStatus, ModuleStatus, Status},
+};
+use crate::{
+    actors::{ExitReason, ExitReport, Gate, InstanceExited, Leave, QueueBudget, Refusal, Workers},
+    bindings::BindingFactory,
+    host::WasmtimeEngine,
+};
+
+/// Messages that may lie in the supervisor's mailbox: bursts of exits of every instance at once are sent past it.
+const MAILBOX: usize = 1024;
+
+/// Owns every child.
+pub(super) struct Supervisor {
+    pub(super) workers: Workers,
+    pub(super) bindings: Vec<BindingChild>,
+    pub(super) children: Vec<Child>,
+    pub(super) engine: WasmtimeEngine,
+    pub(super) budget: Arc<QueueBudget>,
+    pub(super) started: Instant,
+    pub(super) loader: Option<Loader>,
+    pub(super) draining: bool,
+}
+
+/// Asks what everything is. Answered at once.
+#[derive(Message)]
+#[rtype(result = "Status")]
+pub(super) struct GetStatus;
+
+/// Asks what one module is; `None` for one that does not exist.
+#[derive(Message)]
+#[rtype(result = "Option<ModuleStatus>")]
+pub(super) struct GetModule(pub(super) String);
+
+/// Asks what the bindings are.
+#[derive(Message)]
+#[rtype(result = "Vec<BindingStatus>")]
+pub(super) struct GetBindings;
+
+/// Starts, stops or restarts a module. The answer, at once, is a receiver that hears when the module has settled; `None`
+/// for a module that does not exist or when the daemon stops.
+#[derive(Message)]
+#[rtype(result = "Option<oneshot::Receiver<()>>")]
+pub(super) struct Act {
+    pub(super) module: String,
+    pub(super) action: Want,
+}
+
+/// What an operator wants of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    Start,
+    Stop,
+    Restart,
+}
+
+/// A lazy module got its first call. Sent by its queue.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ModuleWanted(pub(super) usize);
+
+/// The daemon stops: from now on only calls from module to module are taken.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Drain;
+
+/// Whether a call runs or waits anywhere.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(super) struct IsBusy;
+
+/// Stops one module for good: in peace, or at once. The answer is a receiver that hears when it is gone.
+#[derive(Message)]
+#[rtype(result = "Option<oneshot::Receiver<()>>")]
+pub(super) struct EndModule {
+    pub(super) module: usize,
+    pub(super) how: Leave,
+}
+
+/// Gives out the backends of the bindings, last started first, and ends the workers.
+#[derive(Message)]
+#[rtype(result = "Backends")]
+pub(super) struct EndWorkers;
+
+/// Backends that whoever may block stops.
+#[derive(actix::MessageResponse)]
+pub(super) struct Backends(pub(super) Vec<Arc<dyn BindingFactory>>);
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        match Loader::start(&self.engine, &ctx.address().recipient()) {
+            Ok(loader) => self.loader = Some(loader),
+            Err(error) => tracing::error!(%error, "threads that load modules did not start"),
+        }
+        for module in 0..self.children.len() {
+            if self.children.get(module).is_some_and(|child| !child.config.lazy) {
+                self.load(module);
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.children.iter().position(|child| &*child.config.name == name)
+    }
+
+    /// Reads and compiles the module's file; [`ModuleLoaded`] tells how that went.
+    fn load(&mut self, module: usize) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        child.phase = Phase::Loading;
+        child.load += 1;
+        let (load, path, limit) = (child.load, child.config.path.clone(), child.config.limits.module_size);
+        let request = LoadRequest { module, load, path, limit };
+        if !self.loader.as_ref().is_some_and(|loader| loader.load(request)) {
+            let causes = vec!["the threads that load modules are not running".to_owned()];
+            self.fail(module, ExitReport::new(ExitReason::LoadFailed, causes));
+        }
+    }
+
+    /// Starts an instance in every empty place.
+    fn fill(&mut self, module: usize, ctx: &mut Context<Self>) {
+        let slots = self.children.get(module).map_or(0, |child| child.slots.len());
+        for slot in 0..slots {
+            self.start_instance(module, slot, ctx);
+        }
+    }
+
+    fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        let (Some(code), Some(place)) = (&child.code, child.slots.get_mut(slot)) else { return };
+        if !matches!(place.state, SlotState::Empty) {
+            return;
+        }
+        let worker = place.worker;
+        let to = |binding: &BindingChild| Some((Arc::from(binding.name()), binding.actor(worker)?));
+        let start = Start {
+            module,
+            slot,
+            worker,
+            generation: child.generation,
+            compiled: code.compiled.clone(),
+            config: Arc::clone(&child.config),
+            queue: Arc::clone(&child.queue),
+            bindings: self.bindings.iter().filter_map(to).collect(),
+            started: ctx.address().recipient(),
+            exited: ctx.address().recipient(),
+        };
+        let instance = self.workers.handle(worker).and_then(|handle| instance::start(&handle, start));
+        match instance {
+            Some(instance) => place.state = SlotState::Starting(instance),
+            None => {
+                let report = ExitReport::new(ExitReason::Panicked, vec![format!("worker {worker} has ended")]);
+                self.fail(module, report);
+            }
+        }
+    }
+
+    /// Gives a module up: it answers every caller with the reason, and what still runs ends.
+    fn fail(&mut self, module: usize, report: ExitReport) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        let why = report.causes.join(": ");
+        tracing::error!(module = %child.config.name, exit_reason = %report.reason, error = why, "module failed");
+        child.phase = Phase::Failed;
+        child.running_since = None;
+        child.queue.set_gate(Gate::Refusing(Refusal::Failed(why)));
+        child.last_exit = Some(report);
+        leave(child, || Leave::AfterCall);
+        child.tell_settled();
+    }
+
+    fn loaded(&mut self, module: usize, loaded: Loaded, ctx: &mut Context<Self>) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        child.generation += 1;
+        child.phase = Phase::Up;
+        tracing::info!(module = %child.config.name, generation = child.generation, sha256 = loaded.sha256, "module loaded");
+        child.code = Some(loaded);
+        self.fill(module, ctx);
+    }
+
+    /// Carries out what follows from the exit of an instance.
+    fn exited(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
+        let InstanceExited { module, slot, instance, report, at } = exit;
+        let Some(child) = self.children.get_mut(module) else { return };
+        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
+        place.state = SlotState::Empty;
+        child.queue.part(instance);
+        match child.phase {
+            Phase::Up if report.reason == ExitReason::Stopped => {
+                // It left because a restart was asked for.
+                tracing::info!(module = %child.config.name, instance, "instance restarts");
+                child.restarts += 1;
+                self.start_instance(module, slot, ctx);
+            }
+            Phase::Up => self.restart_or_not(module, slot, instance, report, at, ctx),
+            Phase::Stopping if child.is_empty() => self.stopped(module),
+            Phase::Idle | Phase::Loading | Phase::Stopping | Phase::Stopped | Phase::Failed => {
+                if report.reason != ExitReason::Stopped {
+                    child.last_exit = Some(report);
+                }
+                child.tell_settled();
+            }
+        }
+    }
+
+    fn restart_or_not(
+        &mut self,
+        module: usize,
+        slot: usize,
+        instance: u64,
+        report: ExitReport,
+        at: Instant,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        let succeeded = child.queue.counters().succeeded.swap(false, AcqRel);
+        let history = std::mem::take(&mut child.history);
+        let (decision, history) = decide(&child.config.restart, report.reason, succeeded, history, at);
+        child.history = history;
+        let (operation, call, origin) = match &report.call {
+            Some((operation, call, origin)) => (operation.as_str(), *call, origin.to_string()),
+            None => ("", 0, String::new()),
+        };
+        tracing::warn!(
+            module = %child.config.name, instance, exit_reason = %report.reason, error = report.causes.join(": "),
+            operation, call, origin, ?decision, "instance ended"
+        );
+        match decision {
+            Decision::Restart => {
+                child.restarts += 1;
+                child.last_exit = Some(report);
+                self.start_instance(module, slot, ctx);
+            }
+            Decision::Stop => {
+                child.last_exit = Some(report);
+                self.stop(module, Leave::AfterCall);
+            }
+            Decision::GiveUp => self.fail(module, report),
+        }
+    }
+
+    /// Takes no new calls, finishes what is there and ends the instances.
+    fn stop(&mut self, module: usize, how: Leave) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        // A load under way is stale from here on.
+        child.load += 1;
+        let instances = !child.is_empty();
+        match (&how, instances) {
+            (Leave::WhenFree, true) => child.queue.close(Refusal::Stopped),
+            _ => child.queue.set_gate(Gate::Refusing(Refusal::Stopped)),
+        }
+        child.phase = Phase::Stopping;
+        leave(child, || match how {
+            Leave::WhenFree => Leave::WhenFree,
+            Leave::AfterCall => Leave::AfterCall,
+            Leave::Now => Leave::Now,
+        });
+        if !instances {
+            self.stopped(module);
+        }
+    }
+
+    fn stopped(&mut self, module: usize) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        tracing::info!(module = %child.config.name, "module stopped");
+        child.phase = Phase::Stopped;
+        child.running_since = None;
+        // Whatever came in between is answered too.
+        child.queue.set_gate(Gate::Refusing(Refusal::Stopped));
+        child.tell_settled();
+    }
+
+    /// Gives a module that does not run a new chance, from its file.
+    fn start_again(&mut self, module: usize) {
+        let Some(child) = self.children.get_mut(module) else { return };
+        child.history = History::default();
+        child.queue.set_gate(Gate::Open);
+        self.load(module);
+    }
+
+    fn act(&mut self, module: usize, action: Want) {
+        let Some(child) = self.children.get(module) else { return };
+        let running = matches!(child.phase, Phase::Loading | Phase::Up);
+        match action {
+            Want::Start if running => {}
+            Want::Start => self.start_again(module),
+            Want::Stop if child.phase == Phase::Stopped => {}
+            Want::Stop => self.stop(module, Leave::WhenFree),
+            Want::Restart if child.phase == Phase::Up => leave(child, || Leave::AfterCall),
+            Want::Restart if running => {}
+            Want::Restart => self.start_again(module),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let now = Instant::now();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
+            workers: self.workers.count(),
+            draining: self.draining,
+            queue_bytes: self.budget.used(),
+            modules: self.children.iter().map(|child| child.status(now)).collect(),
+            bindings: self.bindings.iter().map(BindingChild::status).collect(),
+        }
+    }
+}
+
+/// Asks every live instance to end. One that is starting is asked when it has started.
+fn leave(child: &Child, how: impl Fn() -> Leave) {
+    for addr in child.live() {
+        // An instance is asked a few times in its life; one whose mailbox is closed is gone already.
+        addr.do_send(how());
+    }
+}
+
+impl Handler<ModuleLoaded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: ModuleLoaded, ctx: &mut Self::Context) {
+        let ModuleLoaded { module, load, result } = message;
+        let current =
+            self.children.get(module).is_some_and(|child| child.load == load && child.phase == Phase::Loading);
+        match result {
+            _ if !current => {}
+            Ok(loaded) => self.loaded(module, loaded, ctx),
+            Err(error) => self.fail(module, load_report(&error)),
+        }
+    }
+}
+
+fn load_report(error: &ModuleError) -> ExitReport {
+    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
+    ExitReport::new(ExitReason::LoadFailed, causes.map(ToString::to_string).collect())
+}
+
+impl Handler<InstanceStarted> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: InstanceStarted, _: &mut Self::Context) {
+        let InstanceStarted { module, slot, instance, addr } = message;
+        let Some(child) = self.children.get_mut(module) else { return };
+        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
+        match child.phase {
+            Phase::Up => {}
+            Phase::Stopping => addr.do_send(Leave::WhenFree),
+            Phase::Idle | Phase::Loading | Phase::Stopped | Phase::Failed => addr.do_send(Leave::AfterCall),
+        }
+        place.state = SlotState::Live(instance, addr);
+        let (name, worker) = (&child.config.name, place.worker);
+        tracing::info!(module = %name, instance, generation = child.generation, worker, "instance started");
+        child.running_since.get_or_insert_with(Instant::now);
+        child.tell_settled();
+    }
+}
+
+impl Handler<InstanceExited> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, exit: InstanceExited, ctx: &mut Self::Context) {
+        self.exited(exit, ctx);
+    }
+}
+
+impl Handler<ModuleWanted> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ModuleWanted(module): ModuleWanted, _: &mut Self::Context) {
+        if self.children.get(module).is_some_and(|child| child.phase == Phase::Idle) {
+            self.load(module);
+        }
+    }
+}
+
+impl Handler<GetStatus> for Supervisor {
+    type Result = actix::MessageResult<GetStatus>;
+
+    fn handle(&mut self, _: GetStatus, _: &mut Self::Context) -> Self::Result {
+        actix::MessageResult(self.status())
+    }
+}
+
+impl Handler<GetModule> for Supervisor {
+    type Result = Option<ModuleStatus>;
+
+    fn handle(&mut self, GetModule(name): GetModule, _: &mut Self::Context) -> Self::Result {
+        Some(self.children.get(self.find(&name)?)?.status(Instant::now()))
+    }
+}
+
+impl Handler<GetBindings> for Supervisor {
+    type Result = Vec<BindingStatus>;
+
+    fn handle(&mut self, _: GetBindings, _: &mut Self::Context) -> Self::Result {
+        self.bindings.iter().map(BindingChild::status).collect()
+    }
+}
+
+impl Handler<Act> for Supervisor {
+    type Result = Option<oneshot::Receiver<()>>;
+
+    fn handle(&mut self, Act { module, action }: Act, _: &mut Self::Context) -> Self::Result {
+        let module = self.find(&module).filter(|_| !self.draining)?;
+        self.act(module, action);
+        Some(self.children.get_mut(module)?.settled())
+    }
+}
+
+impl Handler<Drain> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+        self.draining = true;
+        for child in &self.children {
+            if matches!(child.queue.gate(), Gate::Open | Gate::Lazy) {
+                child.queue.set_gate(Gate::Finishing);
+            }
+        }
+    }
+}
+
+impl Handler<IsBusy> for Supervisor {
+    type Result = bool;
+
+    fn handle(&mut self, _: IsBusy, _: &mut Self::Context) -> bool {
+        let busy =
+            |child: &Child| child.queue.numbers().calls > 0 || child.queue.counters().in_flight.load(Relaxed) > 0;
+        self.children.iter().any(busy)
+    }
+}
+
+impl Handler<EndModule> for Supervisor {
+    type Result = Option<oneshot::Receiver<()>>;
+
+    fn handle(&mut self, EndModule { module, how }: EndModule, _: &mut Self::Context) -> Self::Result {
+        self.stop(module, how);
+        Some(self.children.get_mut(module)?.settled())
+    }
+}
+
+impl Handler<EndWorkers> for Supervisor {
+    type Result = Backends;
+
+    fn handle(&mut self, _: EndWorkers, _: &mut Self::Context) -> Self::Result {
+        self.workers.stop();
+        self.loader = None;
+        Backends(self.bindings.iter().rev().filter_map(BindingChild::backend).collect())
+    }
+}
+
+/// Addresses of the supervisor, as others hold them.
+pub(super) type Wanted = Recipient<ModuleWanted>;
