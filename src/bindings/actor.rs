@@ -240,3 +240,6 @@ impl Drop for InFlight {
         self.0.in_flight.set(self.0.in_flight.get() - 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,3 +26,72 @@ pub fn start_backend(binding: &Binding, context: &BindingContext) -> Result<Arc<
         BindingSettings::KeyValue(settings) => keyvalue::start(name, settings)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        bindings::{Answer, BindingCall, testing::call},
+        config::{KeyValueBackend, KeyValueSettings},
+    };
+
+    /// Modules that answer with what they were asked.
+    struct Echo;
+
+    impl ModuleCaller for Echo {
+        fn call(&self, call: BindingCall) -> Answer {
+            Answer::Now(Ok([call.namespace.as_bytes(), b"/", call.operation.as_bytes(), b"/", &call.payload]
+                .concat()
+                .into()))
+        }
+    }
+
+    fn start(settings: BindingSettings) -> Result<Arc<dyn BindingFactory>, BindingError> {
+        let context = BindingContext { modules: Arc::new(Echo) };
+        start_backend(&Binding { name: "it".into(), settings }, &context)
+    }
+
+    fn keyvalue(backend: KeyValueBackend) -> BindingSettings {
+        BindingSettings::KeyValue(KeyValueSettings { backend, max_key: 64, max_value: 64 })
+    }
+
+    fn reply(factory: &dyn BindingFactory, call: BindingCall) -> Result<Bytes, String> {
+        match factory.make(0).call(call) {
+            Answer::Now(reply) => reply.map_err(|error| error.to_string()),
+            Answer::Later(_) => panic!("it answers at once"),
+        }
+    }
+
+    #[test]
+    fn every_type_of_the_configuration_starts_and_answers() {
+        let log = start(BindingSettings::Log).unwrap();
+        assert_eq!(reply(&*log, call("info", "x")), Ok(Bytes::new()));
+        let memory = start(keyvalue(KeyValueBackend::Memory { max_bytes: 4096 })).unwrap();
+        assert_eq!(reply(&*memory, call("exists", r#"{"key":"k"}"#)), Ok(r#"{"exists":false}"#.into()));
+        let modules = start(BindingSettings::Module).unwrap();
+        assert!(reply(&*modules, call("greet", "x")).unwrap_err().starts_with("bad_request: the namespace is empty"));
+        let mut greet = call("greet", "you");
+        greet.namespace = "greeter".into();
+        assert_eq!(reply(&*modules, greet), Ok("greeter/greet/you".into()));
+        for factory in [log, memory, modules] {
+            factory.stop();
+            factory.stop();
+        }
+    }
+
+    #[test]
+    fn a_database_is_free_for_others_after_the_stop_and_named_while_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.redb");
+        let settings = keyvalue(KeyValueBackend::Redb { path });
+        let first = start(settings.clone()).unwrap();
+        let error = start(settings.clone()).unwrap_err().to_string();
+        assert!(error.starts_with("binding `it`: database `") && error.contains("already open"), "{error}");
+        first.stop();
+        start(settings).unwrap().stop();
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::{Bound, ControlFlow},
+    ops::Bound,
     sync::Arc,
     time::Instant,
 };
@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 
 use super::{
     command::Command,
-    operations::{self, OperationError, Table, TableMut},
+    operations::{self, OperationError, Table, TableMut, Visit},
     record::{Millis, Record},
     store::{Clock, Outcomes, Store, Submitted, wall_clock},
 };
@@ -115,11 +115,7 @@ impl Table for MemoryTable {
         Ok(self.entries.get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        from: Bound<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], Option<Millis>) -> ControlFlow<()>,
-    ) -> Result<(), OperationError> {
+    fn scan(&self, from: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<(), OperationError> {
         for (key, record) in self.entries.range::<[u8], _>((from, Bound::Unbounded)) {
             if visit(key, record.expires).is_break() {
                 break;

@@ -60,17 +60,16 @@ impl From<RecordError> for OperationError {
     }
 }
 
+/// Receives stored keys, each with its expiry, and says whether to go on.
+pub(super) type Visit<'a> = dyn FnMut(&[u8], Option<Millis>) -> ControlFlow<()> + 'a;
+
 /// What operations need for reading.
 pub(super) trait Table {
     /// What is stored under the key, expired or not.
     fn get(&self, key: &[u8]) -> Result<Option<Record>, OperationError>;
 
     /// Visits stored keys in order, each with its expiry, until told to stop.
-    fn scan(
-        &self,
-        from: Bound<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], Option<Millis>) -> ControlFlow<()>,
-    ) -> Result<(), OperationError>;
+    fn scan(&self, from: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<(), OperationError>;
 }
 
 /// What operations need for writing.

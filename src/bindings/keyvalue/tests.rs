@@ -194,6 +194,19 @@ fn pages_through_keys_in_the_order_of_their_bytes() {
 }
 
 #[test]
+fn a_page_over_many_expired_entries_ends_early_and_says_where_to_go_on() {
+    let cache = Fixture::memory(1024 * 1024 * 1024);
+    for n in 0..5000 {
+        cache.json("set", json!({"key": format!("k{n:04}"), "value": "", "ttl": "1s"})).unwrap();
+    }
+    cache.json("set", json!({"key": "z", "value": ""})).unwrap();
+    cache.pass(1000);
+    let first = cache.json("keys", json!({})).unwrap();
+    assert_eq!(first, json!({"keys": [], "next": "k4095"}));
+    assert_eq!(cache.json("keys", json!({"after": "k4095"})), Ok(json!({"keys": ["z"]})));
+}
+
+#[test]
 fn an_entry_is_invisible_from_the_moment_it_expires() {
     for cache in Fixture::both() {
         cache.json("set", json!({"key": "a", "value": "MQ==", "ttl": "2s"})).unwrap();

@@ -70,3 +70,86 @@ fn text(payload: &[u8]) -> Cow<'_, str> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use tracing::{Event, Subscriber, field::Field};
+    use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
+
+    use super::*;
+    use crate::bindings::testing::call;
+
+    /// Keeps events as one line each: level, target, and the fields in their order.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut line = format!("{} {}", event.metadata().level(), event.metadata().target());
+            event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| line += &format!(" {field}={value:?}"));
+            self.0.lock().push(line);
+        }
+    }
+
+    fn logged(call: &BindingCall) -> (BindingReply, Vec<String>) {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::registry().with(lines.clone());
+        let reply = tracing::subscriber::with_default(subscriber, || log("log", call));
+        let lines = lines.0.lock().clone();
+        (reply, lines)
+    }
+
+    #[test]
+    fn writes_one_event_at_each_level_with_the_facts_about_the_caller() {
+        for (operation, level) in
+            [("trace", "TRACE"), ("debug", "DEBUG"), ("info", "INFO"), ("warn", "WARN"), ("error", "ERROR")]
+        {
+            let (reply, lines) = logged(&call(operation, "grüße"));
+            assert!(reply.unwrap().is_empty());
+            let expected =
+                format!("{level} wapcd::guest message=grüße module=\"tester\" instance=7 call=42 binding=\"log\"");
+            assert_eq!(lines, [expected]);
+        }
+    }
+
+    #[test]
+    fn names_the_namespace_where_there_is_one() {
+        let mut call = call("info", "x");
+        call.namespace = "audit".into();
+        let (_, lines) = logged(&call);
+        assert!(lines.first().unwrap().ends_with("namespace=\"audit\""), "{lines:?}");
+    }
+
+    #[test]
+    fn lists_the_operations_where_there_is_no_such_one() {
+        let (reply, lines) = logged(&call("print", "x"));
+        let expected = "no_such_operation: binding `log` has no operation `print`: trace, debug, info, warn, error";
+        assert_eq!((reply.unwrap_err().to_string().as_str(), lines.len()), (expected, 0));
+    }
+
+    #[test]
+    fn cuts_long_text_at_a_character_and_says_how_long_it_was() {
+        for (character, kept) in [("x", MAX_TEXT), ("ü", MAX_TEXT), ("€", MAX_TEXT - 1), ("🦀", MAX_TEXT)] {
+            let payload = character.repeat(MAX_TEXT);
+            let text = text(payload.as_bytes());
+            assert_eq!(text.len(), kept, "{character}");
+            assert!(payload.starts_with(&*text), "{character}");
+        }
+        let (_, lines) = logged(&call("info", vec![b'x'; MAX_TEXT + 1]));
+        assert!(lines.first().unwrap().ends_with(&format!("cut_from={}", MAX_TEXT + 1)));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay_within_the_limit() {
+        assert_eq!(text(b"a\xffb"), "a\u{fffd}b");
+        let garbage = [0xff; MAX_TEXT * 2];
+        let text = text(&garbage);
+        assert!(text.len() <= MAX_TEXT && text.len() > MAX_TEXT - 3);
+        assert!(text.chars().all(|character| character == '\u{fffd}'));
+    }
+}

@@ -116,3 +116,6 @@ impl Drop for RedbStore {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,11 @@
 //! The tables in the file: records by key, and keys by the moment at which they expire.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::bindings::keyvalue::{
-    operations::{OperationError, Table, TableMut},
+    operations::{OperationError, Table, TableMut, Visit},
     record::{Millis, Record, expired},
 };
 
@@ -45,11 +45,7 @@ impl Table for Snapshot {
         get(&self.0, key)
     }
 
-    fn scan(
-        &self,
-        from: Bound<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], Option<Millis>) -> ControlFlow<()>,
-    ) -> Result<(), OperationError> {
+    fn scan(&self, from: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<(), OperationError> {
         scan(&self.0, from, visit)
     }
 }
@@ -81,11 +77,7 @@ impl Table for Tables<'_> {
         get(&self.records, key)
     }
 
-    fn scan(
-        &self,
-        from: Bound<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], Option<Millis>) -> ControlFlow<()>,
-    ) -> Result<(), OperationError> {
+    fn scan(&self, from: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<(), OperationError> {
         scan(&self.records, from, visit)
     }
 }
@@ -156,7 +148,7 @@ fn get(
 fn scan(
     records: &impl ReadableTable<&'static [u8], &'static [u8]>,
     from: Bound<&[u8]>,
-    visit: &mut dyn FnMut(&[u8], Option<Millis>) -> ControlFlow<()>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), OperationError> {
     for entry in records.range::<&[u8]>((from, Bound::Unbounded)).map_err(storage)? {
         let (key, stored) = entry.map_err(storage)?;

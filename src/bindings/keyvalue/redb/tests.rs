@@ -1,0 +1,322 @@
+//! What can go wrong with a file: at the start, in a transaction, at the end.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    fs, io,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    time::Duration,
+};
+
+use ::redb::{StorageBackend, backends::InMemoryBackend};
+use bytes::Bytes;
+
+use super::{
+    super::{
+        command::KeysPage,
+        key::{Key, Scope},
+        operations::Outcome,
+        store::Outcomes,
+    },
+    database::Opening,
+    *,
+};
+use crate::{bindings::testing::call, host::HostErrorKind, host::chain};
+
+fn key(name: &str) -> Key {
+    Scope::of(&call("set", b"")).key(name)
+}
+
+fn set(name: &str, value: &'static [u8], ttl: Option<Duration>) -> Command {
+    Write::Set { key: key(name), value: Bytes::from_static(value), ttl, only_if_absent: false }.into()
+}
+
+fn get(name: &str) -> Command {
+    Read::Get(key(name)).into()
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+fn run(store: &RedbStore, command: Command) -> Outcomes {
+    match store.submit(command, soon()) {
+        Submitted::Done(outcome) => outcome,
+        Submitted::Waiting(outcome) => outcome.blocking_recv().unwrap(),
+    }
+}
+
+fn open(path: &Path) -> Result<RedbStore, String> {
+    RedbStore::open("cache".into(), path).map_err(|error| chain(&error))
+}
+
+#[test]
+fn keeps_what_was_answered_when_it_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let store = open(&path).unwrap();
+    run(&store, set("a", b"1", None)).unwrap();
+    store.stop();
+    let error = run(&store, get("a")).unwrap_err();
+    assert_eq!(error.to_string(), "unavailable: binding `cache` was stopped");
+    let store = open(&path).unwrap();
+    assert_eq!(run(&store, get("a")).unwrap(), Outcome::Value(Bytes::from_static(b"1")));
+}
+
+/// A copy of the file while it is open is what a machine that loses its power leaves behind.
+#[test]
+fn keeps_what_was_answered_when_it_was_never_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let store = open(&path).unwrap();
+    for round in 0..50 {
+        run(&store, set(&format!("k{round}"), b"1", None)).unwrap();
+    }
+    let copy = directory.path().join("copy.redb");
+    fs::copy(&path, &copy).unwrap();
+    let copied = open(&copy).unwrap();
+    for round in 0..50 {
+        run(&copied, get(&format!("k{round}"))).unwrap();
+    }
+}
+
+#[test]
+fn what_was_taken_before_a_stop_is_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let store = open(&path).unwrap();
+    let answers: Vec<_> = (0..300).map(|n| store.submit(set(&format!("k{n}"), b"1", None), soon())).collect();
+    store.stop();
+    for answer in answers {
+        let Submitted::Waiting(outcome) = answer else { panic!("the queue has room for them") };
+        assert_eq!(outcome.blocking_recv().unwrap().unwrap(), Outcome::Done);
+    }
+    drop(store);
+    run(&open(&path).unwrap(), get("k299")).unwrap();
+}
+
+#[test]
+fn a_second_opening_of_the_same_file_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let _store = open(&path).unwrap();
+    let error = open(&path).map(|_| ()).unwrap_err();
+    let expected = format!("binding `cache`: database `{}` is already open: is another wapcd", path.display());
+    assert!(error.starts_with(&expected), "{error}");
+}
+
+#[test]
+fn each_kind_of_unusable_path_has_its_own_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("file"), "text").unwrap();
+    fs::write(at("text"), "this is no database\n".repeat(1000)).unwrap();
+    fs::write(at("cut"), b"redb\x1A\x0A\xA9\x0D\x0A").unwrap();
+    drop(open(&at("good")).unwrap());
+    let mut damaged = fs::read(at("good")).unwrap();
+    damaged.iter_mut().skip(64).for_each(|byte| *byte ^= 0x5a);
+    fs::write(at("damaged"), damaged).unwrap();
+    for (path, expected) in [
+        (directory.path().to_owned(), "is a directory, expected a file or nothing"),
+        (at("file/cache.redb"), "cannot create directory"),
+        (at("text"), "is not a keyvalue database, or is damaged"),
+        (at("cut"), "is not a keyvalue database, or is damaged"),
+        (at("damaged"), "is not a keyvalue database, or is damaged"),
+        ("/dev/null".into(), "is no regular file"),
+    ] {
+        let error = open(&path).map(|_| ()).unwrap_err();
+        assert!(error.starts_with("binding `cache`: ") && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_was_damaged_anywhere_never_ends_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    let store = open(&path).unwrap();
+    for n in 0..200 {
+        run(&store, set(&format!("k{n}"), &[7; 100], Some(Duration::from_secs(1000 + n)))).unwrap();
+    }
+    drop(store);
+    let good = fs::read(&path).unwrap();
+    for step in 0..60 {
+        let mut bad = good.clone();
+        let start = step * good.len() / 60;
+        bad.iter_mut().skip(start).take(1 + step * 13 % 500).for_each(|byte| *byte ^= 0xa5);
+        fs::write(&path, &bad).unwrap();
+        if let Ok(store) = open(&path) {
+            for n in 0..20 {
+                // Good or bad, each is answered.
+                run(&store, get(&format!("k{n}"))).err();
+                run(&store, set(&format!("k{n}"), b"1", None)).err();
+            }
+        }
+    }
+}
+
+#[test]
+fn expired_entries_leave_the_file_with_later_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = Arc::new(std::sync::atomic::AtomicU64::new(1000));
+    let clock = Arc::clone(&now);
+    let opener = file::opener("cache".into(), &directory.path().join("cache.redb"));
+    let store = RedbStore::start("cache".into(), opener, Arc::new(move || clock.load(SeqCst))).unwrap();
+    for n in 0..600 {
+        run(&store, set(&format!("k{n:03}"), b"1", Some(Duration::from_secs(1)))).unwrap();
+    }
+    run(&store, set("k000", b"2", Some(Duration::from_secs(100)))).unwrap();
+    now.store(2000, SeqCst);
+    for _ in 0..3 {
+        run(&store, set("z", b"", None)).unwrap();
+    }
+    // With the clock set back, whatever were still there would be visible again.
+    now.store(1000, SeqCst);
+    let page = KeysPage { prefix: key(""), after: None, limit: 1000 };
+    let keys = run(&store, Read::Keys(page).into()).unwrap();
+    assert_eq!(keys, Outcome::Keys { keys: vec!["k000".into(), "z".into()], next: None });
+}
+
+#[test]
+fn an_expired_request_is_never_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("cache.redb")).unwrap();
+    let Submitted::Waiting(outcome) = store.submit(set("a", b"1", None), Instant::now()) else { panic!("it waits") };
+    assert_eq!(outcome.blocking_recv().unwrap().unwrap_err().kind, HostErrorKind::TimedOut);
+    assert_eq!(run(&store, get("a")).unwrap_err().kind, HostErrorKind::NotFound);
+}
+
+/// A disk that stops, fails or panics when it is told to.
+#[derive(Debug, Clone, Default)]
+struct Disk {
+    data: Arc<InMemoryBackend>,
+    fails: Arc<AtomicBool>,
+    panics: Arc<AtomicBool>,
+    stopped: Arc<Mutex<()>>,
+    syncs: Arc<AtomicUsize>,
+}
+
+impl Disk {
+    fn check(&self) -> Result<(), io::Error> {
+        drop(self.stopped.lock());
+        assert!(!self.panics.swap(false, SeqCst), "the disk panics");
+        match self.fails.load(SeqCst) {
+            true => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device")),
+            false => Ok(()),
+        }
+    }
+
+    fn store(&self) -> RedbStore {
+        let disk = self.clone();
+        let opener: Opener = Box::new(move |_: Opening| {
+            let opened = ::redb::Builder::new().create_with_backend(disk.clone()).map_err(::redb::Error::from);
+            let checked = opened.and_then(|database| table::create(&database).map(|()| database));
+            checked.map_err(|error| BindingError::Damaged {
+                binding: "cache".into(),
+                path: "disk".into(),
+                source: error.into(),
+            })
+        });
+        RedbStore::start("cache".into(), opener, wall_clock()).unwrap()
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.data.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.data.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.check()?;
+        self.data.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        self.check()?;
+        self.syncs.fetch_add(1, SeqCst);
+        self.data.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        self.check()?;
+        self.data.write(offset, data)
+    }
+}
+
+#[test]
+fn a_failed_commit_answers_the_whole_group_and_later_ones_succeed() {
+    let disk = Disk::default();
+    let store = disk.store();
+    run(&store, set("before", b"1", None)).unwrap();
+    let stopped = disk.stopped.lock();
+    disk.fails.store(true, SeqCst);
+    let answers: Vec<_> = (0..20).map(|n| store.submit(set(&format!("k{n}"), b"1", None), soon())).collect();
+    drop(stopped);
+    for answer in answers {
+        let Submitted::Waiting(outcome) = answer else { panic!("it waits") };
+        let error = outcome.blocking_recv().unwrap().unwrap_err();
+        assert_eq!(error.kind, HostErrorKind::Unavailable);
+        let text = chain(&error);
+        assert!(text.starts_with("unavailable: the database of binding `cache` failed: "), "{text}");
+        assert!(text.contains("no space left on device"), "{text}");
+    }
+    disk.fails.store(false, SeqCst);
+    let deadline = soon();
+    while let Err(error) = run(&store, set("after", b"1", None)) {
+        assert!(Instant::now() < deadline, "still {}", chain(&error));
+        std::thread::yield_now();
+    }
+    run(&store, get("before")).unwrap();
+    run(&store, get("after")).unwrap();
+    assert_eq!(run(&store, get("k7")).unwrap_err().kind, HostErrorKind::NotFound);
+}
+
+#[test]
+fn a_panic_in_a_transaction_is_answered_and_later_ones_succeed() {
+    let disk = Disk::default();
+    let store = disk.store();
+    run(&store, set("before", b"1", None)).unwrap();
+    disk.panics.store(true, SeqCst);
+    let error = run(&store, set("during", b"1", None)).unwrap_err();
+    assert_eq!(error.to_string(), "internal: the database of binding `cache` panicked: the disk panics");
+    run(&store, set("after", b"1", None)).unwrap();
+    run(&store, get("before")).unwrap();
+    assert_eq!(run(&store, get("during")).unwrap_err().kind, HostErrorKind::NotFound);
+}
+
+#[test]
+fn what_waits_together_is_committed_together() {
+    let disk = Disk::default();
+    let store = disk.store();
+    let before = disk.syncs.load(SeqCst);
+    let stopped = disk.stopped.lock();
+    let answers: Vec<_> = (0..200).map(|n| store.submit(set(&format!("k{n}"), b"1", None), soon())).collect();
+    drop(stopped);
+    for answer in answers {
+        let Submitted::Waiting(outcome) = answer else { panic!("it waits") };
+        outcome.blocking_recv().unwrap().unwrap();
+    }
+    let syncs = disk.syncs.load(SeqCst) - before;
+    assert!(syncs <= 8, "{syncs} syncs for 200 writes");
+}
+
+#[test]
+fn a_full_queue_is_unavailable_and_drains() {
+    let disk = Disk::default();
+    let store = disk.store();
+    let stopped = disk.stopped.lock();
+    let answers: Vec<_> = (0..2000).map(|n| store.submit(set(&format!("k{n}"), b"1", None), soon())).collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| matches!(answer, Submitted::Done(Err(_)))).collect();
+    assert!(refused.len() > 500, "{}", refused.len());
+    let Some(Submitted::Done(Err(error))) = refused.first() else { panic!("it is refused") };
+    assert_eq!(error.to_string(), "unavailable: binding `cache` is busy: 1024 writes wait");
+    drop(stopped);
+    for answer in answers {
+        if let Submitted::Waiting(outcome) = answer {
+            outcome.blocking_recv().unwrap().unwrap();
+        }
+    }
+    run(&store, set("after", b"1", None)).unwrap();
+}
