@@ -1,2 +1,197 @@
 //! wapcctl: the operator's client of the control socket.
-fn main() {}
+
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
+
+use bytes::Bytes;
+use clap::{Parser, Subcommand};
+use wapcd::{
+    command::{self, Exit},
+    control::{Action, Client, ClientError, page},
+    host,
+    supervisor::status::{ModuleState, ModuleStatus},
+};
+
+/// How long an answer is waited for where `--timeout` is not given. More than the daemon takes to drain a module by
+/// default; a call has its own limits in the daemon.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Talks to a running wapcd over its control socket.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wapcctl",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 wapcd cannot be reached."
+)]
+struct Arguments {
+    /// The control socket [default: wapcd/wapcd.sock in $XDG_RUNTIME_DIR, else /run/wapcd/wapcd.sock]
+    #[arg(long, global = true, env = "WAPCD_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON; errors are problem details on standard error
+    #[arg(long, global = true)]
+    json: bool,
+    /// Seconds to wait for the answer [default: 120; for call as long as the daemon needs]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the daemon with all its modules and bindings
+    Status,
+    /// List the modules
+    Modules,
+    /// Show one module, with the causes of its last exit
+    Module {
+        /// Name of the module
+        name: String,
+    },
+    /// Call a guest: the payload comes from standard input, the response goes to standard output
+    Call {
+        /// Name of the module
+        module: String,
+        /// The guest's operation
+        operation: String,
+        /// Take this text as the payload
+        #[arg(long, value_name = "TEXT", conflicts_with = "no_payload")]
+        payload: Option<OsString>,
+        /// Send an empty payload and leave standard input alone
+        #[arg(long)]
+        no_payload: bool,
+    },
+    /// Start a module that was stopped or has failed
+    Start {
+        /// Name of the module
+        name: String,
+    },
+    /// Finish what a module runs and stop it
+    Stop {
+        /// Name of the module
+        name: String,
+    },
+    /// Give a module fresh instances
+    Restart {
+        /// Name of the module
+        name: String,
+    },
+    /// List the bindings
+    Bindings,
+}
+
+/// Why the command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("cannot read the payload from standard input")]
+    Payload(#[source] io::Error),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return command::usage(&error).into(),
+    };
+    let json = arguments.json;
+    match run(arguments) {
+        Ok(exit) => exit,
+        Err(Failure::Output(error)) => command::cannot_write("wapcctl", &error),
+        Err(failure) => report(&failure, json),
+    }
+    .into()
+}
+
+fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let is_call = matches!(arguments.command, Command::Call { .. });
+    let wait = arguments.timeout.map(Duration::from_secs).or((!is_call).then_some(WAIT));
+    let client = Client::new(arguments.socket.unwrap_or_else(Client::default_socket), wait);
+    runtime.block_on(execute(&client, arguments.command, arguments.json))
+}
+
+async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, Failure> {
+    match command {
+        Command::Status => show(&client.get("status").await?, json, |text| Ok(page::status(&client.read(text)?))),
+        Command::Modules => {
+            show(&client.get("modules").await?, json, |text| Ok(page::modules(&client.read::<Vec<_>>(text)?)))
+        }
+        Command::Bindings => {
+            show(&client.get("bindings").await?, json, |text| Ok(page::bindings(&client.read::<Vec<_>>(text)?)))
+        }
+        Command::Module { name } => {
+            show(&client.module(&name).await?, json, |text| Ok(page::module(&client.read(text)?)))
+        }
+        Command::Call { module, operation, payload, no_payload } => {
+            let payload = if no_payload { Some(OsString::new()) } else { payload };
+            let payload = command::payload(payload).map_err(Failure::Payload)?;
+            let response = client.call(&module, &operation, payload).await?;
+            command::write_response(&response).map_err(Failure::Output)?;
+            Ok(Exit::Ok)
+        }
+        Command::Start { name } => act(client, &name, Action::Start, json).await,
+        Command::Stop { name } => act(client, &name, Action::Stop, json).await,
+        Command::Restart { name } => act(client, &name, Action::Restart, json).await,
+    }
+}
+
+/// Asks for a change of state. A module that was asked to run and has failed is a failure of the command.
+async fn act(client: &Client, name: &str, action: Action, json: bool) -> Result<Exit, Failure> {
+    let document = client.act(name, action).await?;
+    let module: ModuleStatus = client.read(&document)?;
+    show(&document, json, |_text| Ok(page::outcome(&module)))?;
+    let failed = action != Action::Stop && module.state == ModuleState::Failed;
+    Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+/// Prints a document of the daemon as it is, or as text for people.
+fn show(
+    document: &Bytes,
+    json: bool,
+    page: impl FnOnce(&[u8]) -> Result<String, ClientError>,
+) -> Result<Exit, Failure> {
+    let mut text = if json { String::from_utf8_lossy(document).into_owned() } else { page(document)? };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    command::write_text(&text).map_err(Failure::Output)?;
+    Ok(Exit::Ok)
+}
+
+/// Says what went wrong, once, on standard error.
+fn report(failure: &Failure, json: bool) -> Exit {
+    let (exit, text) = match failure {
+        Failure::Client(ClientError::Problem(problem)) if json => {
+            (Exit::Failed, serde_json::to_string(problem).unwrap_or_default())
+        }
+        Failure::Client(ClientError::Problem(problem)) => {
+            (Exit::Failed, format!("wapcctl: {}", page::problem(problem)))
+        }
+        other => {
+            let unreachable = matches!(other, Failure::Client(error) if error.is_unreachable());
+            let exit = if unreachable { Exit::Unreachable } else { Exit::Failed };
+            (exit, local_problem(other, unreachable, json))
+        }
+    };
+    command::complain(&text);
+    exit
+}
+
+/// A failure on this side of the socket, in the form of the others.
+fn local_problem(failure: &Failure, unreachable: bool, json: bool) -> String {
+    let detail = host::chain(failure);
+    if !json {
+        return format!("wapcctl: {}", page::lines(&detail));
+    }
+    let (kind, title) = if unreachable {
+        ("urn:wapcd:error:unreachable", "wapcd cannot be reached")
+    } else {
+        ("urn:wapcd:error:client", "the command failed before it reached wapcd")
+    };
+    serde_json::json!({ "type": kind, "title": title, "detail": detail }).to_string()
+}

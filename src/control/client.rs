@@ -1,0 +1,247 @@
+//! The client of the control API: one connection and one request at a time, typed errors.
+
+use std::{
+    env,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, StatusCode, client::conn::http1, header::HOST, http};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+
+use super::{Action, OPERATION_HEADER, Problem, encoding};
+
+/// Where a daemon that runs as a system service has its socket.
+const SYSTEM_SOCKET: &str = "/run/wapcd/wapcd.sock";
+
+/// Longest operation, encoded, that goes into the path; a longer one goes into a header. URIs end at 65,534 bytes.
+const MAX_IN_PATH: usize = 60_000;
+
+/// Longest operation, encoded, that can be sent: the server reads a head of 131,072 bytes.
+const MAX_OPERATION: usize = 130_000;
+
+/// Why a request has no good answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens on the socket, or it may not be used.
+    #[error("cannot reach wapcd on {}", socket.display())]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection was taken, and broke.
+    #[error("the connection to wapcd on {} broke", socket.display())]
+    Broken {
+        /// The socket.
+        socket: PathBuf,
+        /// How.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The daemon did not answer in time.
+    #[error("wapcd on {} did not answer within {} s", socket.display(), waited.as_secs_f64())]
+    NoAnswer {
+        /// The socket.
+        socket: PathBuf,
+        /// How long the answer was waited for.
+        waited: Duration,
+    },
+    /// The daemon answered with a problem.
+    #[error(transparent)]
+    Problem(Box<Problem>),
+    /// The request cannot be sent at all.
+    #[error("an operation of {length} bytes is too long: encoded for the control API it may have {MAX_OPERATION}")]
+    OperationTooLong {
+        /// Its length when encoded.
+        length: usize,
+    },
+    /// The request could not be put together.
+    #[error("cannot make the request for {path}")]
+    Request {
+        /// Path of the request.
+        path: String,
+        /// Why not.
+        #[source]
+        source: http::Error,
+    },
+    /// Whoever listens on the socket answers with something else than wapcd would.
+    #[error("the answer on {} is not one of wapcd: {what}", socket.display())]
+    Foreign {
+        /// The socket.
+        socket: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl ClientError {
+    /// Whether the daemon could not be talked to, rather than having said no.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::NoAnswer { .. } | Self::Foreign { .. })
+    }
+}
+
+/// The client of one daemon.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+    wait: Option<Duration>,
+}
+
+impl Client {
+    /// Makes a client; nothing is connected yet. `wait` bounds each request, connecting included.
+    #[must_use]
+    pub fn new(socket: PathBuf, wait: Option<Duration>) -> Self {
+        Self { socket, wait }
+    }
+
+    /// The socket that a command without `--socket` and `$WAPCD_SOCKET` means: the first that exists of the one in
+    /// the user's runtime directory and the system's. Where neither exists, the user's is named.
+    #[must_use]
+    pub fn default_socket() -> PathBuf {
+        choose_socket(env::var_os("XDG_RUNTIME_DIR").as_deref(), Path::exists)
+    }
+
+    /// Gets a document under `/v1/`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.request(Method::GET, path, None, Bytes::new()).await
+    }
+
+    /// Gets the document of a module.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn module(&self, name: &str) -> Result<Bytes, ClientError> {
+        self.get(&format!("modules/{}", encoding::encode(name))).await
+    }
+
+    /// Starts, stops or restarts a module and returns its document.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn act(&self, name: &str, action: Action) -> Result<Bytes, ClientError> {
+        let path = format!("modules/{}/{action}", encoding::encode(name));
+        self.request(Method::POST, &path, None, Bytes::new()).await
+    }
+
+    /// Calls a guest and returns its response.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a guest's own error is a [`Problem`] of the type `guest-error`.
+    pub async fn call(&self, module: &str, operation: &str, payload: Bytes) -> Result<Bytes, ClientError> {
+        let (module, operation) = (encoding::encode(module), encoding::encode(operation));
+        if operation.len() > MAX_OPERATION {
+            return Err(ClientError::OperationTooLong { length: operation.len() });
+        }
+        if operation.len() > MAX_IN_PATH {
+            return self.request(Method::POST, &format!("modules/{module}/call"), Some(operation), payload).await;
+        }
+        self.request(Method::POST, &format!("modules/{module}/call/{operation}"), None, payload).await
+    }
+
+    /// Reads a document that the daemon sent.
+    ///
+    /// # Errors
+    /// [`ClientError::Foreign`] where it is another document.
+    pub fn read<T: DeserializeOwned>(&self, document: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(document).map_err(|error| self.foreign(error.to_string()))
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        operation: Option<String>,
+        body: Bytes,
+    ) -> Result<Bytes, ClientError> {
+        let mut request = Request::builder().method(method).uri(format!("/v1/{path}")).header(HOST, "wapcd");
+        if let Some(operation) = operation {
+            request = request.header(OPERATION_HEADER, operation);
+        }
+        let request = request
+            .body(Full::new(body))
+            .map_err(|source| ClientError::Request { path: path.chars().take(200).collect(), source })?;
+        let exchange = self.exchange(request);
+        let (status, body) = match self.wait {
+            None => exchange.await?,
+            Some(wait) => tokio::time::timeout(wait, exchange)
+                .await
+                .map_err(|_elapsed| ClientError::NoAnswer { socket: self.socket.clone(), waited: wait })??,
+        };
+        if status == StatusCode::OK { Ok(body) } else { Err(self.refusal(status, &body)) }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
+        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let answer = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        // The connection does the work and ends when the answer is there; its own error is the answer's as well.
+        let (mut connection, mut answer) = (std::pin::pin!(connection), std::pin::pin!(answer));
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.map_err(broken),
+            _ = &mut connection => answer.await.map_err(broken),
+        }
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => ClientError::Problem(Box::new(problem)),
+            Err(_) => self.foreign(format!("HTTP status {status} without problem details")),
+        }
+    }
+
+    fn foreign(&self, what: String) -> ClientError {
+        ClientError::Foreign { socket: self.socket.clone(), what }
+    }
+}
+
+fn choose_socket(runtime_dir: Option<&OsStr>, exists: impl Fn(&Path) -> bool) -> PathBuf {
+    let system = PathBuf::from(SYSTEM_SOCKET);
+    let Some(dir) = runtime_dir.filter(|dir| !dir.is_empty()) else { return system };
+    let user = Path::new(dir).join("wapcd/wapcd.sock");
+    if exists(&user) || !exists(&system) { user } else { system }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_the_users_where_it_exists_or_nothing_does() {
+        let (user, system) = ("/run/user/7/wapcd/wapcd.sock", SYSTEM_SOCKET);
+        let table: [(Option<&str>, &[&str], &str); 6] = [
+            (None, &[], system),
+            (Some(""), &[], system),
+            (Some("/run/user/7"), &[], user),
+            (Some("/run/user/7"), &[user], user),
+            (Some("/run/user/7"), &[user, system], user),
+            (Some("/run/user/7"), &[system], system),
+        ];
+        for (dir, existing, expected) in table {
+            let chosen = choose_socket(dir.map(OsStr::new), |path| existing.iter().any(|have| Path::new(have) == path));
+            assert_eq!(chosen, Path::new(expected), "{dir:?} {existing:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the control API needs of the daemon: the one trait between the server and the supervisor.
+//!
+//! The server knows no actor and no worker; whoever implements [`Daemon`] does, and a test implements it in memory.
+
+use std::{fmt, time::Duration};
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+use crate::{
+    actors::{CallReply, CallRequest},
+    supervisor::status::{BindingStatus, ModuleStatus, Status},
+};
+
+/// What the control API needs of the daemon.
+///
+/// The futures are polled on the control server's thread. Each answers within a bound also when every worker hangs;
+/// the server has a bound of its own for one that does not.
+pub trait Daemon: Send + Sync + 'static {
+    /// Describes the whole daemon.
+    fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>>;
+    /// Describes one module.
+    fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
+    /// Describes every binding, in file order.
+    fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>>;
+    /// Starts, stops or restarts a module, and answers with what it is afterwards.
+    fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
+    /// Calls a guest. Dropping the future means that nobody waits for the reply any more.
+    fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply>;
+}
+
+/// What an operator may ask of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Take calls again, after a stop or a failure.
+    Start,
+    /// Finish what runs and take no calls until a start.
+    Stop,
+    /// Fresh instances of the same code.
+    Restart,
+}
+
+impl Action {
+    /// The action's name in paths and commands.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// The action of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Start, Self::Stop, Self::Restart].into_iter().find(|action| action.as_str() == name)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why the daemon did not answer a request of the control API.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// There is no module of that name.
+    #[error("no module `{0}`")]
+    NoSuchModule(String),
+    /// The part of the daemon that was asked did not answer in time.
+    #[error("no answer to {what} within {} ms", waited.as_millis())]
+    NoAnswer {
+        /// What was asked, as `the status`.
+        what: String,
+        /// How long the answer was waited for.
+        waited: Duration,
+    },
+    /// The daemon is stopping and changes nothing any more.
+    #[error("the daemon is stopping")]
+    ShuttingDown,
+}

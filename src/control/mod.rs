@@ -1,0 +1,33 @@
+//! The control API: what operators and their tools ask of a running daemon.
+//!
+//! ```text
+//!  wapcctl ── client ──▶ socket file ──▶ server ──▶ routes ──▶ dyn Daemon (the supervisor's handle)
+//!  curl                  (lock beside)   (a thread   │  ▲
+//!                                        of its own) │  └── body: bounded in bytes and time
+//!                                                    └── problem: every error as problem details
+//! ```
+//!
+//! * [`ControlSocket`] decides who may have the path: stale files are replaced, living daemons are not.
+//! * [`Server`] runs actix-web on threads of its own; it answers when every worker hangs, because it waits for
+//!   nothing without a bound.
+//! * [`Daemon`] is all that the server knows of the rest.
+//! * [`Problem`] is the form of every error, on both sides of the socket.
+//! * [`Client`] is the other side; [`page`] turns what it gets into text for people.
+
+mod body;
+pub mod client;
+mod daemon;
+pub mod encoding;
+pub mod page;
+mod problem;
+mod routes;
+mod server;
+mod socket;
+mod table;
+
+pub use client::{Client, ClientError};
+pub use daemon::{Action, ControlError, Daemon};
+pub use problem::{Facts, Kind, MEDIA_TYPE, Problem};
+pub use routes::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER, OPERATION_HEADER};
+pub use server::{ControlServerError, Server, ServerHandle, Settings};
+pub use socket::{ControlSocket, SocketError};

@@ -1,0 +1,269 @@
+//! Problem details (RFC 9457): the body of every answer that is not a success, written by the server, read by the client.
+//!
+//! [`Kind`] is the one table of stable types; the mapping from the daemon's errors to it is here and nowhere else.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::daemon::ControlError;
+use crate::{
+    actors::{CallFailure, CallReply, Refusal},
+    host::{self, CallError, GuestExit, LoadError, Part, Trap},
+};
+
+/// Media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What every type begins with.
+const PREFIX: &str = "urn:wapcd:error:";
+
+/// The kinds of problem. Their names are part of the API: they are never changed or given another meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the titles in `Kind::describe` say it")]
+pub enum Kind {
+    NotFound,
+    MethodNotAllowed,
+    BadRequest,
+    BodyTimeout,
+    NoSuchModule,
+    GuestError,
+    Stopped,
+    Failed,
+    ShuttingDown,
+    Busy,
+    Expired,
+    Cycle,
+    PayloadTooLarge,
+    ResponseTooLarge,
+    Trapped,
+    DeadlineExceeded,
+    LimitExceeded,
+    Exited,
+    HostPanicked,
+    LoadFailed,
+    Lost,
+    NoAnswer,
+    Internal,
+}
+
+impl Kind {
+    /// All kinds, in the order of the documentation.
+    pub const ALL: [Self; 23] = [
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BadRequest,
+        Self::BodyTimeout,
+        Self::NoSuchModule,
+        Self::GuestError,
+        Self::Stopped,
+        Self::Failed,
+        Self::ShuttingDown,
+        Self::Busy,
+        Self::Expired,
+        Self::Cycle,
+        Self::PayloadTooLarge,
+        Self::ResponseTooLarge,
+        Self::Trapped,
+        Self::DeadlineExceeded,
+        Self::LimitExceeded,
+        Self::Exited,
+        Self::HostPanicked,
+        Self::LoadFailed,
+        Self::Lost,
+        Self::NoAnswer,
+        Self::Internal,
+    ];
+
+    /// The table: last part of the type, HTTP status, title.
+    #[must_use]
+    pub fn describe(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::NotFound => ("not-found", 404, "there is nothing at this path"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "this path does not take this method"),
+            Self::BadRequest => ("bad-request", 400, "the request cannot be understood"),
+            Self::BodyTimeout => ("body-timeout", 408, "the request's body did not arrive in time"),
+            Self::NoSuchModule => ("no-such-module", 404, "there is no module of this name"),
+            Self::GuestError => ("guest-error", 422, "the guest answered with an error"),
+            Self::Stopped => ("stopped", 409, "the module is stopped"),
+            Self::Failed => ("failed", 409, "the module has failed"),
+            Self::ShuttingDown => ("shutting-down", 503, "the daemon is stopping"),
+            Self::Busy => ("busy", 503, "the module's queue is full"),
+            Self::Expired => ("expired", 504, "the call waited too long and was not started"),
+            Self::Cycle => ("cycle", 409, "the call would wait for itself"),
+            Self::PayloadTooLarge => ("payload-too-large", 413, "the payload is over its limit"),
+            Self::ResponseTooLarge => ("response-too-large", 502, "the guest's answer is over its limit"),
+            Self::Trapped => ("trapped", 502, "the guest trapped"),
+            Self::DeadlineExceeded => ("deadline-exceeded", 504, "the call took too long"),
+            Self::LimitExceeded => ("limit-exceeded", 502, "the guest ran into a limit"),
+            Self::Exited => ("exited", 502, "the guest exited in the call"),
+            Self::HostPanicked => ("host-panicked", 502, "the host failed while it worked for the guest"),
+            Self::LoadFailed => ("load-failed", 502, "no instance of the module could be started"),
+            Self::Lost => ("lost", 502, "the call was lost"),
+            Self::NoAnswer => ("no-answer", 504, "a part of the daemon does not answer"),
+            Self::Internal => ("internal", 500, "the control server failed"),
+        }
+    }
+
+    /// The stable type, as `urn:wapcd:error:busy`.
+    #[must_use]
+    pub fn urn(self) -> String {
+        format!("{PREFIX}{}", self.describe().0)
+    }
+}
+
+/// A problem, with the members of RFC 9457 and [`Facts`] beside them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The stable type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the type means.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence: the error with its causes, or the guest's own text.
+    pub detail: String,
+    /// What else is known.
+    #[serde(flatten)]
+    pub facts: Box<Facts>,
+}
+
+/// The members that wapcd adds to a problem, each where it is known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The module that was addressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Id of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<u64>,
+    /// How the instance ended: the same names as in the status of a module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_reason: Option<String>,
+    /// The code that the guest exited with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u32>,
+    /// The guest's backtrace, innermost frame first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+    /// When to try again, in seconds; also in the header `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    /// Makes a problem without the members that only calls have.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (_, status, title) = kind.describe();
+        Self { kind: kind.urn(), title: title.to_owned(), status, detail: detail.into(), facts: Box::default() }
+    }
+
+    /// This problem, about that module.
+    #[must_use]
+    pub fn about(mut self, module: &str) -> Self {
+        self.facts.module = Some(module.to_owned());
+        self
+    }
+
+    /// The response of a call, or what went wrong with it.
+    ///
+    /// # Errors
+    /// The problem that tells the caller of the failure.
+    pub fn of_call(module: &str, reply: CallReply) -> Result<bytes::Bytes, Self> {
+        let call = reply.call;
+        reply.outcome.map_err(|failure| {
+            let mut problem = Self::new(kind_of(&failure), host::chain(&failure)).about(module);
+            problem.facts.call = Some(call);
+            problem.facts.add(&failure);
+            problem
+        })
+    }
+}
+
+impl Facts {
+    fn add(&mut self, failure: &CallFailure) {
+        match failure {
+            // At least a second: zero would invite a caller to hammer.
+            CallFailure::Busy { retry_after, .. } => {
+                self.retry_after_s = Some(retry_after.as_secs_f64().ceil().max(1.0) as u64);
+            }
+            CallFailure::Call(CallError::Exit(exit)) => {
+                self.exit_reason = Some(exit_reason(exit).to_owned());
+                self.add_exit(exit);
+            }
+            CallFailure::Call(CallError::Restart(LoadError::Start { exit, .. })) => {
+                self.exit_reason = Some("start_failed".to_owned());
+                self.add_exit(exit);
+            }
+            CallFailure::Call(CallError::Restart(_)) => self.exit_reason = Some("load_failed".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn add_exit(&mut self, exit: &GuestExit) {
+        let frames = |trap: &Trap| trap.backtrace.iter().map(ToString::to_string).collect();
+        match exit {
+            GuestExit::Trapped(trap) | GuestExit::LimitExceeded { trap, .. } => self.backtrace = frames(trap),
+            GuestExit::Exited(code) => self.exit_code = Some(*code),
+            GuestExit::DeadlineExceeded { .. } | GuestExit::HostPanicked(_) => {}
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.detail.is_empty() { &self.title } else { &self.detail })
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        let kind = match &error {
+            ControlError::NoSuchModule(_) => Kind::NoSuchModule,
+            ControlError::NoAnswer { .. } => Kind::NoAnswer,
+            ControlError::ShuttingDown => Kind::ShuttingDown,
+        };
+        Self::new(kind, host::chain(&error))
+    }
+}
+
+fn kind_of(failure: &CallFailure) -> Kind {
+    match failure {
+        CallFailure::NoSuchModule(_) => Kind::NoSuchModule,
+        CallFailure::Refused { refusal: Refusal::Stopped, .. } => Kind::Stopped,
+        CallFailure::Refused { refusal: Refusal::Failed(_), .. } => Kind::Failed,
+        CallFailure::Refused { refusal: Refusal::ShuttingDown, .. } => Kind::ShuttingDown,
+        CallFailure::Busy { .. } => Kind::Busy,
+        CallFailure::Expired { .. } => Kind::Expired,
+        CallFailure::Cycle { .. } => Kind::Cycle,
+        CallFailure::Lost(_) => Kind::Lost,
+        CallFailure::Call(CallError::Guest(_)) => Kind::GuestError,
+        CallFailure::Call(CallError::TooLarge { part: Part::Response | Part::GuestError, .. }) => {
+            Kind::ResponseTooLarge
+        }
+        CallFailure::Call(CallError::TooLarge { .. }) => Kind::PayloadTooLarge,
+        CallFailure::Call(CallError::Restart(_)) => Kind::LoadFailed,
+        CallFailure::Call(CallError::Exit(exit)) => match exit {
+            GuestExit::Trapped(_) => Kind::Trapped,
+            GuestExit::DeadlineExceeded { .. } => Kind::DeadlineExceeded,
+            GuestExit::LimitExceeded { .. } => Kind::LimitExceeded,
+            GuestExit::Exited(_) => Kind::Exited,
+            GuestExit::HostPanicked(_) => Kind::HostPanicked,
+        },
+    }
+}
+
+/// The stable name of a way to end: the names of `ExitStatus::reason`.
+fn exit_reason(exit: &GuestExit) -> &'static str {
+    match exit {
+        GuestExit::Trapped(_) => "trapped",
+        GuestExit::DeadlineExceeded { .. } => "deadline_exceeded",
+        GuestExit::LimitExceeded { .. } => "limit_exceeded",
+        GuestExit::Exited(_) => "exited",
+        GuestExit::HostPanicked(_) => "panicked",
+    }
+}

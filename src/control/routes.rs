@@ -1,0 +1,244 @@
+//! The paths of the control API and what answers at each.
+//!
+//! Names of modules and operations are read from the path as it was sent, not from the router's idea of it:
+//! an operation may be empty, hold slashes, or be anything else that is text.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{StatusCode, header},
+    web::{self, Data},
+};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use serde::Serialize;
+
+use super::{
+    body,
+    daemon::{Action, ControlError, Daemon},
+    encoding,
+    problem::{self, Kind, Problem},
+    server::Settings,
+};
+use crate::{
+    actors::{CallReply, CallRequest, Origin, RanOn},
+    bindings::Chain,
+};
+
+/// Request header for an operation that does not fit into a path (URIs end at 65,534 bytes): percent-encoded, with
+/// the path ending in `/call`.
+pub const OPERATION_HEADER: &str = "wapcd-operation";
+/// Response header: id of the call.
+pub const CALL_HEADER: &str = "wapcd-call-id";
+/// Response header: the module that was addressed, percent-encoded.
+pub const MODULE_HEADER: &str = "wapcd-module";
+/// Response header: the instance that took the call.
+pub const INSTANCE_HEADER: &str = "wapcd-instance";
+/// Response header: generation of the code that took the call.
+pub const GENERATION_HEADER: &str = "wapcd-generation";
+
+/// Where the paths of modules begin.
+const MODULES: &str = "/v1/modules/";
+
+/// What the handlers share.
+pub(super) struct Api {
+    pub(super) daemon: Arc<dyn Daemon>,
+    pub(super) settings: Settings,
+}
+
+/// Enters all paths into the application.
+pub(super) fn configure(app: &mut web::ServiceConfig) {
+    let get = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("GET")));
+    let post = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("POST")));
+    app.service(get("/v1/status").route(web::get().to(status)))
+        .service(get("/v1/modules").route(web::get().to(modules)))
+        .service(get("/v1/bindings").route(web::get().to(bindings)))
+        .service(get("/v1/modules/{name}").route(web::get().to(module)))
+        .service(post("/v1/modules/{name}/{action:start|stop|restart}").route(web::post().to(act)))
+        .service(post("/v1/modules/{name}/call").route(web::post().to(call)))
+        .service(post("/v1/modules/{name}/call/{operation:.*}").route(web::post().to(call)))
+        .default_service(web::to(not_found));
+}
+
+async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {
+    let status = bounded("the status", api.settings.answer_wait, api.daemon.status()).await??;
+    json(&status)
+}
+
+async fn modules(api: Data<Api>) -> Result<HttpResponse, Problem> {
+    let status = bounded("the list of modules", api.settings.answer_wait, api.daemon.status()).await??;
+    json(&status.modules)
+}
+
+async fn bindings(api: Data<Api>) -> Result<HttpResponse, Problem> {
+    let bindings = bounded("the list of bindings", api.settings.answer_wait, api.daemon.bindings()).await??;
+    json(&bindings)
+}
+
+async fn module(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let (name, _) = target(&request)?;
+    let what = format!("the status of module `{name}`");
+    let answer = bounded(&what, api.settings.answer_wait, api.daemon.module(name.clone())).await?;
+    json(&answer.map_err(|error| Problem::from(error).about(&name))?)
+}
+
+async fn act(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let (name, action) = target(&request)?;
+    let action = Action::parse(action).ok_or_else(|| nothing_at(&request))?;
+    let what = format!("{action} module `{name}`");
+    let answer = bounded(&what, api.settings.action_wait, api.daemon.act(name.clone(), action)).await;
+    json(&answer?.map_err(|error| Problem::from(error).about(&name))?)
+}
+
+async fn call(api: Data<Api>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let (module, operation) = match call_target(&request) {
+        Ok(target) => target,
+        Err(problem) => return problem.error_response(),
+    };
+    let mut labels = Labels { module, call: None, ran_on: None };
+    let answer = answer_call(&api, &request, payload, operation, &mut labels).await;
+    let mut response = answer.map_or_else(
+        |problem| problem.about(&labels.module).error_response(),
+        |bytes| HttpResponse::Ok().content_type("application/octet-stream").body(bytes),
+    );
+    labels.write(response.headers_mut());
+    response
+}
+
+async fn answer_call(
+    api: &Api,
+    request: &HttpRequest,
+    payload: web::Payload,
+    operation: String,
+    labels: &mut Labels,
+) -> Result<Bytes, Problem> {
+    let payload = body::read(request, payload, api.settings.max_body).await?;
+    let request = CallRequest { operation, payload, deadline: None, origin: Origin::Control, chain: Chain::default() };
+    let what = format!("the call to module `{}`", labels.module);
+    let reply = api.daemon.call(labels.module.clone(), request);
+    let reply = bounded(&what, api.settings.call_wait, reply).await?;
+    labels.add(&reply);
+    Problem::of_call(&labels.module, reply)
+}
+
+async fn not_found(request: HttpRequest) -> Problem {
+    nothing_at(&request)
+}
+
+async fn method_not_allowed(allowed: &'static str) -> HttpResponse {
+    let problem = Problem::new(Kind::MethodNotAllowed, format!("this path takes {allowed} only"));
+    let mut response = problem.error_response();
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
+}
+
+/// What every response to a call says about it, good or bad.
+struct Labels {
+    module: String,
+    call: Option<u64>,
+    ran_on: Option<RanOn>,
+}
+
+impl Labels {
+    fn add(&mut self, reply: &CallReply) {
+        self.call = Some(reply.call);
+        self.ran_on = reply.ran_on;
+    }
+
+    fn write(&self, headers: &mut header::HeaderMap) {
+        let mut put = |name, value: String| {
+            // Encoded names and numbers always are header values.
+            if let Ok(value) = header::HeaderValue::try_from(value) {
+                headers.insert(header::HeaderName::from_static(name), value);
+            }
+        };
+        put(MODULE_HEADER, encoding::encode(&self.module));
+        self.call.into_iter().for_each(|call| put(CALL_HEADER, call.to_string()));
+        if let Some(ran_on) = self.ran_on {
+            put(INSTANCE_HEADER, ran_on.instance.to_string());
+            put(GENERATION_HEADER, ran_on.generation.to_string());
+        }
+    }
+}
+
+/// The module that the path names, and what follows after it.
+fn target(request: &HttpRequest) -> Result<(String, &str), Problem> {
+    let path = request.uri().path().strip_prefix(MODULES).ok_or_else(|| nothing_at(request))?;
+    let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+    Ok((decode("module's name", name)?, rest))
+}
+
+/// The module and the operation that a call names, in its path or in its header.
+fn call_target(request: &HttpRequest) -> Result<(String, String), Problem> {
+    let (name, rest) = target(request)?;
+    let rest = rest.strip_prefix("call").ok_or_else(|| nothing_at(request))?;
+    let operation = match (rest.strip_prefix('/'), request.headers().get(OPERATION_HEADER)) {
+        (Some(operation), _) => decode("operation", operation)?,
+        (None, None) => String::new(),
+        (None, Some(value)) => {
+            let text = value.to_str().map_err(|error| {
+                Problem::new(Kind::BadRequest, format!("the header {OPERATION_HEADER} is not readable: {error}"))
+            })?;
+            decode("operation", text)?
+        }
+    };
+    Ok((name, operation))
+}
+
+fn decode(what: &str, encoded: &str) -> Result<String, Problem> {
+    encoding::decode(encoded).map_err(|error| {
+        Problem::new(Kind::BadRequest, format!("the {what} in the request is not percent-encoded UTF-8: {error}"))
+    })
+}
+
+fn nothing_at(request: &HttpRequest) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path()))
+}
+
+/// Waits for an answer of the daemon, but not for ever, and survives a panic in its code.
+async fn bounded<T>(what: &str, limit: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
+    match tokio::time::timeout(limit, AssertUnwindSafe(answer).catch_unwind()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(panic)) => {
+            let text = panic_text(panic.as_ref());
+            tracing::error!(what, panic = text, "the daemon's side of a control request panicked");
+            Err(Problem::new(Kind::Internal, format!("{what}: the daemon's code panicked: {text}")))
+        }
+        Err(_elapsed) => Err(ControlError::NoAnswer { what: what.to_owned(), waited: limit }.into()),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+fn json(value: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let text = serde_json::to_vec(value).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(text))
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status_code());
+        if let Some(seconds) = self.facts.retry_after_s {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        // Strings, numbers and lists of them always have a JSON form.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        response.content_type(problem::MEDIA_TYPE).body(text)
+    }
+}
+
+impl actix_web::Responder for Problem {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}

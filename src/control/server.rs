@@ -1,0 +1,184 @@
+//! The control server: HTTP/1.1 on the control socket, on threads of its own, so that it answers when every worker hangs.
+//!
+//! It owns the socket's file and its lock. It runs no guest and waits for nothing without a bound.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, web};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::{
+    daemon::Daemon,
+    routes::{self, Api},
+    socket::ControlSocket,
+};
+use crate::config::Config;
+
+/// Connections at one time. Each may hold one payload, so this bounds the server's memory too; further clients wait
+/// in the kernel's backlog.
+const MAX_CONNECTIONS: usize = 128;
+/// How long an idle connection is kept. Tools open one connection a request; a script that reuses one is quick.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a client may take to send a request's head.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection is kept to let a client read the end of a response.
+const DISCONNECT_WAIT: Duration = Duration::from_secs(5);
+/// What a question about the daemon may take. Answers come from memory in microseconds; the bound is for a daemon
+/// that is in trouble, and shorter than what a person waits before pressing Ctrl-C.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// What is added to the time that a call or a drain may take by configuration, before the server answers in its place.
+const SLACK: Duration = Duration::from_secs(5);
+/// What a body may have beyond the largest payload, so that the module itself, which knows its limit, refuses it.
+const BODY_SLACK: u64 = 64 << 10;
+
+/// What the server takes from the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Path of the socket; absolute.
+    pub socket: PathBuf,
+    /// Permission bits of the socket.
+    pub socket_mode: u32,
+    /// Bytes of a request's body.
+    pub max_body: u64,
+    /// How long a status or list may take.
+    pub answer_wait: Duration,
+    /// How long a start, stop or restart may take.
+    pub action_wait: Duration,
+    /// How long a call may take before the server answers in the daemon's place.
+    pub call_wait: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let limits = || config.modules.iter().map(|module| &module.limits);
+        let call = limits().map(|limits| limits.call_timeout).max().unwrap_or_default();
+        Self {
+            socket: config.control.socket.clone(),
+            socket_mode: config.control.socket_mode,
+            max_body: limits().map(|limits| limits.payload).max().unwrap_or_default().saturating_add(BODY_SLACK),
+            answer_wait: ANSWER_WAIT,
+            action_wait: call.max(config.daemon.shutdown_grace).saturating_add(SLACK),
+            call_wait: call.saturating_add(SLACK),
+        }
+    }
+}
+
+/// Why the control server could not be started.
+#[derive(Debug, Error)]
+pub enum ControlServerError {
+    /// The thread could not be made.
+    #[error("cannot start the control server's thread")]
+    Thread(#[source] io::Error),
+    /// The server refused the socket.
+    #[error("the control server cannot listen on {}", socket.display())]
+    Listen {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The thread ended before it said anything.
+    #[error("the control server's thread ended while it started")]
+    Ended,
+}
+
+/// The control server.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Starts to answer on a socket that was made before. Connections that already wait there are served.
+    ///
+    /// # Errors
+    /// [`ControlServerError`]; the socket's file is gone then.
+    pub fn start(
+        socket: ControlSocket,
+        settings: Settings,
+        daemon: Arc<dyn Daemon>,
+    ) -> Result<ServerHandle, ControlServerError> {
+        let (started, start) = mpsc::sync_channel(1);
+        let (end, end_asked) = oneshot::channel();
+        let (ended, end_reached) = oneshot::channel();
+        let listen = |source| ControlServerError::Listen { socket: socket.path().to_owned(), source };
+        let listener = socket.listener().map_err(listen)?;
+        let api = web::Data::new(Api { daemon, settings });
+        let run = move || {
+            actix_web::rt::System::new().block_on(serve(listener, api, started, end_asked));
+            // Nobody waits for it where the handle was dropped without a stop.
+            ended.send(()).unwrap_or_default();
+        };
+        std::thread::Builder::new().name("control".into()).spawn(run).map_err(ControlServerError::Thread)?;
+        let actix = start.recv().map_err(|mpsc::RecvError| ControlServerError::Ended)?.map_err(listen)?;
+        tracing::info!(socket = %socket.path().display(), "control socket is open");
+        Ok(ServerHandle { actix, _end: end, ended: end_reached, socket })
+    }
+}
+
+/// A running control server. Dropping it ends the server without waiting for requests that run.
+#[derive(Debug)]
+pub struct ServerHandle {
+    actix: actix_web::dev::ServerHandle,
+    /// Ends the server's thread when it is dropped, whatever the server does.
+    _end: oneshot::Sender<()>,
+    ended: oneshot::Receiver<()>,
+    socket: ControlSocket,
+}
+
+impl ServerHandle {
+    /// Takes no more connections, lets running requests finish for at most `grace`, and removes the socket's file.
+    pub async fn stop(self, grace: Duration) {
+        if tokio::time::timeout(grace, self.actix.stop(true)).await.is_err() {
+            tracing::warn!(
+                grace_ms = grace.as_millis() as u64,
+                "control requests were cut off at the end of the grace time"
+            );
+        }
+        drop(self._end);
+        drop(self.socket);
+        // Bounded because a thread that hangs must not keep the daemon; it dies with the process.
+        if tokio::time::timeout(DISCONNECT_WAIT, self.ended).await.is_err() {
+            tracing::warn!("the control server's thread did not end");
+        }
+    }
+}
+
+/// The life of the server's thread.
+async fn serve(
+    listener: std::os::unix::net::UnixListener,
+    api: web::Data<Api>,
+    started: mpsc::SyncSender<io::Result<actix_web::dev::ServerHandle>>,
+    end: oneshot::Receiver<()>,
+) {
+    let server = HttpServer::new(move || App::new().app_data(api.clone()).configure(routes::configure))
+        .workers(1)
+        .worker_max_blocking_threads(1)
+        .max_connections(MAX_CONNECTIONS)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_WAIT)
+        .client_disconnect_timeout(DISCONNECT_WAIT)
+        .disable_signals()
+        // The bound is the one of `ServerHandle::stop`, which is only known then.
+        .shutdown_timeout(u64::from(u32::MAX))
+        .listen_uds(listener);
+    let server = match server {
+        Ok(server) => server.run(),
+        Err(error) => return started.send(Err(error)).unwrap_or_default(),
+    };
+    started.send(Ok(server.handle())).unwrap_or_default();
+    tokio::select! {
+        ended = server => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the control server failed");
+            }
+        }
+        // An error means that the handle is gone, which is the signal.
+        _ = end => {}
+    }
+}

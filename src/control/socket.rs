@@ -1,0 +1,236 @@
+//! The control socket as a file: who may have it, what may be replaced, which permissions it gets.
+//!
+//! Two daemons never share a path. Whoever has the lock file beside the socket may replace the socket; the lock is
+//! held for the daemon's life and its file stays behind, because removing it would let two daemons hold "the" lock.
+//! Permission bits are set between bind and listen: until then every connect is refused, so there is no moment
+//! at which a wider mode could be used.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, OFlags},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+use thiserror::Error;
+
+/// Longest path of a socket: `sun_path` has 108 bytes and ends with a zero.
+const MAX_PATH: usize = 107;
+
+/// Connections that the kernel keeps while the server is being started or busy; more are told to try again.
+/// An operator's tools make a handful; a script in a loop dozens.
+const BACKLOG: i32 = 128;
+
+/// Mode of a directory that is made for the socket: others have no business in it, the group may connect.
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// Why the control socket could not be had.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// The path does not fit into a socket address.
+    #[error(
+        "the control socket's path has {length} bytes and may have {MAX_PATH}: {}; set `control.socket` or `daemon.runtime_dir` to a shorter one",
+        path.display()
+    )]
+    TooLong {
+        /// The path.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The directory for the socket is missing and cannot be made.
+    #[error("cannot make the control socket's directory {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The lock file cannot be opened or locked.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A living daemon has the socket.
+    #[error("another wapcd{} answers on {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+        /// The other daemon's process id, where it left one.
+        pid: Option<u32>,
+    },
+    /// Something else lies at the path; it is left alone.
+    #[error("{} exists and is not a socket: remove it, or set `control.socket` to another path", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It cannot be told whether the socket at the path is in use.
+    #[error("cannot tell whether the socket {} is in use", path.display())]
+    Probe {
+        /// The socket.
+        path: PathBuf,
+        /// What happened when it was tried.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on the control socket {}", path.display())]
+    Bind {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A listening control socket that is this process's alone. Dropping it removes the file, if it is still the same.
+#[derive(Debug)]
+pub struct ControlSocket {
+    path: PathBuf,
+    listener: UnixListener,
+    /// Device and inode of the socket's file.
+    identity: (u64, u64),
+    /// Holds the lock for as long as this value lives; fields are dropped after `drop` has removed the file.
+    _lock: File,
+}
+
+impl ControlSocket {
+    /// Makes the socket and listens on it; connections wait until a server takes them.
+    ///
+    /// A socket file that nobody listens on is replaced, a missing directory is made.
+    ///
+    /// # Errors
+    /// [`SocketError`], and then nothing at the path was changed that was not stale.
+    pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
+        let length = path.as_os_str().len();
+        if length > MAX_PATH {
+            return Err(SocketError::TooLong { path: path.to_owned(), length });
+        }
+        make_directory(path)?;
+        let lock = lock(path)?;
+        clear_stale(path)?;
+        let (listener, identity) =
+            listen(path, mode).map_err(|source| SocketError::Bind { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), listener, identity, _lock: lock })
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A handle for the server that accepts on it.
+    ///
+    /// # Errors
+    /// The kernel's, when the process has no descriptor left.
+    pub fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Another file at the path belongs to somebody else, who removed ours.
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(socket = %self.path.display(), %error, "cannot remove the control socket");
+        }
+    }
+}
+
+fn make_directory(socket: &Path) -> Result<(), SocketError> {
+    let Some(directory) = socket.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(directory)
+        .map_err(|source| SocketError::Directory { path: directory.to_owned(), source })
+}
+
+/// Takes the lock beside the socket and leaves this process's id in it, for the message of whoever comes second.
+fn lock(socket: &Path) -> Result<File, SocketError> {
+    let path = lock_path(socket);
+    let failed = |source| SocketError::Lock { path: path.clone(), source };
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
+    let mut file = options.open(&path).map_err(failed)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(SocketError::InUse { path: socket.to_owned(), pid: holder(&mut file) }),
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    Ok(file)
+}
+
+/// The lock file of a socket: its path with `.lock` added.
+fn lock_path(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
+/// The process id in a lock file; `None` where it cannot be read, which only makes a message shorter.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Removes a socket file that nobody listens on; refuses everything else that lies at the path.
+fn clear_stale(path: &Path) -> Result<(), SocketError> {
+    let probe = |source| SocketError::Probe { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => return Err(SocketError::NotASocket { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(probe(error)),
+    }
+    match connect(path) {
+        // A full backlog is a living daemon too, only a busy one.
+        Ok(()) | Err(Errno::AGAIN) => Err(SocketError::InUse { path: path.to_owned(), pid: None }),
+        Err(Errno::CONNREFUSED) => {
+            tracing::info!(socket = %path.display(), "replacing the control socket of a daemon that is gone");
+            std::fs::remove_file(path).map_err(probe)
+        }
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(probe(error.into())),
+    }
+}
+
+fn connect(path: &Path) -> Result<(), Errno> {
+    let socket = stream_socket()?;
+    rustix::net::connect(socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)
+}
+
+fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, (u64, u64))> {
+    let socket = stream_socket()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    let found = std::fs::symlink_metadata(path)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok((UnixListener::from(socket), (found.dev(), found.ino())))
+}
+
+fn stream_socket() -> Result<std::os::fd::OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
