@@ -1,2 +1,171 @@
-//! wapcd: arguments, configuration, run, exit code.
-fn main() {}
+//! wapcd: arguments → configuration → run → exit code.
+
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use wapcd::{
+    command::{self, Exit},
+    config::{Config, ConfigErrors, LogFormat, LogLevel, Logging},
+    control::{ControlServerError, ControlSocket, Server, Settings, SocketError, page},
+    daemon::{self, Controlled},
+    host, logging,
+    signals::Signals,
+    single_call::{self, SingleCallError},
+    supervisor::{self, StartError},
+};
+
+/// How long control requests may take to finish after the last guest has: their answers only have to be read.
+const CONTROL_GRACE: Duration = Duration::from_secs(3);
+
+/// Keeps waPC WebAssembly guests running.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wapcd",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground until SIGTERM or SIGINT; a second signal ends it at once
+    Run(Configured),
+    /// Check the configuration as a start would, with all its modules, and start nothing
+    Check(Configured),
+    /// Call one guest without a daemon: payload from standard input, response to standard output
+    Call(Call),
+}
+
+#[derive(Debug, Args)]
+struct Configured {
+    /// The configuration [default: wapcd.toml in $CONFIGURATION_DIRECTORY, else /etc/wapcd/wapcd.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Call {
+    /// The guest
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// The guest's operation
+    operation: String,
+    /// Take this text as the payload
+    #[arg(long, value_name = "TEXT")]
+    payload: Option<OsString>,
+    /// Seconds that the call may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+}
+
+/// Why the command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Configuration(#[from] ConfigErrors),
+    #[error(transparent)]
+    Modules(#[from] daemon::Problems),
+    #[error(transparent)]
+    Logging(#[from] logging::LoggingError),
+    #[error("cannot receive signals")]
+    Signals(#[source] io::Error),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("cannot start the daemon")]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Control(#[from] ControlServerError),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot read the payload from standard input")]
+    Payload(#[source] io::Error),
+    #[error(transparent)]
+    Call(#[from] SingleCallError),
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::try_parse() {
+        Ok(Arguments { command: Command::Run(configured) }) => run(configured),
+        Ok(Arguments { command: Command::Check(configured) }) => check(configured),
+        Ok(Arguments { command: Command::Call(arguments) }) => call(arguments),
+        Err(error) => return command::usage(&error).into(),
+    };
+    match done {
+        Ok(()) => Exit::Ok,
+        Err(Failure::Output(error)) => command::cannot_write("wapcd", &error),
+        Err(failure) => {
+            command::complain(&format!("wapcd: {}", page::lines(&host::chain(&failure))));
+            if matches!(failure, Failure::Configuration(_) | Failure::Modules(_) | Failure::Start(_)) {
+                Exit::Configuration
+            } else {
+                Exit::Failed
+            }
+        }
+    }
+    .into()
+}
+
+fn run(configured: Configured) -> Result<(), Failure> {
+    let config = daemon::load(&configured.path())?;
+    let _logs = logging::start(&config.logging)?;
+    actix::System::new().block_on(serve(config))
+}
+
+/// The life of the daemon. The socket comes first, because it tells whether another daemon is at work here.
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::install().map_err(Failure::Signals)?;
+    let (settings, grace) = (Settings::from(&config), config.daemon.shutdown_grace);
+    let socket = ControlSocket::bind(&settings.socket, settings.socket_mode)?;
+    let running = supervisor::start(config).await?;
+    let control = match Server::start(socket, settings, Arc::new(Controlled(running.clone()))) {
+        Ok(control) => control,
+        Err(error) => {
+            running.shutdown(grace).await;
+            return Err(error.into());
+        }
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
+    let signal = signals.stop().await.map_err(Failure::Signals);
+    tracing::info!(
+        signal = signal.as_deref().unwrap_or("none"),
+        grace_ms = grace.as_millis() as u64,
+        "wapcd is stopping"
+    );
+    // Status is still answered while calls finish.
+    running.shutdown(grace).await;
+    control.stop(CONTROL_GRACE).await;
+    tracing::info!("wapcd has stopped");
+    signal.map(drop)
+}
+
+fn check(configured: Configured) -> Result<(), Failure> {
+    let config = daemon::load(&configured.path())?;
+    daemon::check(&config)?;
+    let (modules, bindings) = (config.modules.len(), config.bindings.len());
+    let text = format!("{}: good, {modules} modules, {bindings} bindings\n", config.source.display());
+    command::write_text(&text).map_err(Failure::Output)
+}
+
+fn call(arguments: Call) -> Result<(), Failure> {
+    let _logs = logging::start(&Logging { level: LogLevel::Info, format: LogFormat::Text })?;
+    let payload = command::payload(arguments.payload).map_err(Failure::Payload)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let deadline = Duration::from_secs(arguments.timeout);
+    let call = single_call::call_once(&arguments.file, &arguments.operation, payload, deadline);
+    command::write_response(&runtime.block_on(call)?).map_err(Failure::Output)
+}
+
+impl Configured {
+    fn path(self) -> PathBuf {
+        self.config.unwrap_or_else(|| {
+            let directory = std::env::var_os("CONFIGURATION_DIRECTORY").filter(|value| !value.is_empty());
+            directory.map_or_else(|| PathBuf::from("/etc/wapcd"), PathBuf::from).join("wapcd.toml")
+        })
+    }
+}

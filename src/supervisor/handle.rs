@@ -57,6 +57,11 @@ pub enum StartError {
 #[error("the supervisor did not answer within {} ms", ANSWER.as_millis())]
 pub struct NoAnswer;
 
+impl NoAnswer {
+    /// How long the answer was waited for.
+    pub const WAITED: Duration = ANSWER;
+}
+
 /// The way to a running daemon. Cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct SupervisorHandle {

@@ -76,20 +76,22 @@ async fn make(start: Start, instance: u64) -> Result<GuestActor, LoadError> {
     let links = Links::new(&config.links, to, Arc::clone(&config.name), instance, generation);
     links.begin_start(Instant::now() + config.limits.call_timeout);
     let console = GuestLines { module: Arc::clone(&config.name), instance, links: Arc::clone(&links) };
-    let options = HostOptions { limits: limits(&config.limits), console: Arc::new(console) };
+    let options = HostOptions { limits: Limits::from(&config.limits), console: Arc::new(console) };
     let provider = Box::new(compiled.provider(wasi(&config.wasi)));
     let host = WapcHostAsync::with_options(provider, Some(links.callback()), options).await?;
     let parts = InstanceParts { host, links, queue, supervisor: exited, module, slot, instance, generation, worker };
     Ok(GuestActor::new(parts))
 }
 
-fn limits(limits: &ModuleLimits) -> Limits {
-    Limits {
-        memory: limits.memory,
-        table_elements: limits.table_elements,
-        payload: limits.payload,
-        response: limits.response,
-        deadline: Some(limits.call_timeout),
+impl From<&ModuleLimits> for Limits {
+    fn from(limits: &ModuleLimits) -> Self {
+        Self {
+            memory: limits.memory,
+            table_elements: limits.table_elements,
+            payload: limits.payload,
+            response: limits.response,
+            deadline: Some(limits.call_timeout),
+        }
     }
 }
 

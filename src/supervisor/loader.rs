@@ -56,7 +56,7 @@ pub enum ModuleError {
 ///
 /// # Errors
 /// When the file cannot be read, is no file, or is larger than `limit` bytes.
-pub fn read_module(path: &Path, limit: u64) -> Result<Vec<u8>, ModuleError> {
+fn read_module(path: &Path, limit: u64) -> Result<Vec<u8>, ModuleError> {
     let read_error = |source| ModuleError::Read { path: path.to_owned(), source };
     let too_large = |size| ModuleError::TooLarge { path: path.to_owned(), size, limit };
     let facts = std::fs::metadata(path).map_err(read_error)?;
@@ -121,7 +121,7 @@ impl Loader {
                 loop {
                     let request = queue.lock().recv();
                     let Ok(LoadRequest { module, load, path, limit }) = request else { return };
-                    let result = load_module(&engine, path, limit);
+                    let result = load_module(&engine, &path, limit);
                     // One notice for each request, and the supervisor outlives this thread.
                     done.do_send(ModuleLoaded { module, load, result });
                 }
@@ -136,9 +136,17 @@ impl Loader {
     }
 }
 
-fn load_module(engine: &WasmtimeEngine, path: PathBuf, limit: u64) -> Result<Loaded, ModuleError> {
-    let bytes = read_module(&path, limit)?;
+fn load_module(engine: &WasmtimeEngine, path: &Path, limit: u64) -> Result<Loaded, ModuleError> {
+    let bytes = read_module(path, limit)?;
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let compiled = engine.compile(&bytes).map_err(|source| ModuleError::Load { path, source })?;
+    let compiled = engine.compile(&bytes).map_err(|source| ModuleError::Load { path: path.to_owned(), source })?;
     Ok(Loaded { compiled, sha256 })
+}
+
+/// Reads and compiles a module on the calling thread.
+///
+/// # Errors
+/// When the file cannot be read, is larger than `limit` bytes, or is no module that can run here.
+pub fn compile(engine: &WasmtimeEngine, path: &Path, limit: u64) -> Result<CompiledModule, ModuleError> {
+    load_module(engine, path, limit).map(|loaded| loaded.compiled)
 }

@@ -26,5 +26,5 @@ mod tree;
 pub use self::{
     decide::{Decision, History, decide},
     handle::{NoAnswer, StartError, SupervisorHandle, engine_settings, start},
-    loader::{ModuleError, read_module},
+    loader::{ModuleError, compile},
 };

@@ -221,7 +221,7 @@ fn store_for(
     path: Path,
     state: ModuleState,
 ) -> Result<Store<StoreData>, LoadError> {
-    check_initial_sizes(compiled, state.limits())?;
+    compiled.check_limits(state.limits())?;
     let wasi = match compiled.imports_wasi() {
         true => Some(Box::new(grant(wasi, state.console())?)),
         false => None,
@@ -244,20 +244,6 @@ fn store_for(
 /// Sets the next interruption one tick from now: the epoch has gone on since this store ran last.
 fn arm(store: &mut Store<StoreData>) {
     store.set_epoch_deadline(1);
-}
-
-fn check_initial_sizes(compiled: &CompiledModule, limits: &Limits) -> Result<(), LoadError> {
-    let sizes = compiled.module().resources_required();
-    let memory = sizes.max_initial_memory_size.unwrap_or(0) * 65_536;
-    let table = sizes.max_initial_table_size.unwrap_or(0);
-    for (resource, asked, limit) in
-        [(Resource::Memory, memory, limits.memory), (Resource::Table, table, limits.table_elements)]
-    {
-        if asked > limit {
-            return Err(LoadError::InitialSize { resource, asked, limit });
-        }
-    }
-    Ok(())
 }
 
 fn start_plain(mut store: Store<StoreData>, compiled: &CompiledModule) -> Result<Instance, LoadError> {

@@ -12,7 +12,15 @@ use super::{
     instance::{StoreData, WasmtimeProvider},
     linker::{Path, is_wasi, kind_of},
 };
-use crate::host::{error::LoadError, functions as names, wasi::WasiParams};
+use crate::host::{
+    error::{LoadError, Resource},
+    functions as names,
+    limits::Limits,
+    wasi::WasiParams,
+};
+
+/// Bytes of a page of linear memory.
+const WASM_PAGE: u64 = 65_536;
 
 /// A module that was compiled and passed all checks. Cheap to clone; clones share the code.
 #[derive(Clone)]
@@ -57,12 +65,26 @@ impl CompiledModule {
         self.0.wasi
     }
 
-    pub(super) fn engine(&self) -> &WasmtimeEngine {
-        &self.0.engine
+    /// Checks the memory and tables with which every instance starts.
+    ///
+    /// # Errors
+    /// [`LoadError::InitialSize`].
+    pub fn check_limits(&self, limits: &Limits) -> Result<(), LoadError> {
+        let sizes = self.0.module.resources_required();
+        let memory = sizes.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
+        let table = sizes.max_initial_table_size.unwrap_or(0);
+        for (resource, asked, limit) in
+            [(Resource::Memory, memory, limits.memory), (Resource::Table, table, limits.table_elements)]
+        {
+            if asked > limit {
+                return Err(LoadError::InitialSize { resource, asked, limit });
+            }
+        }
+        Ok(())
     }
 
-    pub(super) fn module(&self) -> &Module {
-        &self.0.module
+    pub(super) fn engine(&self) -> &WasmtimeEngine {
+        &self.0.engine
     }
 
     /// The start functions that the module has, in the order in which they run.

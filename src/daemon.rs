@@ -1,0 +1,122 @@
+//! The seam between the command line and the parts of the daemon: configuration, check, supervisor and control API.
+
+use std::path::Path;
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+use crate::{
+    actors::{CallReply, CallRequest},
+    config::{self, Config, ConfigErrors, Environment, Module},
+    control::{Action, ControlError, Daemon},
+    host::{EngineError, Limits, WasmtimeEngine, chain},
+    supervisor::{
+        self, NoAnswer, StartError, SupervisorHandle,
+        status::{BindingStatus, ModuleStatus, Status},
+    },
+};
+
+/// Problems of modules that a start would meet, one a line.
+#[derive(Debug, Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Problems(Vec<String>);
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// Every problem in the file.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    config::load(path, &Environment::from_process())
+}
+
+/// Does what a start would do before it starts anything: reads and compiles every module and checks it against its
+/// limits. Opens no database and binds no socket.
+///
+/// # Errors
+/// Every problem that was found.
+pub fn check(config: &Config) -> Result<(), Problems> {
+    let settings = supervisor::engine_settings(config);
+    let engine = match WasmtimeEngine::new(settings.clone()) {
+        Ok(engine) => engine,
+        Err(error) => return Err(Problems(vec![engine_problem(error, settings.instances)])),
+    };
+    let problems: Vec<String> = config.modules.iter().flat_map(|module| check_module(&engine, module)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn engine_problem(source: EngineError, instances: u32) -> String {
+    chain(&StartError::Engine { instances, source })
+}
+
+fn check_module(engine: &WasmtimeEngine, module: &Module) -> Vec<String> {
+    let problem = |text: String| format!("modules.{}: {text}", module.name);
+    let mut problems = Vec::new();
+    match supervisor::compile(engine, &module.path, module.limits.module_size) {
+        Ok(compiled) => {
+            let fits = compiled.check_limits(&Limits::from(&module.limits));
+            problems.extend(fits.err().map(|error| problem(chain(&error))));
+        }
+        Err(error) => problems.push(problem(chain(&error))),
+    }
+    let directories = module.wasi.preopened_dirs.iter().chain(module.wasi.map_dirs.iter().map(|(_, host)| host));
+    let missing = directories.filter(|path| !path.is_dir());
+    problems.extend(missing.map(|path| problem(format!("WASI directory `{}` is not there", path.display()))));
+    problems
+}
+
+/// The control API's view of a running daemon.
+#[derive(Clone)]
+pub struct Controlled(pub SupervisorHandle);
+
+impl Daemon for Controlled {
+    fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move { handle.status().await.map_err(|error| no_answer(error, "the status")) })
+    }
+
+    fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move { found(handle.module(&name).await, name, "the module's status") })
+    }
+
+    fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move { handle.bindings().await.map_err(|error| no_answer(error, "the bindings' status")) })
+    }
+
+    fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move {
+            let done = match action {
+                Action::Start => handle.start_module(&name).await,
+                Action::Stop => handle.stop_module(&name).await,
+                Action::Restart => handle.restart_module(&name).await,
+            };
+            if matches!(done, Ok(None)) && handle.module(&name).await.is_ok_and(|module| module.is_some()) {
+                return Err(ControlError::ShuttingDown);
+            }
+            found(done, name, action.as_str())
+        })
+    }
+
+    fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply> {
+        let handle = self.0.clone();
+        Box::pin(async move { handle.call(&module, request).await })
+    }
+}
+
+fn found(
+    module: Result<Option<ModuleStatus>, NoAnswer>,
+    name: String,
+    what: &str,
+) -> Result<ModuleStatus, ControlError> {
+    match module {
+        Ok(Some(module)) => Ok(module),
+        Ok(None) => Err(ControlError::NoSuchModule(name)),
+        Err(error) => Err(no_answer(error, what)),
+    }
+}
+
+fn no_answer(_: NoAnswer, what: &str) -> ControlError {
+    ControlError::NoAnswer { what: what.to_owned(), waited: NoAnswer::WAITED }
+}
