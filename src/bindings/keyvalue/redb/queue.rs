@@ -23,7 +23,8 @@ use crate::{
 /// one, and half as many refuse bursts that every disk could take.
 const MAX_WAITING: usize = 1024;
 
-/// Bytes of keys and values that may wait, so that large values cannot fill the memory: 64 values of 1 MiB.
+/// Bytes of keys and values that may wait, so that large values cannot fill the memory: 16 of 4 MiB, the default limit of
+/// a value. A larger one is taken while nothing else waits.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// Requests in one group: enough to share the cost of a sync, few enough that the first does not wait for long.
@@ -39,7 +40,7 @@ pub(super) struct Job<C> {
 pub(super) struct Reply {
     sender: oneshot::Sender<Outcomes>,
     deadline: Instant,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// Requests that are answered together.
@@ -124,7 +125,7 @@ impl<C: Weigh> Queue<C> {
         if waiting.saturating_add(bytes) > MAX_WAITING_BYTES && waiting > 0 {
             return Err(self.unavailable(&format!("is busy: {waiting} bytes of {} wait", self.what)));
         }
-        let job = Job { command, reply: Reply { sender: reply, deadline, _charge: charge } };
+        let job = Job { command, reply: Reply { sender: reply, deadline, charge } };
         self.sender.try_send(Item::Job(job)).map_err(|error| match error {
             TrySendError::Full(_) => self.unavailable(&format!("is busy: {MAX_WAITING} {} wait", self.what)),
             TrySendError::Disconnected(_) => self.unavailable("was stopped"),
@@ -182,6 +183,9 @@ impl<C> Jobs<C> {
 impl Reply {
     /// Sends the answer; a guest that no longer waits has its own error.
     pub(super) fn send(self, outcome: Outcomes) {
-        self.sender.send(outcome).ok();
+        let Self { sender, charge, .. } = self;
+        // Before the answer: who has it finds the room that it took free again.
+        drop(charge);
+        sender.send(outcome).ok();
     }
 }

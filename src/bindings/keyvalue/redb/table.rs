@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
-use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use ::redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 
 use crate::bindings::keyvalue::{
     operations::{OperationError, Table, TableMut, Visit},
@@ -18,12 +20,24 @@ const EXPIRY: TableDefinition<'static, &'static [u8], ()> = TableDefinition::new
 /// Bytes of the moment before the key.
 const MOMENT: usize = 8;
 
-/// Makes the tables where they are not there yet; an error where they are of another kind.
+/// Makes the tables where they are not there yet; an error where they are of another kind. A file that has them is
+/// not written to, so that a full disk can still be read.
 pub(super) fn create(database: &Database) -> Result<(), ::redb::Error> {
+    match check(database) {
+        Err(::redb::Error::TableDoesNotExist(_)) => {}
+        other => return other,
+    }
     let transaction = database.begin_write()?;
     transaction.open_table(RECORDS)?;
     transaction.open_table(EXPIRY)?;
     transaction.commit()?;
+    Ok(())
+}
+
+fn check(database: &Database) -> Result<(), ::redb::Error> {
+    let transaction = database.begin_read()?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(EXPIRY)?;
     Ok(())
 }
 

@@ -320,3 +320,20 @@ fn a_full_queue_is_unavailable_and_drains() {
     }
     run(&store, set("after", b"1", None)).unwrap();
 }
+
+#[test]
+fn large_values_fill_the_queue_by_their_bytes() {
+    let disk = Disk::default();
+    let store = disk.store();
+    let stopped = disk.stopped.lock();
+    let value = Bytes::from(vec![0; 40 * 1024 * 1024]);
+    let set = |name: &str| -> Command {
+        Write::Set { key: key(name), value: value.clone(), ttl: None, only_if_absent: false }.into()
+    };
+    let Submitted::Waiting(first) = store.submit(set("first"), soon()) else { panic!("there is room") };
+    let Submitted::Done(Err(error)) = store.submit(set("second"), soon()) else { panic!("there is no room") };
+    assert!(error.to_string().starts_with("unavailable: binding `cache` is busy: 419430"), "{error}");
+    drop(stopped);
+    first.blocking_recv().unwrap().unwrap();
+    run(&store, set("third")).unwrap();
+}
