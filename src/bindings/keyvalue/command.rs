@@ -8,7 +8,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    duration::parse_duration,
     key::{Key, Scope},
     operations::Outcome,
 };
@@ -17,7 +16,7 @@ use crate::{
         BindingCall, BindingReply,
         payload::{Blob, Format, bad_request, cut, decode, encode},
     },
-    config::KeyValueSettings,
+    config::{KeyValueSettings, TimeSpan},
     host::{HostCallError, HostErrorKind},
 };
 
@@ -250,10 +249,10 @@ fn within(field: &str, size: usize, limit: u64) -> Result<(), HostCallError> {
 
 fn ttl(text: Option<&str>) -> Result<Option<Duration>, HostCallError> {
     let Some(text) = text else { return Ok(None) };
-    match parse_duration(text) {
+    match text.parse().map(TimeSpan::duration) {
         Ok(Duration::ZERO) => Err(bad_request("field `ttl`: zero, expected a positive duration")),
         Ok(ttl) => Ok(Some(ttl)),
-        Err(why) => Err(bad_request(format!("field `ttl`: {}", cut(&why)))),
+        Err(error) => Err(bad_request(format!("field `ttl`: found `{}`: {}", cut(text), cut(&error.to_string())))),
     }
 }
 

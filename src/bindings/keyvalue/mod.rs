@@ -30,7 +30,6 @@
 
 mod actor;
 mod command;
-mod duration;
 mod key;
 mod memory;
 mod operations;

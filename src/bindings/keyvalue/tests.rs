@@ -236,7 +236,11 @@ fn every_mistake_of_a_guest_is_named() {
             ("get", json!({"key": long}), "too_large: field `key`: 65 bytes are over the limit of 64 bytes"),
             ("keys", json!({"after": long}), "too_large: field `after`"),
             ("set", json!({"key": "k", "value": large}), "too_large: field `value`: 1026 bytes"),
-            ("set", json!({"key": "k", "value": "", "ttl": "5"}), "bad_request: field `ttl`: `5`"),
+            (
+                "set",
+                json!({"key": "k", "value": "", "ttl": "5"}),
+                "bad_request: field `ttl`: found `5`: a time needs its unit",
+            ),
             ("set", json!({"key": "k", "value": "", "ttl": "0s"}), "bad_request: field `ttl`: zero"),
             ("set", json!({"key": "k", "value": "", "TTL": "1s"}), "unknown field `TTL`"),
             ("increment", json!({"key": "k", "by": 1.5}), "bad_request: field `by`"),
