@@ -37,6 +37,7 @@ fn spin() -> CallResult {
     }
 }
 
+#[inline(never)] // so that its name stands in the backtrace
 fn trap() -> CallResult {
     core::arch::wasm32::unreachable()
 }
