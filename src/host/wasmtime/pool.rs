@@ -13,9 +13,10 @@ use super::EngineSettings;
 /// Mappings of a stack in the pool, taken when the engine is made: the stack and its guard page.
 const PER_STACK: u64 = 2;
 
-/// Mappings of a live instance: parts of its memory image, its heap behind it, its tables. Counted in
-/// `/proc/self/maps` with guests of several toolchains: 2 to 3.
-const PER_INSTANCE: u64 = 3;
+/// Mappings of a live instance: the stack below its data, its data, its heap behind them, and the address space behind
+/// that. Counted in `/proc/self/maps`: Rust and Zig guests have all 4, C and AssemblyScript guests begin with data and
+/// have 3; tables add none. They stay with the pool when the instance ends.
+const PER_INSTANCE: u64 = 4;
 
 /// Share of the kernel's bound that an engine may plan with, in percent. The rest is for code, threads, databases and
 /// the allocator, whose needs nobody can plan.
