@@ -44,7 +44,7 @@ impl fmt::Debug for CompiledModule {
 impl CompiledModule {
     pub(super) fn new(engine: WasmtimeEngine, bytes: &[u8]) -> Result<Self, LoadError> {
         check_header(bytes)?;
-        let module = Module::from_binary(&engine.0.engine, bytes).map_err(compile_error)?;
+        let module = Module::from_binary(&engine.0.engine, bytes).map_err(|error| compile_error(bytes, error))?;
         engine.0.linkers.check(&module)?;
         check_required(&module)?;
         let starts = start_functions(&module)?;
@@ -118,20 +118,47 @@ fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
         [0, b'a', b's', b'm', ..] if bytes.len() < 8 => "the file is truncated: it ends in its header",
         [0, b'a', b's', b'm', ..] => "unknown version of the WebAssembly format",
         [0x7f, b'E', b'L', b'F', ..] => "this is precompiled or native code (ELF); wapcd compiles guests itself",
-        [b'(', ..] => "this is WebAssembly text; assemble it first",
         _ if b"\0asm".starts_with(bytes) => "the file is truncated: it ends in its header",
+        _ if matches!(bytes.trim_ascii_start(), [b'(', ..] | [b';', b';', ..]) => {
+            "this is WebAssembly text; assemble it first"
+        }
         _ => "the file does not begin with the magic number of WebAssembly",
     };
     Err(LoadError::NotAModule(what.to_owned()))
 }
 
-fn compile_error(error: wasmtime::Error) -> LoadError {
-    let text = format!("{error:#}");
-    // The decoder's words for a file that ends too early; only the sentence depends on them.
-    if text.contains("unexpected end") {
-        return LoadError::NotAModule(format!("the file is truncated: {text}"));
+/// Why a module does not compile: because its end is missing, or for the engine's own reason.
+fn compile_error(bytes: &[u8], error: wasmtime::Error) -> LoadError {
+    match is_truncated(bytes) {
+        true => LoadError::NotAModule(format!("the file is truncated after {} bytes: {error:#}", bytes.len())),
+        false => LoadError::Compile(error.into()),
     }
-    LoadError::Compile(error.into())
+}
+
+/// Ids of the sections that declare functions and hold their code: one is nothing without the other.
+const FUNCTION_SECTION: u8 = 3;
+const CODE_SECTION: u8 = 10;
+
+/// Whether a module that does not compile ends within a section, or between the declarations of functions and their
+/// code.
+fn is_truncated(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    let mut seen = [false; 2];
+    while let Some((&id, tail)) = rest.split_first() {
+        seen = [seen[0] || id == FUNCTION_SECTION, seen[1] || id == CODE_SECTION];
+        let Some((size, contents)) = leb128(tail) else { return true };
+        let Some(next) = contents.get(size..) else { return true };
+        rest = next;
+    }
+    seen == [true, false]
+}
+
+/// An unsigned number of at most 32 bits, and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let end = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)?;
+    let (digits, rest) = bytes.split_at_checked(end + 1)?;
+    let value = digits.iter().rev().fold(0u64, |value, digit| value << 7 | u64::from(digit & 0x7f));
+    Some((usize::try_from(value).ok()?, rest))
 }
 
 fn check_required(module: &Module) -> Result<(), LoadError> {
