@@ -53,11 +53,13 @@ impl CallClock {
         }
     }
 
-    /// The exit of a call whose deadline has passed.
+    /// The exit of a call whose deadline has passed. Where the timer knew it before the clock, as with a guest that
+    /// slept from its start, the limit is what was used.
     pub(super) fn exceeded(&self) -> GuestExit {
+        let limit = self.limit.unwrap_or_default();
         GuestExit::DeadlineExceeded {
-            limit: self.limit.unwrap_or_default(),
-            elapsed: self.started.map(|started| started.elapsed()).unwrap_or_default(),
+            limit,
+            elapsed: self.started.map_or(limit, |started| started.elapsed().max(limit)),
             in_host_call: self.in_host_call,
         }
     }

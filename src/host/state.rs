@@ -61,8 +61,9 @@ pub trait ModuleHost {
     fn guest_error(&mut self, memory: &[u8], ptr: u32, len: u32) -> Result<(), GuestExit>;
     /// `__host_call`: begins a host call.
     fn host_call(&mut self, memory: &[u8], names: HostCallNames) -> Result<HostCallStep, GuestExit>;
-    /// Ends a host call that [`HostCallStep::Wait`] began, with what its future returned; 1 ok, 0 error.
-    fn finish_host_call(&mut self, result: Result<Bytes, BoxError>) -> i32;
+    /// Ends a host call that [`HostCallStep::Wait`] began, with what its future returned; 1 ok, 0 error. Ends the
+    /// instance when the deadline has passed meanwhile.
+    fn finish_host_call(&mut self, result: Result<Bytes, BoxError>) -> Result<i32, GuestExit>;
     /// `__host_response_len`.
     fn host_response_len(&self) -> u32;
     /// `__host_response`: writes the last host response at `ptr`; nothing if there is none.
@@ -97,8 +98,9 @@ pub enum HostCallStep {
     Wait(PendingHostCall),
 }
 
-/// A host call under way. A panic of the callback's future becomes an error.
-pub struct PendingHostCall(HostCallFuture);
+/// A host call under way. A panic of the callback's future becomes an error, and one while the future is dropped is
+/// only logged: it must not unwind through a guest.
+pub struct PendingHostCall(Option<HostCallFuture>);
 
 impl fmt::Debug for PendingHostCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,8 +112,18 @@ impl Future for PendingHostCall {
     type Output = Result<Bytes, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)))
+        let Some(future) = &mut self.0 else { return Poll::Pending };
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
             .unwrap_or_else(|panic| Poll::Ready(Err(callback_panicked(&*panic))))
+    }
+}
+
+impl Drop for PendingHostCall {
+    fn drop(&mut self) {
+        let future = self.0.take();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+            tracing::error!(panic = panic_message(&*panic), "host callback panicked while it was dropped");
+        }
     }
 }
 
@@ -218,8 +230,7 @@ impl ModuleState {
         let response = std::mem::take(&mut self.response);
         let error = std::mem::take(&mut self.error);
         self.payload = Bytes::new();
-        self.host_response = Bytes::new();
-        self.host_error.clear();
+        self.forget_host_call();
         self.host.console.report_dropped();
         let limit = self.host.limits.response;
         match (returned?, response, error) {
@@ -244,6 +255,12 @@ impl ModuleState {
         }
     }
 
+    /// Frees what the last host call brought: nothing of it outlives a call or a start.
+    pub(super) fn forget_host_call(&mut self) {
+        self.host_response = Bytes::new();
+        self.host_error.clear();
+    }
+
     /// The error text that the guest has set in this call, to be kept beside a trap.
     pub(super) fn said_error(&self) -> Option<String> {
         match &self.error {
@@ -261,7 +278,25 @@ impl ModuleState {
     }
 
     fn refuse_host_call(&mut self, kind: HostErrorKind, message: impl Into<String>) -> HostCallStep {
-        HostCallStep::Done(self.finish_host_call(Err(HostCallError::new(kind, message).into())))
+        HostCallStep::Done(self.answer(Err(HostCallError::new(kind, message).into())))
+    }
+
+    /// Keeps what a host call brought for the guest to fetch; 1 ok, 0 error.
+    fn answer(&mut self, result: Result<Bytes, BoxError>) -> i32 {
+        match result {
+            Ok(response) if u32::try_from(response.len()).is_ok() => {
+                self.host_response = response;
+                1
+            }
+            Ok(response) => {
+                self.host_error = format!("too_large: the answer of {} bytes does not fit a guest", response.len());
+                0
+            }
+            Err(error) => {
+                self.host_error = host_error_text(&*error);
+                0
+            }
+        }
     }
 }
 
@@ -289,8 +324,7 @@ impl ModuleHost for ModuleState {
         let part = |(ptr, len)| read(memory, ptr, len, functions::HOST_CALL);
         let (binding, namespace, operation) = (part(names.binding)?, part(names.namespace)?, part(names.operation)?);
         let payload = part(names.payload)?;
-        self.host_response = Bytes::new();
-        self.host_error.clear();
+        self.forget_host_call();
         let (Ok(binding), Ok(namespace), Ok(operation)) =
             (str::from_utf8(binding), str::from_utf8(namespace), str::from_utf8(operation))
         else {
@@ -315,37 +349,25 @@ impl ModuleHost for ModuleState {
                 let result =
                     catch_unwind(AssertUnwindSafe(|| callback(self.host.id, binding, namespace, operation, payload)))
                         .unwrap_or_else(|panic| Err(callback_panicked(&*panic)));
-                self.clock.check()?;
-                Ok(HostCallStep::Done(self.finish_host_call(result)))
+                Ok(HostCallStep::Done(self.finish_host_call(result)?))
             }
             Callback::Async(callback) => {
                 self.clock.deadline();
                 self.clock.in_host_call = true;
                 let call = HostCall::new(binding, namespace, operation, copy(payload));
                 match catch_unwind(AssertUnwindSafe(|| callback(self.host.id, call))) {
-                    Ok(future) => Ok(HostCallStep::Wait(PendingHostCall(future))),
-                    Err(panic) => Ok(HostCallStep::Done(self.finish_host_call(Err(callback_panicked(&*panic))))),
+                    Ok(future) => Ok(HostCallStep::Wait(PendingHostCall(Some(future)))),
+                    Err(panic) => Ok(HostCallStep::Done(self.finish_host_call(Err(callback_panicked(&*panic)))?)),
                 }
             }
         }
     }
 
-    fn finish_host_call(&mut self, result: Result<Bytes, BoxError>) -> i32 {
+    fn finish_host_call(&mut self, result: Result<Bytes, BoxError>) -> Result<i32, GuestExit> {
+        // A callback that blocked its thread passed the deadline where no timer could see it.
+        self.clock.check()?;
         self.clock.in_host_call = false;
-        match result {
-            Ok(response) if u32::try_from(response.len()).is_ok() => {
-                self.host_response = response;
-                1
-            }
-            Ok(response) => {
-                self.host_error = format!("too_large: the answer of {} bytes does not fit a guest", response.len());
-                0
-            }
-            Err(error) => {
-                self.host_error = host_error_text(&*error);
-                0
-            }
-        }
+        Ok(self.answer(result))
     }
 
     fn host_response_len(&self) -> u32 {

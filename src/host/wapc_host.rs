@@ -104,7 +104,7 @@ impl WapcHost {
     /// Starts the engine's module with default limits: 64 MiB of memory, 4 MiB a payload, no deadline.
     ///
     /// # Errors
-    /// When the module cannot be instiated or a start function fails; [`LoadError::NeedsAsync`] for guests that
+    /// When the module cannot be instantiated or a start function fails; [`LoadError::NeedsAsync`] for guests that
     /// import WASI.
     pub fn new(
         engine: Box<dyn WebAssemblyEngineProvider>,
@@ -330,6 +330,7 @@ impl Core {
 
     fn started(&mut self, started: Result<(), LoadError>) -> Result<(), LoadError> {
         self.alive = started.is_ok();
+        self.forget_start();
         started
     }
 
@@ -339,7 +340,15 @@ impl Core {
 
     fn replaced(&mut self, replaced: Result<(), LoadError>) -> Result<(), LoadError> {
         self.alive |= replaced.is_ok();
+        self.forget_start();
         replaced
+    }
+
+    /// Frees what start functions got from the host.
+    fn forget_start(&mut self) {
+        if let Some(state) = self.engine.state() {
+            state.forget_host_call();
+        }
     }
 
     /// The live state and the clock of a call.

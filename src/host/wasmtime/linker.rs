@@ -160,7 +160,7 @@ fn link_host_call(linker: &mut Linker<StoreData>) -> Result<()> {
                     crate::host::HostErrorKind::Internal,
                     "an asynchronous callback on the synchronous path",
                 )
-                .into()))),
+                .into()))?),
             }
         },
     )?;
@@ -182,7 +182,7 @@ fn link_host_call_async(linker: &mut Linker<StoreData>) -> Result<()> {
                     HostCallStep::Wait(pending) => {
                         let result = pending.await;
                         let state = caller.data_mut().state()?;
-                        Ok(state.finish_host_call(result))
+                        Ok(state.finish_host_call(result)?)
                     }
                 }
             })
