@@ -12,18 +12,13 @@ const MAX_ABORT_TEXT: usize = 16 * 1024;
 pub(super) fn exit_of(error: wasmtime::Error, data: &mut StoreData, guest_stack: u64) -> GuestExit {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
     let guest_error = data.said_error();
-    let error = match error.downcast::<GuestExit>() {
-        Ok(GuestExit::Trapped(mut trap)) => {
-            trap.backtrace = backtrace;
-            trap.guest_error = guest_error;
-            return GuestExit::Trapped(trap);
-        }
+    let (kind, message) = match error.downcast::<GuestExit>() {
+        Ok(GuestExit::Trapped(trap)) => (trap.kind, trap.message),
         Ok(exit) => return exit,
-        Err(error) => error,
-    };
-    let (kind, message) = match error.downcast_ref::<EngineTrap>() {
-        Some(trap) => (kind_of(*trap), trap.to_string()),
-        None => (TrapKind::Other, format!("{:#}", error)),
+        Err(error) => match error.downcast_ref::<EngineTrap>() {
+            Some(trap) => (kind_of(*trap), trap.to_string()),
+            None => (TrapKind::Other, format!("{:#}", error)),
+        },
     };
     let trap = Box::new(Trap { kind, message, backtrace, guest_error });
     if kind == TrapKind::StackOverflow {

@@ -8,7 +8,14 @@ use wasmtime::{
 };
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, p1::WasiP1Ctx};
 
-use super::{exit::exit_of, linker::Path, module::CompiledModule, stdio::LineStream, ticker::Ticker};
+use super::{
+    exit::exit_of,
+    linker::Path,
+    module::CompiledModule,
+    pool::{MAX_TABLE_ELEMENTS, reservation},
+    stdio::LineStream,
+    ticker::Ticker,
+};
 use crate::host::{
     console::{GuestConsole, Stream},
     engine::{Running, WebAssemblyEngineProvider},
@@ -43,8 +50,21 @@ pub(super) struct StoreData {
 
 struct Wasi {
     context: WasiP1Ctx,
+    output: Output,
+}
+
+/// Passes on the lines that have no end yet when it is dropped: a call or a start is over, however it ended.
+#[derive(Clone)]
+struct Output {
     stdout: LineStream,
     stderr: LineStream,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.stdout.flush_line();
+        self.stderr.flush_line();
+    }
 }
 
 impl StoreData {
@@ -62,11 +82,9 @@ impl StoreData {
         &mut self.wasi.as_mut().expect("a store whose guest imports WASI has its context").context
     }
 
-    fn flush_lines(&self) {
-        if let Some(wasi) = &self.wasi {
-            wasi.stdout.flush_line();
-            wasi.stderr.flush_line();
-        }
+    /// Flushes the guest's output when it is dropped; `None` for guests without WASI.
+    fn lines(&self) -> Option<Output> {
+        self.wasi.as_ref().map(|wasi| wasi.output.clone())
     }
 }
 
@@ -90,8 +108,10 @@ pub(super) struct Refusal {
 }
 
 impl Limiter {
-    fn new(limits: &Limits) -> Self {
-        Self { memory: limits.memory, table_elements: limits.table_elements, table_used: 0, refused: None }
+    /// Limits of one instance, in a pool whose memories have so much address space.
+    fn new(limits: &Limits, reservation: u64) -> Self {
+        let memory = limits.memory.min(reservation);
+        Self { memory, table_elements: limits.table_elements, table_used: 0, refused: None }
     }
 
     fn refuse(&mut self, resource: Resource, limit: u64, asked: u64) -> bool {
@@ -112,8 +132,10 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let asked = self.table_used + desired.saturating_sub(current) as u64;
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
+        if let Some(maximum) = maximum.filter(|maximum| desired > *maximum) {
+            // The guest's own maximum, unless it is where the pool's tables end.
+            let of_pool = maximum == MAX_TABLE_ELEMENTS as usize;
+            return Ok(of_pool && self.refuse(Resource::Table, maximum as u64, asked));
         }
         if asked > self.table_elements {
             return Ok(self.refuse(Resource::Table, self.table_elements, asked));
@@ -152,6 +174,8 @@ impl WebAssemblyEngineProvider for WasmtimeProvider {
         let shared = &self.compiled.engine().0;
         let stack = shared.settings.guest_stack;
         arm(&mut instance.store);
+        // A growth that was refused in an earlier call has nothing to do with how this one ends.
+        instance.store.data_mut().limiter.refused = None;
         match instance.path {
             Path::Plain => {
                 let ticking = shared.ticker.running();
@@ -160,13 +184,13 @@ impl WebAssemblyEngineProvider for WasmtimeProvider {
                 Running::Done(returned.map_err(|error| exit_of(error, instance.store.data_mut(), stack)))
             }
             Path::Fiber => Running::Pending(Box::pin(async move {
+                // Also when this future is dropped, at the deadline.
+                let _flushed = instance.store.data().lines();
                 let returned = {
                     let call = instance.guest_call.call_async(&mut instance.store, (operation_len, payload_len));
                     ticked(&shared.ticker, std::pin::pin!(call)).await
                 };
-                let data = instance.store.data_mut();
-                data.flush_lines();
-                returned.map_err(|error| exit_of(error, data, stack))
+                returned.map_err(|error| exit_of(error, instance.store.data_mut(), stack))
             })),
         }
     }
@@ -226,7 +250,7 @@ fn store_for(
         true => Some(Box::new(grant(wasi, state.console())?)),
         false => None,
     };
-    let limiter = Limiter::new(state.limits());
+    let limiter = Limiter::new(state.limits(), reservation(compiled.engine().0.settings.instances));
     let data = StoreData { state: Some(state), memory: None, limiter, wasi };
     let mut store = Store::new(&compiled.engine().0.engine, data);
     store.limiter(|data| &mut data.limiter);
@@ -260,6 +284,7 @@ fn start_plain(mut store: Store<StoreData>, compiled: &CompiledModule) -> Result
 }
 
 async fn start_fiber(mut store: Store<StoreData>, compiled: &CompiledModule) -> Result<Instance, LoadError> {
+    let _flushed = store.data().lines();
     let prepared = compiled.prepared(Path::Fiber)?;
     let instance = prepared.instantiate_async(&mut store).await;
     let instance = instance.map_err(|error| instantiate_error(error, &mut store, compiled))?;
@@ -268,7 +293,6 @@ async fn start_fiber(mut store: Store<StoreData>, compiled: &CompiledModule) -> 
             Ok(function) => function.call_async(&mut store, ()).await,
             Err(error) => Err(error),
         };
-        store.data().flush_lines();
         started(name, returned, &mut store, compiled)?;
     }
     ready(store, instance, Path::Fiber)
@@ -307,22 +331,27 @@ fn instantiate_error(error: wasmtime::Error, store: &mut Store<StoreData>, compi
         let exit = exit_of(error, store.data_mut(), settings.guest_stack);
         return LoadError::Start { function: "(start section)", exit };
     }
+    if let Some(Refusal { resource, limit, asked }) = store.data_mut().limiter.refused.take() {
+        return LoadError::InitialSize { resource, asked, limit };
+    }
     LoadError::Engine(error.into())
 }
 
 /// Grants what the parameters list, and nothing else.
 fn grant(params: &WasiParams, console: &GuestConsole) -> Result<Wasi, LoadError> {
-    let (stdout, stderr) =
-        (LineStream::new(console.clone(), Stream::Stdout), LineStream::new(console.clone(), Stream::Stderr));
+    let output = Output {
+        stdout: LineStream::new(console.clone(), Stream::Stdout),
+        stderr: LineStream::new(console.clone(), Stream::Stderr),
+    };
     let mut builder = WasiCtxBuilder::new();
-    builder.args(&params.argv).envs(&params.env_vars).stdout(stdout.clone()).stderr(stderr.clone());
+    builder.args(&params.argv).envs(&params.env_vars).stdout(output.stdout.clone()).stderr(output.stderr.clone());
     let own = params.preopened_dirs.iter().map(|dir| (dir, dir));
     for (guest, host) in own.chain(params.map_dirs.iter().map(|(guest, host)| (guest, host))) {
         let opened = builder.preopened_dir(FilePath::new(host), guest, FsPerms::ReadWrite);
         opened
             .map_err(|source| LoadError::Wasi { what: format!("directory {host}"), source: BoxError::from(source) })?;
     }
-    Ok(Wasi { context: builder.build_p1(), stdout, stderr })
+    Ok(Wasi { context: builder.build_p1(), output })
 }
 
 /// Polls a guest's future so that the ticker ticks while the guest runs, and only then.
