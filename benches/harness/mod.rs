@@ -1,0 +1,126 @@
+//! Measures contenders beside one another, and prints the ratios that are claimed.
+//!
+//! A machine that others use too makes single measurements worthless and ratios of two separate runs a lottery. So the
+//! contenders take turns: a round gives each of them one batch of calls, short enough that most batches run
+//! undisturbed, and the order turns from round to round. What is claimed is the ratio of the medians over all rounds;
+//! what is printed beside it is the middle half of the ratios within the rounds.
+
+#![allow(dead_code, reason = "every benchmark compiles this module for itself and none needs all of it")]
+#![allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
+mod report;
+
+pub use report::Report;
+
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+/// Any failure ends a benchmark.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Rounds of a race: an odd number, so that the median is one that was seen. At 4 ms a batch and four contenders this
+/// takes a second; half as many let a neighbour's compiler move a median by a tenth.
+const ROUNDS: usize = 61;
+
+/// What one batch should take: long beside the clock's 50 ns, short beside a scheduler's slice.
+const BATCH: Duration = Duration::from_millis(4);
+
+/// Something that can be done any number of times.
+pub struct Contender<'a> {
+    name: &'static str,
+    run: Box<dyn FnMut(u32) -> Result<Duration, Failure> + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    /// Makes a contender out of one call.
+    pub fn new(name: &'static str, mut call: impl FnMut() -> Result<(), Failure> + 'a) -> Self {
+        Self::timed(name, move |calls| {
+            let started = Instant::now();
+            for _ in 0..calls {
+                call()?;
+            }
+            Ok(started.elapsed())
+        })
+    }
+
+    /// Makes a contender that runs so many calls and takes the time itself.
+    pub fn timed(name: &'static str, run: impl FnMut(u32) -> Result<Duration, Failure> + 'a) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+
+    /// How many calls fill a batch; warms up on the way.
+    fn calibrate(&mut self) -> Result<u32, Failure> {
+        let mut calls = 1;
+        while (self.run)(calls)? < BATCH && calls < 1 << 24 {
+            calls *= 2;
+        }
+        Ok(calls)
+    }
+}
+
+/// What a contender took: nanoseconds a call, one entry a round.
+pub struct Laps {
+    /// Name of the contender.
+    pub name: &'static str,
+    rounds: Vec<f64>,
+}
+
+/// One contender's time divided by another's.
+#[derive(Debug, Clone, Copy)]
+pub struct Ratio {
+    /// Ratio of the medians.
+    pub median: f64,
+    /// A quarter of the rounds had a lower ratio.
+    pub low: f64,
+    /// A quarter of the rounds had a higher ratio.
+    pub high: f64,
+}
+
+/// Lets the contenders take turns.
+///
+/// # Errors
+/// The first error of a contender.
+pub fn race(mut contenders: Vec<Contender<'_>>) -> Result<Vec<Laps>, Failure> {
+    let calls = contenders.iter_mut().map(Contender::calibrate).collect::<Result<Vec<_>, _>>()?;
+    let mut laps: Vec<Laps> = contenders.iter().map(|c| Laps { name: c.name, rounds: Vec::new() }).collect();
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
+    for _ in 0..ROUNDS {
+        for &turn in &order {
+            let (Some(contender), Some(&calls), Some(laps)) =
+                (contenders.get_mut(turn), calls.get(turn), laps.get_mut(turn))
+            else {
+                continue;
+            };
+            let took = (contender.run)(calls)?;
+            laps.rounds.push(took.as_secs_f64() * 1e9 / f64::from(calls));
+        }
+        order.rotate_left(1);
+    }
+    Ok(laps)
+}
+
+impl Laps {
+    /// Median of the rounds, in nanoseconds a call.
+    pub fn median(&self) -> f64 {
+        quantile(self.rounds.clone(), 0.5)
+    }
+
+    /// This contender's time divided by `other`'s.
+    pub fn ratio_to(&self, other: &Self) -> Ratio {
+        let within: Vec<f64> = self.rounds.iter().zip(&other.rounds).map(|(own, other)| own / other).collect();
+        Ratio {
+            median: self.median() / other.median(),
+            low: quantile(within.clone(), 0.25),
+            high: quantile(within, 0.75),
+        }
+    }
+}
+
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    // Rounding to the nearest entry is all that so few need.
+    let index = (share * values.len().saturating_sub(1) as f64).round() as usize;
+    values.get(index).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,85 @@
+//! What a benchmark prints, and whether it fails.
+
+use std::process::ExitCode;
+
+use super::Laps;
+
+/// Collects the claims of one benchmark.
+pub struct Report {
+    check: bool,
+    missed: usize,
+}
+
+impl Report {
+    /// Begins a report. With `--check` among the arguments a missed goal fails the run; without it, as on a machine
+    /// that others use, it is only printed.
+    pub fn new(title: &str) -> Self {
+        println!("{title}");
+        Self { check: std::env::args().any(|argument| argument == "--check"), missed: 0 }
+    }
+
+    /// Prints one race: the first contender makes the claim, the second is its peer, the others are for comparison.
+    pub fn claim(&mut self, measure: &str, goal: f64, laps: &[Laps]) {
+        let [own, peer, others @ ..] = laps else { return };
+        let ratio = own.ratio_to(peer);
+        let verdict = self.verdict(ratio.median <= goal);
+        println!(
+            "  {measure:<18} {} {:>9} / {} {:>9} = {:.2} ({:.2} to {:.2}), goal {goal:.2}: {verdict}",
+            own.name,
+            nanos(own.median()),
+            peer.name,
+            nanos(peer.median()),
+            ratio.median,
+            ratio.low,
+            ratio.high,
+        );
+        for other in others {
+            let ratio = other.ratio_to(peer).median;
+            println!("  {:<18}   {} {:>9} = {ratio:.2}", "", other.name, nanos(other.median()));
+        }
+    }
+
+    /// Prints a figure that has a bound of its own and no peer.
+    pub fn bound(&mut self, measure: &str, seen: f64, most: f64, unit: &str) {
+        let verdict = self.verdict(seen <= most);
+        println!("  {measure:<44} {seen:>9.1} {unit}, goal {most:.1} {unit}: {verdict}");
+    }
+
+    /// Prints a figure nobody promised.
+    pub fn note(&self, measure: &str, seen: f64, unit: &str) {
+        println!("  {measure:<44} {seen:>9.1} {unit}");
+    }
+
+    /// Ends the run.
+    pub fn finish(self) -> ExitCode {
+        match (self.missed, self.check) {
+            (0, _) => ExitCode::SUCCESS,
+            (missed, true) => {
+                println!("{missed} goals missed");
+                ExitCode::FAILURE
+            }
+            (missed, false) => {
+                println!("{missed} goals missed (not fatal without --check)");
+                ExitCode::SUCCESS
+            }
+        }
+    }
+
+    fn verdict(&mut self, met: bool) -> &'static str {
+        if met {
+            "met"
+        } else {
+            self.missed += 1;
+            "MISSED"
+        }
+    }
+}
+
+/// Writes nanoseconds as people read them.
+fn nanos(value: f64) -> String {
+    match value {
+        v if v < 10_000.0 => format!("{v:.0} ns"),
+        v if v < 10_000_000.0 => format!("{:.1} us", v / 1e3),
+        v => format!("{:.1} ms", v / 1e6),
+    }
+}
