@@ -67,3 +67,65 @@ fn stream(signal: i32) -> io::Result<UnixStream> {
     read.set_nonblocking(true)?;
     UnixStream::from_std(read)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Child, Command, Stdio},
+    };
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    /// Set in the process that takes the signals, because a test runner should not.
+    const CHILD: &str = "WAPCD_TEST_SIGNALS_CHILD";
+
+    fn child() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut signals = Signals::install().unwrap();
+            say("ready");
+            say(signals.stop().await.unwrap());
+            // A daemon that hangs while it stops.
+            std::future::pending::<()>().await;
+        });
+    }
+
+    fn say(line: &str) {
+        use std::io::Write as _;
+        writeln!(std::io::stdout().lock(), "\nchild: {line}").unwrap();
+    }
+
+    fn heard(lines: &mut impl Iterator<Item = io::Result<String>>) -> String {
+        lines.map(Result::unwrap).find_map(|line| Some(line.strip_prefix("child: ")?.to_owned())).unwrap()
+    }
+
+    fn send(child: &Child, signal: Signal) {
+        kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    #[test]
+    fn the_first_signal_asks_the_second_ends_and_a_hangup_does_neither() {
+        if std::env::var_os(CHILD).is_some() {
+            return child();
+        }
+        let name = "signals::tests::the_first_signal_asks_the_second_ends_and_a_hangup_does_neither";
+        for (first, name_of_first, second) in
+            [(Signal::TERM, "SIGTERM", Signal::INT), (Signal::INT, "SIGINT", Signal::INT)]
+        {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", name, "--nocapture"]).env(CHILD, "1").stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert_eq!(heard(&mut lines), "ready");
+            send(&child, Signal::HUP);
+            send(&child, first);
+            assert_eq!(heard(&mut lines), name_of_first);
+            send(&child, second);
+            assert_eq!(child.wait().unwrap().code(), Some(IMPATIENT));
+        }
+    }
+}

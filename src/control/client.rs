@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -60,7 +61,9 @@ pub enum ClientError {
     #[error(transparent)]
     Problem(Box<Problem>),
     /// The request cannot be sent at all.
-    #[error("an operation of {length} bytes is too long: encoded for the control API it may have {MAX_OPERATION}")]
+    #[error(
+        "the operation is too long: it has {length} bytes when it is encoded for the control API, and may have {MAX_OPERATION}"
+    )]
     OperationTooLong {
         /// Its length when encoded.
         length: usize,
@@ -107,10 +110,14 @@ impl Client {
     }
 
     /// The socket that a command without `--socket` and `$WAPCD_SOCKET` means: the first that exists of the one in
-    /// the user's runtime directory and the system's. Where neither exists, the user's is named.
+    /// the user's runtime directory and the system's. Where neither exists, it is the one that a daemon of this user
+    /// would make.
     #[must_use]
     pub fn default_socket() -> PathBuf {
-        choose_socket(env::var_os("XDG_RUNTIME_DIR").as_deref(), Path::exists)
+        let uid = rustix::process::geteuid().as_raw();
+        // Without a directory of their own users fall back to `/tmp`, where anybody may have been first.
+        let own = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.uid() == uid);
+        choose_socket(env::var_os("XDG_RUNTIME_DIR").as_deref(), uid, own, Path::exists)
     }
 
     /// Gets a document under `/v1/`.
@@ -217,11 +224,19 @@ impl Client {
     }
 }
 
-fn choose_socket(runtime_dir: Option<&OsStr>, exists: impl Fn(&Path) -> bool) -> PathBuf {
+fn choose_socket(
+    runtime_dir: Option<&OsStr>,
+    uid: u32,
+    own: impl Fn(&Path) -> bool,
+    exists: impl Fn(&Path) -> bool,
+) -> PathBuf {
     let system = PathBuf::from(SYSTEM_SOCKET);
-    let Some(dir) = runtime_dir.filter(|dir| !dir.is_empty()) else { return system };
-    let user = Path::new(dir).join("wapcd/wapcd.sock");
-    if exists(&user) || !exists(&system) { user } else { system }
+    let user = match runtime_dir.map(Path::new).filter(|dir| dir.is_absolute()) {
+        Some(dir) => dir.join("wapcd/wapcd.sock"),
+        None if uid == 0 => return system,
+        None => PathBuf::from(format!("/tmp/wapcd-{uid}/wapcd.sock")),
+    };
+    if own(&user) || (uid != 0 && !exists(&system)) { user } else { system }
 }
 
 #[cfg(test)]
@@ -229,19 +244,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_socket_is_the_users_where_it_exists_or_nothing_does() {
-        let (user, system) = ("/run/user/7/wapcd/wapcd.sock", SYSTEM_SOCKET);
-        let table: [(Option<&str>, &[&str], &str); 6] = [
-            (None, &[], system),
-            (Some(""), &[], system),
-            (Some("/run/user/7"), &[], user),
-            (Some("/run/user/7"), &[user], user),
-            (Some("/run/user/7"), &[user, system], user),
-            (Some("/run/user/7"), &[system], system),
+    fn the_socket_is_the_users_own_then_the_systems() {
+        let (user, tmp, system) = ("/run/user/7/wapcd/wapcd.sock", "/tmp/wapcd-7/wapcd.sock", SYSTEM_SOCKET);
+        let table: [(Option<&str>, u32, &[&str], &str); 9] = [
+            (None, 7, &[], tmp),
+            (Some("relative"), 7, &[], tmp),
+            (None, 7, &[system], system),
+            (None, 7, &[tmp, system], tmp),
+            (Some("/run/user/7"), 7, &[], user),
+            (Some("/run/user/7"), 7, &[user, system], user),
+            (Some("/run/user/7"), 7, &[system], system),
+            (Some("/run/user/7"), 0, &[user], user),
+            (Some("/run/user/7"), 0, &[], system),
         ];
-        for (dir, existing, expected) in table {
-            let chosen = choose_socket(dir.map(OsStr::new), |path| existing.iter().any(|have| Path::new(have) == path));
-            assert_eq!(chosen, Path::new(expected), "{dir:?} {existing:?}");
+        for (dir, uid, existing, expected) in table {
+            let exists = |path: &Path| existing.iter().any(|have| Path::new(have) == path);
+            let chosen = choose_socket(dir.map(OsStr::new), uid, exists, exists);
+            assert_eq!(chosen, Path::new(expected), "{dir:?} {uid} {existing:?}");
         }
     }
 }

@@ -34,6 +34,7 @@ pub enum Kind {
     Busy,
     Expired,
     Cycle,
+    OperationTooLarge,
     PayloadTooLarge,
     ResponseTooLarge,
     Trapped,
@@ -49,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -62,6 +63,7 @@ impl Kind {
         Self::Busy,
         Self::Expired,
         Self::Cycle,
+        Self::OperationTooLarge,
         Self::PayloadTooLarge,
         Self::ResponseTooLarge,
         Self::Trapped,
@@ -88,9 +90,10 @@ impl Kind {
             Self::Stopped => ("stopped", 409, "the module is stopped"),
             Self::Failed => ("failed", 409, "the module has failed"),
             Self::ShuttingDown => ("shutting-down", 503, "the daemon is stopping"),
-            Self::Busy => ("busy", 503, "the module's queue is full"),
+            Self::Busy => ("busy", 503, "too many calls are waiting"),
             Self::Expired => ("expired", 504, "the call waited too long and was not started"),
             Self::Cycle => ("cycle", 409, "the call would wait for itself"),
+            Self::OperationTooLarge => ("operation-too-large", 413, "the operation's name is over its limit"),
             Self::PayloadTooLarge => ("payload-too-large", 413, "the payload is over its limit"),
             Self::ResponseTooLarge => ("response-too-large", 502, "the guest's answer is over its limit"),
             Self::Trapped => ("trapped", 502, "the guest trapped"),
@@ -242,10 +245,11 @@ fn kind_of(failure: &CallFailure) -> Kind {
         CallFailure::Cycle { .. } => Kind::Cycle,
         CallFailure::Lost(_) => Kind::Lost,
         CallFailure::Call(CallError::Guest(_)) => Kind::GuestError,
-        CallFailure::Call(CallError::TooLarge { part: Part::Response | Part::GuestError, .. }) => {
-            Kind::ResponseTooLarge
-        }
-        CallFailure::Call(CallError::TooLarge { .. }) => Kind::PayloadTooLarge,
+        CallFailure::Call(CallError::TooLarge { part, .. }) => match part {
+            Part::Operation => Kind::OperationTooLarge,
+            Part::Payload => Kind::PayloadTooLarge,
+            Part::Response | Part::GuestError => Kind::ResponseTooLarge,
+        },
         CallFailure::Call(CallError::Restart(_)) => Kind::LoadFailed,
         CallFailure::Call(CallError::Exit(exit)) => match exit {
             GuestExit::Trapped(_) => Kind::Trapped,

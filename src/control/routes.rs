@@ -13,6 +13,7 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::{
     body,
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     actors::{CallReply, CallRequest, Origin, RanOn},
     bindings::Chain,
+    host::panic_message,
 };
 
 /// Request header for an operation that does not fit into a path (URIs end at 65,534 bytes): percent-encoded, with
@@ -45,6 +47,8 @@ const MODULES: &str = "/v1/modules/";
 pub(super) struct Api {
     pub(super) daemon: Arc<dyn Daemon>,
     pub(super) settings: Settings,
+    /// Permits for calls.
+    pub(super) calls: Semaphore,
 }
 
 /// Enters all paths into the application.
@@ -113,6 +117,7 @@ async fn answer_call(
     operation: String,
     labels: &mut Labels,
 ) -> Result<Bytes, Problem> {
+    let _permit = api.calls.try_acquire().map_err(|_full| too_many_calls(api.settings.max_calls))?;
     let payload = body::read(request, payload, api.settings.max_body).await?;
     let request = CallRequest { operation, payload, deadline: None, origin: Origin::Control, chain: Chain::default() };
     let what = format!("the call to module `{}`", labels.module);
@@ -192,6 +197,12 @@ fn decode(what: &str, encoded: &str) -> Result<String, Problem> {
     })
 }
 
+fn too_many_calls(limit: usize) -> Problem {
+    let mut problem = Problem::new(Kind::Busy, format!("{limit} calls of the control API are waiting already"));
+    problem.facts.retry_after_s = Some(1);
+    problem
+}
+
 fn nothing_at(request: &HttpRequest) -> Problem {
     Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path()))
 }
@@ -201,17 +212,12 @@ async fn bounded<T>(what: &str, limit: Duration, answer: impl Future<Output = T>
     match tokio::time::timeout(limit, AssertUnwindSafe(answer).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(panic)) => {
-            let text = panic_text(panic.as_ref());
-            tracing::error!(what, panic = text, "the daemon's side of a control request panicked");
+            let text = panic_message(panic.as_ref());
+            tracing::error!(what, panic = %text, "the daemon's side of a control request panicked");
             Err(Problem::new(Kind::Internal, format!("{what}: the daemon's code panicked: {text}")))
         }
         Err(_elapsed) => Err(ControlError::NoAnswer { what: what.to_owned(), waited: limit }.into()),
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 fn json(value: &impl Serialize) -> Result<HttpResponse, Problem> {

@@ -11,7 +11,7 @@ use std::{
 
 use actix_web::{App, HttpServer, web};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     daemon::Daemon,
@@ -20,9 +20,11 @@ use super::{
 };
 use crate::config::Config;
 
-/// Connections at one time. Each may hold one payload, so this bounds the server's memory too; further clients wait
-/// in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 128;
+/// Connections at one time; further clients wait in the kernel's backlog. Must be more than [`MAX_CALLS`].
+const MAX_CONNECTIONS: usize = 256;
+/// Calls at one time. Each may hold one payload, so this bounds the server's memory; and what is left of the connections
+/// answers questions while so many calls wait for workers that hang.
+const MAX_CALLS: usize = 192;
 /// How long an idle connection is kept. Tools open one connection a request; a script that reuses one is quick.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client may take to send a request's head.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub socket_mode: u32,
     /// Bytes of a request's body.
     pub max_body: u64,
+    /// Calls at one time; further ones are refused.
+    pub max_calls: usize,
     /// How long a status or list may take.
     pub answer_wait: Duration,
     /// How long a start, stop or restart may take.
@@ -62,6 +66,7 @@ impl From<&Config> for Settings {
             socket: config.control.socket.clone(),
             socket_mode: config.control.socket_mode,
             max_body: limits().map(|limits| limits.payload).max().unwrap_or_default().saturating_add(BODY_SLACK),
+            max_calls: MAX_CALLS,
             answer_wait: ANSWER_WAIT,
             action_wait: call.max(config.daemon.shutdown_grace).saturating_add(SLACK),
             call_wait: call.saturating_add(SLACK),
@@ -108,7 +113,8 @@ impl Server {
         let (ended, end_reached) = oneshot::channel();
         let listen = |source| ControlServerError::Listen { socket: socket.path().to_owned(), source };
         let listener = socket.listener().map_err(listen)?;
-        let api = web::Data::new(Api { daemon, settings });
+        let calls = Semaphore::new(settings.max_calls);
+        let api = web::Data::new(Api { daemon, settings, calls });
         let run = move || {
             actix_web::rt::System::new().block_on(serve(listener, api, started, end_asked));
             // Nobody waits for it where the handle was dropped without a stop.

@@ -56,6 +56,14 @@ pub enum SocketError {
         #[source]
         source: io::Error,
     },
+    /// The directory belongs to somebody else, who could put another socket in the place of ours.
+    #[error("{} belongs to user {owner}, who could replace the control socket in it; set `daemon.runtime_dir` to a directory of your own", path.display())]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
     /// The lock file cannot be opened or locked.
     #[error("cannot lock {}", path.display())]
     Lock {
@@ -157,11 +165,13 @@ impl Drop for ControlSocket {
 
 fn make_directory(socket: &Path) -> Result<(), SocketError> {
     let Some(directory) = socket.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(directory)
-        .map_err(|source| SocketError::Directory { path: directory.to_owned(), source })
+    let failed = |source| SocketError::Directory { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed)?;
+    let owner = std::fs::metadata(directory).map_err(failed)?.uid();
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Err(SocketError::ForeignDirectory { path: directory.to_owned(), owner });
+    }
+    Ok(())
 }
 
 /// Takes the lock beside the socket and leaves this process's id in it, for the message of whoever comes second.

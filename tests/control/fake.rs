@@ -1,0 +1,224 @@
+//! A daemon made of memory: its modules are named for what they do.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use parking_lot::{Condvar, Mutex};
+use tempfile::TempDir;
+use wapcd::{
+    actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
+    control::{Action, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings},
+    host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
+    supervisor::status::{BindingState, BindingStatus, ExitStatus, InstanceStatus, ModuleState, ModuleStatus, Status},
+};
+
+/// Id of every call.
+pub(crate) const CALL: u64 = 41;
+
+#[derive(Default)]
+pub(crate) struct Fake {
+    /// How many calls have arrived.
+    arrived: Arc<(Mutex<u32>, Condvar)>,
+}
+
+impl Fake {
+    /// Waits until so many calls have arrived.
+    pub(crate) fn wait_for_calls(&self, count: u32) {
+        let (arrived, changed) = &*self.arrived;
+        let mut arrived = arrived.lock();
+        let timed_out = changed.wait_while_for(&mut arrived, |arrived| *arrived < count, Duration::from_secs(20));
+        assert!(!timed_out.timed_out(), "{arrived} of {count} calls arrived");
+    }
+}
+
+/// A running server in a directory of its own.
+pub(crate) struct Running {
+    pub(crate) dir: TempDir,
+    pub(crate) handle: ServerHandle,
+    pub(crate) fake: Arc<Fake>,
+}
+
+impl Running {
+    pub(crate) fn start() -> Self {
+        Self::with(|_settings| {})
+    }
+
+    /// Starts with other settings than usual.
+    pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = settings(&dir);
+        change(&mut settings);
+        let socket = ControlSocket::bind(&settings.socket, settings.socket_mode).unwrap();
+        let fake = Arc::new(Fake::default());
+        Self { handle: Server::start(socket, settings, fake.clone()).unwrap(), fake, dir }
+    }
+
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.dir.path().join("wapcd.sock")
+    }
+}
+
+fn settings(dir: &TempDir) -> Settings {
+    Settings {
+        socket: dir.path().join("wapcd.sock"),
+        socket_mode: 0o660,
+        max_body: 1 << 20,
+        max_calls: 64,
+        answer_wait: Duration::from_millis(200),
+        action_wait: Duration::from_millis(200),
+        call_wait: Duration::from_millis(200),
+    }
+}
+
+impl Daemon for Fake {
+    fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>> {
+        let status = Status {
+            version: "1.2.3".into(),
+            pid: 7,
+            uptime_s: 3_700.0,
+            workers: 2,
+            draining: false,
+            queue_bytes: 1536,
+            modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],
+            bindings: vec![binding()],
+        };
+        async { Ok(status) }.boxed()
+    }
+
+    fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
+        async move {
+            match name.as_str() {
+                "echo" => Ok(module("echo", ModuleState::Running)),
+                "failed" => Ok(module("failed", ModuleState::Failed)),
+                "hangs" => std::future::pending().await,
+                "panics" => panic!("the fake panicked on purpose"),
+                _ => Err(ControlError::NoSuchModule(name)),
+            }
+        }
+        .boxed()
+    }
+
+    fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>> {
+        async { Ok(vec![binding()]) }.boxed()
+    }
+
+    fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
+        async move {
+            match (name.as_str(), action) {
+                ("stopping", _) => Err(ControlError::ShuttingDown),
+                ("echo", Action::Stop) => Ok(module("echo", ModuleState::Stopped)),
+                ("echo" | "failed", _) => {
+                    Ok(module(&name, if name == "echo" { ModuleState::Running } else { ModuleState::Failed }))
+                }
+                _ => Err(ControlError::NoSuchModule(name)),
+            }
+        }
+        .boxed()
+    }
+
+    fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply> {
+        let arrived = self.arrived.clone();
+        async move {
+            *arrived.0.lock() += 1;
+            arrived.1.notify_all();
+            let outcome = match module.as_str() {
+                "echo" => Ok(request.payload),
+                "operation" => Ok(request.operation.into()),
+                "slow" => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    Ok(request.payload)
+                }
+                "hangs" => std::future::pending().await,
+                _ => Err(failure(&module)),
+            };
+            let ran_on = outcome.is_ok().then_some(RanOn { instance: 5, generation: 3 });
+            CallReply { call: CALL, ran_on, outcome }
+        }
+        .boxed()
+    }
+}
+
+/// The failure that a module is named for.
+fn failure(name: &str) -> CallFailure {
+    let module: Arc<str> = name.into();
+    let refused = |refusal| CallFailure::Refused { module: name.into(), refusal };
+    let exit = |exit: GuestExit| CallFailure::Call(CallError::Exit(exit));
+    let too_large = |part| CallFailure::Call(CallError::TooLarge { part, size: 9, limit: 8 });
+    let (waited, retry_after) = (Duration::from_secs(3), Duration::from_millis(1500));
+    match name {
+        "guest-error" => CallFailure::Call(CallError::Guest("no such pet: \u{1b}[31mäö".into())),
+        "stopped" => refused(Refusal::Stopped),
+        "failed" => refused(Refusal::Failed("it trapped six times".into())),
+        "shutting-down" => refused(Refusal::ShuttingDown),
+        "busy" => CallFailure::Busy { module, what: "its queue of 4 calls is".into(), retry_after },
+        "expired" => CallFailure::Expired { module, waited },
+        "cycle" => CallFailure::Cycle { target: "a".into(), path: "a → b → a".into() },
+        "operation-too-large" => too_large(Part::Operation),
+        "payload-too-large" => too_large(Part::Payload),
+        "response-too-large" => too_large(Part::Response),
+        "trapped" => exit(GuestExit::Trapped(trap())),
+        "deadline-exceeded" => exit(GuestExit::DeadlineExceeded { limit: waited, elapsed: waited, in_host_call: true }),
+        "limit-exceeded" => exit(GuestExit::LimitExceeded {
+            resource: Resource::Memory,
+            limit: 65536,
+            asked: Some(131_072),
+            trap: trap(),
+        }),
+        "exited" => exit(GuestExit::Exited(u32::MAX)),
+        "host-panicked" => exit(GuestExit::HostPanicked("index out of bounds".into())),
+        "load-failed" => CallFailure::Call(CallError::Restart(LoadError::NotAModule("a component".into()))),
+        "lost" => CallFailure::Lost("its worker ended".into()),
+        _ => CallFailure::NoSuchModule(name.into()),
+    }
+}
+
+fn trap() -> Box<Trap> {
+    let frame = Frame { function: Some("pets::feed".into()), index: 3, offset: Some(0x1f) };
+    Box::new(Trap {
+        kind: TrapKind::Unreachable,
+        message: "unreachable was executed".into(),
+        backtrace: vec![frame, Frame { function: None, index: 9, offset: None }],
+        guest_error: None,
+    })
+}
+
+fn module(name: &str, state: ModuleState) -> ModuleStatus {
+    let exit = ExitStatus {
+        reason: "trapped".into(),
+        causes: vec!["the guest trapped: unreachable was executed".into(), "a \u{1b}[2J cause".into()],
+        backtrace: vec!["pets::feed @ 0x1f".into()],
+        operation: Some("feed".into()),
+        call: Some(CALL),
+        origin: Some("control".into()),
+        at: 1_735_689_599.0,
+    };
+    ModuleStatus {
+        name: name.into(),
+        state,
+        path: format!("/srv/{name}.wasm"),
+        sha256: Some("ab".repeat(32)),
+        generation: 3,
+        instances: vec![InstanceStatus { id: 5, worker: 1 }],
+        queued: 2,
+        queued_bytes: 10,
+        in_flight: 1,
+        calls_ok: 100,
+        calls_failed: 4,
+        restarts: 6,
+        restarts_in_window: 2,
+        last_exit: (state == ModuleState::Failed).then_some(exit),
+        uptime_s: Some(61.0),
+    }
+}
+
+fn binding() -> BindingStatus {
+    BindingStatus {
+        name: "cache".into(),
+        type_name: "keyvalue".into(),
+        state: BindingState::Running,
+        calls_ok: 12,
+        calls_failed: 0,
+        restarts: 0,
+        last_error: None,
+    }
+}

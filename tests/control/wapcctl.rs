@@ -1,0 +1,229 @@
+//! wapcctl as a real process.
+
+use std::{
+    io::{Read as _, Write as _},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::fake::Running;
+
+fn wapcctl(socket: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    command.arg("--socket").arg(socket).args(arguments).env_remove("WAPCD_SOCKET");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let stdin = stdin.to_vec();
+    // A command that does not read its input closes it; that is its right.
+    let writer = std::thread::spawn(move || input.write_all(&stdin).unwrap_or_default());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn tables_are_aligned_and_free_of_escape_sequences() {
+    let running = Running::start();
+    let modules = wapcctl(&running.socket(), &["modules"], b"");
+    assert_eq!(code(&modules), 0, "{}", err(&modules));
+    assert_eq!(
+        out(&modules),
+        "MODULE  STATE    GEN  INST  QUEUED  RUNNING   OK  FAILED  RESTARTS     UP  LAST EXIT\n\
+         echo    running    3     1       2        1  100       4         6  1m 1s\n\
+         failed  failed     3     1       2        1  100       4         6  1m 1s  trapped\n"
+    );
+    let status = out(&wapcctl(&running.socket(), &["status"], b""));
+    assert!(status.starts_with("wapcd 1.2.3 (process 7), up 1h 1m, 2 workers, 1.5 KiB waiting in queues\n\nMODULE"));
+    assert!(status.contains("\ncache    keyvalue  running  12       0         0\n"), "{status}");
+    assert!(out(&wapcctl(&running.socket(), &["bindings"], b"")).starts_with("BINDING"));
+}
+
+#[test]
+fn a_modules_page_shows_causes_and_backtrace() {
+    let running = Running::start();
+    let page = out(&wapcctl(&running.socket(), &["module", "failed"], b""));
+    let end = "  last exit   trapped, 2024-12-31T23:59:59Z, operation `feed`, call 41, from control\n    \
+               the guest trapped: unreachable was executed\n    because: a \\u{1b}[2J cause\n      \
+               at pets::feed @ 0x1f\n";
+    assert!(page.starts_with("failed: failed\n  file        /srv/failed.wasm\n"), "{page}");
+    assert!(page.ends_with(end), "{page}");
+}
+
+#[test]
+fn json_is_the_daemons_own() {
+    let running = Running::start();
+    for (arguments, pointer, value) in [
+        (&["status", "--json"][..], "/version", "1.2.3"),
+        (&["--json", "modules"][..], "/0/name", "echo"),
+        (&["module", "failed", "--json"][..], "/state", "failed"),
+        (&["bindings", "--json"][..], "/0/type", "keyvalue"),
+        (&["stop", "echo", "--json"][..], "/state", "stopped"),
+    ] {
+        let output = wapcctl(&running.socket(), arguments, b"");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document.pointer(pointer).unwrap(), value, "{arguments:?}");
+        assert_eq!(code(&output), 0);
+    }
+}
+
+#[test]
+fn a_call_passes_bytes_through_untouched() {
+    let running = Running::start();
+    let payload: Vec<u8> = (0..=255).cycle().take(500_000).collect();
+    let output = wapcctl(&running.socket(), &["call", "echo", "x"], &payload);
+    assert!(output.stdout == payload && output.stderr.is_empty() && code(&output) == 0, "{}", err(&output));
+    assert_eq!(out(&wapcctl(&running.socket(), &["call", "echo", "x", "--payload", "hello"], b"not this")), "hello");
+    assert_eq!(out(&wapcctl(&running.socket(), &["call", "echo", "x", "--no-payload"], b"not this")), "");
+    assert_eq!(out(&wapcctl(&running.socket(), &["call", "echo", "x", "--json"], b"raw")), "raw");
+}
+
+#[test]
+fn a_call_names_any_operation() {
+    let running = Running::start();
+    let long = "ä/".repeat(12_000);
+    for operation in ["", "a/b?c#d%e f\n→", "..", &"x".repeat(65_536), &long] {
+        let output = wapcctl(&running.socket(), &["call", "operation", operation, "--payload", ""], b"");
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        assert!(out(&output) == operation);
+    }
+    let output = wapcctl(&running.socket(), &["call", "operation", &"ä".repeat(30_000), "--payload", ""], b"");
+    assert_eq!(code(&output), 1);
+    assert!(err(&output).starts_with("wapcctl: the operation is too long: it has 180000 bytes"), "{}", err(&output));
+}
+
+#[test]
+fn errors_go_to_standard_error_with_code_1() {
+    let running = Running::start();
+    let guest = wapcctl(&running.socket(), &["call", "guest-error", "x", "--payload", ""], b"");
+    assert_eq!((code(&guest), out(&guest).as_str()), (1, ""));
+    assert_eq!(err(&guest), "wapcctl: no such pet: \\u{1b}[31mäö\n");
+    let trapped = wapcctl(&running.socket(), &["call", "trapped", "x", "--payload", ""], b"");
+    assert_eq!(
+        err(&trapped),
+        "wapcctl: the guest trapped: unreachable was executed\n    at pets::feed @ 0x1f\n    at function 9\n"
+    );
+    let json = wapcctl(&running.socket(), &["call", "trapped", "x", "--payload", "", "--json"], b"");
+    let problem: Value = serde_json::from_slice(&json.stderr).unwrap();
+    assert_eq!((code(&json), &problem["type"]), (1, &Value::from("urn:wapcd:error:trapped")));
+    let missing = wapcctl(&running.socket(), &["module", "no/body"], b"");
+    assert_eq!((code(&missing), err(&missing).as_str()), (1, "wapcctl: no module `no/body`\n"));
+}
+
+#[test]
+fn a_start_that_ends_in_a_failed_module_is_a_failure() {
+    let running = Running::start();
+    let started = wapcctl(&running.socket(), &["start", "echo"], b"");
+    assert_eq!((code(&started), out(&started).as_str()), (0, "echo: running, generation 3\n"));
+    let failed = wapcctl(&running.socket(), &["restart", "failed"], b"");
+    assert_eq!(code(&failed), 1);
+    assert!(out(&failed).contains("the guest trapped"), "{}", out(&failed));
+    assert_eq!(code(&wapcctl(&running.socket(), &["stop", "failed"], b"")), 0);
+}
+
+#[test]
+fn a_payload_over_the_limit_is_told_and_not_a_broken_connection() {
+    let running = Running::start();
+    for size in [(1 << 20) + 1, 40 << 20] {
+        let output = wapcctl(&running.socket(), &["call", "echo", "x"], &vec![0; size]);
+        assert_eq!(code(&output), 1, "{}", err(&output));
+        assert!(err(&output).contains("the request's body is over 1048576 bytes"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_code_69_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("nobody.sock");
+    let output = wapcctl(&socket, &["status"], b"");
+    assert_eq!(code(&output), 69);
+    let message = format!("wapcctl: cannot reach wapcd on {}: No such file", socket.display());
+    assert!(err(&output).starts_with(&message), "{}", err(&output));
+    let json = wapcctl(&socket, &["status", "--json"], b"");
+    let problem: Value = serde_json::from_slice(&json.stderr).unwrap();
+    assert_eq!((code(&json), &problem["type"]), (69, &Value::from("urn:wapcd:error:unreachable")));
+}
+
+#[test]
+fn a_daemon_that_never_answers_is_code_69_after_the_timeout() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("deaf.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let output = wapcctl(&socket, &["status", "--timeout", "1"], b"");
+    assert_eq!(code(&output), 69);
+    assert!(err(&output).contains("did not answer within 1 s"), "{}", err(&output));
+}
+
+#[test]
+fn a_stranger_on_the_socket_is_code_69() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("stranger.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno").unwrap();
+        }
+    });
+    let output = wapcctl(&socket, &["status"], b"");
+    assert_eq!(code(&output), 69);
+    assert!(err(&output).contains("is not one of wapcd"), "{}", err(&output));
+}
+
+#[test]
+fn wrong_usage_is_code_64_and_help_is_not_wrong() {
+    let nowhere = Path::new("/nonexistent/wapcd.sock");
+    for arguments in [&[][..], &["dance"], &["module"], &["call", "a"], &["status", "--timeout", "0"]] {
+        assert_eq!(code(&wapcctl(nowhere, arguments, b"")), 64, "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["call", "--help"]] {
+        assert_eq!(code(&wapcctl(nowhere, arguments, b"")), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_had_enough_is_no_panic() {
+    let running = Running::start();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    command.arg("--socket").arg(running.socket()).args(["call", "echo", "x"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(&vec![b'x'; 500_000]).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), err(&output).as_str()), (1, ""));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    let output = command.arg("--socket").arg(running.socket()).arg("status").stdout(full).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(err(&output).contains("cannot write to standard output"), "{}", err(&output));
+}
+
+#[test]
+fn the_socket_comes_from_the_environment_or_the_runtime_directory() {
+    let running = Running::start();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    let output = command.arg("bindings").env("WAPCD_SOCKET", running.socket()).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    std::fs::create_dir(running.dir.path().join("wapcd")).unwrap();
+    std::os::unix::fs::symlink(running.socket(), running.dir.path().join("wapcd/wapcd.sock")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    command.arg("bindings").env_remove("WAPCD_SOCKET").env("XDG_RUNTIME_DIR", running.dir.path());
+    let output = command.output().unwrap();
+    assert_eq!(code(&output), 0, "{}", err(&output));
+}
