@@ -149,6 +149,12 @@ pub enum GuestExit {
     HostPanicked(String),
 }
 
+impl From<Trap> for GuestExit {
+    fn from(trap: Trap) -> Self {
+        Self::Trapped(Box::new(trap))
+    }
+}
+
 /// A trap: what kind, with which message, and where in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {

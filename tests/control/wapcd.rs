@@ -75,8 +75,8 @@ fn a_file_that_is_no_guest_is_named() {
     std::fs::write(&text, "hello").unwrap();
     for (path, what) in [
         (text.to_str().unwrap(), "cannot load"),
-        ("/nonexistent.wasm", "cannot read /nonexistent.wasm: No such file"),
-        ("/dev/zero", "/dev/zero is over the limit"),
+        ("/nonexistent.wasm", "cannot read module file `/nonexistent.wasm`: No such file"),
+        ("/dev/zero", "`/dev/zero`: it is not a regular file"),
     ] {
         let output = wapcd(&["call", path, "x"], b"");
         assert_eq!(output.status.code(), Some(1));

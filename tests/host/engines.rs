@@ -186,5 +186,5 @@ fn an_engine_whose_guest_does_not_start_gives_no_host() {
     let error = WapcHost::new(engine, None).map(|_| ()).unwrap_err();
     let LoadError::Start { function: "_start", exit: GuestExit::Trapped(trap) } = error else { panic!("{error:?}") };
     assert_eq!(trap.kind, TrapKind::BadPointer);
-    assert!(CallError::from(GuestExit::from(trap)).ends_instance());
+    assert!(CallError::from(GuestExit::from(*trap)).ends_instance());
 }

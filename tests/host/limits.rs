@@ -18,7 +18,7 @@ fn ten_pages() -> Limits {
 
 fn limit_exceeded(exit: GuestExit) -> (Resource, u64, Option<u64>, wapcd::host::Trap) {
     match exit {
-        GuestExit::LimitExceeded { resource, limit, asked, trap } => (resource, limit, asked, trap),
+        GuestExit::LimitExceeded { resource, limit, asked, trap } => (resource, limit, asked, *trap),
         other => panic!("expected a limit, got {other:?}"),
     }
 }
