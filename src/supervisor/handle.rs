@@ -122,7 +122,9 @@ fn children(config: &Config, workers: usize, budget: &Arc<QueueBudget>, wanted: 
         let wanted = Arc::clone(wanted);
         let want = move || {
             // One notice for each lazy module; it must not be lost.
-            wanted.get().map(|supervisor: &Wanted| supervisor.do_send(ModuleWanted(index)));
+            if let Some(supervisor) = wanted.get() {
+                supervisor.do_send(ModuleWanted(index));
+            }
         };
         let settings = QueueSettings::from(module);
         let queue = ModuleQueue::new(Arc::clone(&module.name), settings, gate, Arc::clone(budget), want);
