@@ -436,8 +436,11 @@ impl Handler<Drain> for Supervisor {
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {
         self.draining = true;
         for child in &self.children {
-            if matches!(child.queue.gate(), Gate::Open | Gate::Lazy) {
-                child.queue.set_gate(Gate::Finishing);
+            match child.queue.gate() {
+                Gate::Open => child.queue.set_gate(Gate::Finishing),
+                // Nothing is loaded any more.
+                Gate::Lazy => child.queue.set_gate(Gate::Refusing(Refusal::ShuttingDown)),
+                Gate::Finishing | Gate::Refusing(_) => {}
             }
         }
     }
@@ -457,7 +460,10 @@ impl Handler<EndModule> for Supervisor {
     type Result = Option<oneshot::Receiver<()>>;
 
     fn handle(&mut self, EndModule { module, how }: EndModule, _: &mut Self::Context) -> Self::Result {
-        self.stop(module, how);
+        let runs = |child: &Child| matches!(child.phase, Phase::Loading | Phase::Up) || !child.is_empty();
+        if self.children.get(module).is_some_and(runs) {
+            self.stop(module, how);
+        }
         Some(self.children.get_mut(module)?.settled())
     }
 }
