@@ -12,11 +12,11 @@ use tokio::time::timeout_at;
 use super::{
     bindings::BindingChild,
     child::Child,
-    status::{BindingStatus, ModuleStatus, Status},
-    tree::{
-        Act, Drain, EndModule, EndWorkers, GetBindings, GetModule, GetStatus, IsBusy, ModuleWanted, Supervisor, Want,
-        Wanted,
+    messages::{
+        Act, Drain, EndModule, EndWorkers, GetBindings, GetModule, GetStatus, IsBusy, ModuleWanted, Want, Wanted,
     },
+    status::{BindingStatus, ModuleStatus, Status},
+    tree::Supervisor,
 };
 use crate::{
     actors::{CallReply, CallRequest, Gate, Leave, ModuleQueue, Modules, QueueBudget, QueueSettings, Workers},

@@ -18,8 +18,10 @@ mod bindings;
 mod child;
 mod decide;
 mod handle;
+mod handlers;
 mod instance;
 mod loader;
+mod messages;
 pub mod status;
 mod tree;
 

@@ -1,29 +1,25 @@
 //! The supervisor: an actor on the main thread that owns all children and carries out decisions.
 //!
-//! It sends and never waits, so that it answers whatever the workers do.
+//! It sends and never waits, so that it answers whatever the workers do. `handlers.rs` holds what each message does.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering::{AcqRel, Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::AcqRel},
     time::Instant,
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient};
-use tokio::sync::oneshot;
+use actix::{Actor, AsyncContext, Context};
 
 use super::{
     bindings::BindingChild,
     child::{Child, Phase, SlotState},
     decide::{Decision, History, decide},
-    instance::{self, InstanceStarted, Start},
-    loader::{LoadRequest, Loaded, Loader, ModuleError, ModuleLoaded},
-    status::{BindingStatus, ModuleStatus, Status},
+    instance::{self, Start},
+    loader::{LoadRequest, Loaded, Loader},
+    messages::Want,
+    status::Status,
 };
 use crate::{
     actors::{ExitReason, ExitReport, Gate, InstanceExited, Leave, QueueBudget, Refusal, Workers},
-    bindings::BindingFactory,
     host::WasmtimeEngine,
 };
 
@@ -41,70 +37,6 @@ pub(super) struct Supervisor {
     pub(super) loader: Option<Loader>,
     pub(super) draining: bool,
 }
-
-/// Asks what everything is. Answered at once.
-#[derive(Message)]
-#[rtype(result = "Status")]
-pub(super) struct GetStatus;
-
-/// Asks what one module is; `None` for one that does not exist.
-#[derive(Message)]
-#[rtype(result = "Option<ModuleStatus>")]
-pub(super) struct GetModule(pub(super) String);
-
-/// Asks what the bindings are.
-#[derive(Message)]
-#[rtype(result = "Vec<BindingStatus>")]
-pub(super) struct GetBindings;
-
-/// Starts, stops or restarts a module. The answer, at once, is a receiver that hears when the module has settled; `None`
-/// for a module that does not exist or when the daemon stops.
-#[derive(Message)]
-#[rtype(result = "Option<oneshot::Receiver<()>>")]
-pub(super) struct Act {
-    pub(super) module: String,
-    pub(super) action: Want,
-}
-
-/// What an operator wants of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Want {
-    Start,
-    Stop,
-    Restart,
-}
-
-/// A lazy module got its first call. Sent by its queue.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct ModuleWanted(pub(super) usize);
-
-/// The daemon stops: from now on only calls from module to module are taken.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Drain;
-
-/// Whether a call runs or waits anywhere.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub(super) struct IsBusy;
-
-/// Stops one module for good: in peace, or at once. The answer is a receiver that hears when it is gone.
-#[derive(Message)]
-#[rtype(result = "Option<oneshot::Receiver<()>>")]
-pub(super) struct EndModule {
-    pub(super) module: usize,
-    pub(super) how: Leave,
-}
-
-/// Gives out the backends of the bindings, last started first, and ends the workers.
-#[derive(Message)]
-#[rtype(result = "Backends")]
-pub(super) struct EndWorkers;
-
-/// Backends that whoever may block stops.
-#[derive(actix::MessageResponse)]
-pub(super) struct Backends(pub(super) Vec<Arc<dyn BindingFactory>>);
 
 impl Actor for Supervisor {
     type Context = Context<Self>;
@@ -124,12 +56,12 @@ impl Actor for Supervisor {
 }
 
 impl Supervisor {
-    fn find(&self, name: &str) -> Option<usize> {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.children.iter().position(|child| &*child.config.name == name)
     }
 
     /// Reads and compiles the module's file; [`ModuleLoaded`] tells how that went.
-    fn load(&mut self, module: usize) {
+    pub(super) fn load(&mut self, module: usize) {
         let Some(child) = self.children.get_mut(module) else { return };
         child.phase = Phase::Loading;
         child.load += 1;
@@ -180,7 +112,7 @@ impl Supervisor {
     }
 
     /// Gives a module up: it answers every caller with the reason, and what still runs ends.
-    fn fail(&mut self, module: usize, report: ExitReport) {
+    pub(super) fn fail(&mut self, module: usize, report: ExitReport) {
         let Some(child) = self.children.get_mut(module) else { return };
         let why = report.causes.join(": ");
         tracing::error!(module = %child.config.name, exit_reason = %report.reason, error = why, "module failed");
@@ -192,7 +124,7 @@ impl Supervisor {
         child.tell_settled();
     }
 
-    fn loaded(&mut self, module: usize, loaded: Loaded, ctx: &mut Context<Self>) {
+    pub(super) fn loaded(&mut self, module: usize, loaded: Loaded, ctx: &mut Context<Self>) {
         let Some(child) = self.children.get_mut(module) else { return };
         child.generation += 1;
         child.phase = Phase::Up;
@@ -202,7 +134,7 @@ impl Supervisor {
     }
 
     /// Carries out what follows from the exit of an instance.
-    fn exited(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
+    pub(super) fn exited(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
         let InstanceExited { module, slot, instance, report, at } = exit;
         let Some(child) = self.children.get_mut(module) else { return };
         let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
@@ -263,7 +195,7 @@ impl Supervisor {
     }
 
     /// Takes no new calls, finishes what is there and ends the instances.
-    fn stop(&mut self, module: usize, how: Leave) {
+    pub(super) fn stop(&mut self, module: usize, how: Leave) {
         let Some(child) = self.children.get_mut(module) else { return };
         // A load under way is stale from here on.
         child.load += 1;
@@ -301,7 +233,7 @@ impl Supervisor {
         self.load(module);
     }
 
-    fn act(&mut self, module: usize, action: Want) {
+    pub(super) fn act(&mut self, module: usize, action: Want) {
         let Some(child) = self.children.get(module) else { return };
         let running = matches!(child.phase, Phase::Loading | Phase::Up);
         match action {
@@ -315,7 +247,7 @@ impl Supervisor {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let now = Instant::now();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -337,146 +269,3 @@ fn leave(child: &Child, how: impl Fn() -> Leave) {
         addr.do_send(how());
     }
 }
-
-impl Handler<ModuleLoaded> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: ModuleLoaded, ctx: &mut Self::Context) {
-        let ModuleLoaded { module, load, result } = message;
-        let current =
-            self.children.get(module).is_some_and(|child| child.load == load && child.phase == Phase::Loading);
-        match result {
-            _ if !current => {}
-            Ok(loaded) => self.loaded(module, loaded, ctx),
-            Err(error) => self.fail(module, load_report(&error)),
-        }
-    }
-}
-
-fn load_report(error: &ModuleError) -> ExitReport {
-    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
-    ExitReport::new(ExitReason::LoadFailed, causes.map(ToString::to_string).collect())
-}
-
-impl Handler<InstanceStarted> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: InstanceStarted, _: &mut Self::Context) {
-        let InstanceStarted { module, slot, instance, addr } = message;
-        let Some(child) = self.children.get_mut(module) else { return };
-        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
-        match child.phase {
-            Phase::Up => {}
-            Phase::Stopping => addr.do_send(Leave::WhenFree),
-            Phase::Idle | Phase::Loading | Phase::Stopped | Phase::Failed => addr.do_send(Leave::AfterCall),
-        }
-        place.state = SlotState::Live(instance, addr);
-        let (name, worker) = (&child.config.name, place.worker);
-        tracing::info!(module = %name, instance, generation = child.generation, worker, "instance started");
-        child.running_since.get_or_insert_with(Instant::now);
-        child.tell_settled();
-    }
-}
-
-impl Handler<InstanceExited> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, exit: InstanceExited, ctx: &mut Self::Context) {
-        self.exited(exit, ctx);
-    }
-}
-
-impl Handler<ModuleWanted> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, ModuleWanted(module): ModuleWanted, _: &mut Self::Context) {
-        if self.children.get(module).is_some_and(|child| child.phase == Phase::Idle) {
-            self.load(module);
-        }
-    }
-}
-
-impl Handler<GetStatus> for Supervisor {
-    type Result = actix::MessageResult<GetStatus>;
-
-    fn handle(&mut self, _: GetStatus, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(self.status())
-    }
-}
-
-impl Handler<GetModule> for Supervisor {
-    type Result = Option<ModuleStatus>;
-
-    fn handle(&mut self, GetModule(name): GetModule, _: &mut Self::Context) -> Self::Result {
-        Some(self.children.get(self.find(&name)?)?.status(Instant::now()))
-    }
-}
-
-impl Handler<GetBindings> for Supervisor {
-    type Result = Vec<BindingStatus>;
-
-    fn handle(&mut self, _: GetBindings, _: &mut Self::Context) -> Self::Result {
-        self.bindings.iter().map(BindingChild::status).collect()
-    }
-}
-
-impl Handler<Act> for Supervisor {
-    type Result = Option<oneshot::Receiver<()>>;
-
-    fn handle(&mut self, Act { module, action }: Act, _: &mut Self::Context) -> Self::Result {
-        let module = self.find(&module).filter(|_| !self.draining)?;
-        self.act(module, action);
-        Some(self.children.get_mut(module)?.settled())
-    }
-}
-
-impl Handler<Drain> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
-        self.draining = true;
-        for child in &self.children {
-            match child.queue.gate() {
-                Gate::Open => child.queue.set_gate(Gate::Finishing),
-                // Nothing is loaded any more.
-                Gate::Lazy => child.queue.set_gate(Gate::Refusing(Refusal::ShuttingDown)),
-                Gate::Finishing | Gate::Refusing(_) => {}
-            }
-        }
-    }
-}
-
-impl Handler<IsBusy> for Supervisor {
-    type Result = bool;
-
-    fn handle(&mut self, _: IsBusy, _: &mut Self::Context) -> bool {
-        let busy =
-            |child: &Child| child.queue.numbers().calls > 0 || child.queue.counters().in_flight.load(Relaxed) > 0;
-        self.children.iter().any(busy)
-    }
-}
-
-impl Handler<EndModule> for Supervisor {
-    type Result = Option<oneshot::Receiver<()>>;
-
-    fn handle(&mut self, EndModule { module, how }: EndModule, _: &mut Self::Context) -> Self::Result {
-        let runs = |child: &Child| matches!(child.phase, Phase::Loading | Phase::Up) || !child.is_empty();
-        if self.children.get(module).is_some_and(runs) {
-            self.stop(module, how);
-        }
-        Some(self.children.get_mut(module)?.settled())
-    }
-}
-
-impl Handler<EndWorkers> for Supervisor {
-    type Result = Backends;
-
-    fn handle(&mut self, _: EndWorkers, _: &mut Self::Context) -> Self::Result {
-        self.workers.stop();
-        self.loader = None;
-        Backends(self.bindings.iter().rev().filter_map(BindingChild::backend).collect())
-    }
-}
-
-/// Addresses of the supervisor, as others hold them.
-pub(super) type Wanted = Recipient<ModuleWanted>;
