@@ -13,6 +13,12 @@
 //! A guest call: the host lays operation and payload into the state, the engine enters the guest, the guest asks for
 //! them and may call the host in between, and what it said last becomes the outcome. A guest that traps, runs out of
 //! time or exits is never called again; the next call runs in a fresh instance.
+//!
+//! `docs/protocol.md` says row by row what guests can rely on. A program that embeds this library:
+//!
+//! ```
+#![doc = include_str!("../../examples/embed.rs")]
+//! ```
 
 mod callback;
 mod clock;

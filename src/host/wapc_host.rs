@@ -54,7 +54,17 @@ impl fmt::Debug for HostOptions {
 /// A guest whose host calls are answered by a plain closure.
 ///
 /// Each call runs to its end on the calling thread, without a fiber or an executor. A guest is not re-entrant, and
-/// `&mut self` says so: a callback cannot call the host that is calling it.
+/// `&mut self` says so: a callback cannot call the host that is calling it, and two threads cannot call it at once.
+///
+/// ```compile_fail
+/// # // protocol: flow.one-at-a-time
+/// # fn two_calls(host: &mut wapcd::host::WapcHost) {
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| host.call("first", ""));
+///     scope.spawn(|| host.call("second", ""));
+/// });
+/// # }
+/// ```
 ///
 /// ```
 /// use wapcd::host::{EngineSettings, WapcHost, WasmtimeEngine};

@@ -64,6 +64,7 @@ fn options() -> HostOptions {
 }
 
 // protocol: outcome.deadline
+// protocol: known.typed-timeout
 #[test]
 fn a_guest_that_spins_is_ended_at_its_deadline() {
     both(|kind| {

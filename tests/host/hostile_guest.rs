@@ -101,7 +101,7 @@ fn answer(operation: &str, payload: &[u8]) -> Result<Bytes, BoxError> {
 pub(crate) fn hostile(data: &[u8]) {
     let payload = records(data);
     HOSTS.with_borrow_mut(|hosts| {
-        let operation = if data.len() % 2 == 0 { "" } else { "operation" };
+        let operation = if data.len().is_multiple_of(2) { "" } else { "operation" };
         let outcome = hosts.plain.call(operation, payload.clone());
         check(&outcome);
         let other = hosts.runtime.block_on(hosts.asynchronous.call(operation, payload));

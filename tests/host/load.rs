@@ -77,8 +77,7 @@ fn a_guest_with_the_two_required_exports_loads() {
 // protocol: load.unknown-imports
 #[test]
 fn all_unknown_imports_are_listed_with_their_types() {
-    let text = format!(
-        r#"(module
+    let text = r#"(module
           (import "env" "missing" (func (param i32 f64) (result i64)))
           (import "wapc" "__host_call" (func (param i32)))
           (import "wapc" "__shutdown" (func))
@@ -87,9 +86,8 @@ fn all_unknown_imports_are_listed_with_their_types() {
           (import "env" "memory" (memory 1))
           (import "env" "table" (table 1 funcref))
           (import "wapc" "__console_log" (func (param i32 i32)))
-          (func (export "__guest_call") (param i32 i32) (result i32) (i32.const 0)))"#
-    );
-    let error = refusal(&assemble(&text));
+          (func (export "__guest_call") (param i32 i32) (result i32) (i32.const 0)))"#;
+    let error = refusal(&assemble(text));
     let LoadError::UnknownImports(list) = &error else { panic!("{error:?}") };
     assert_eq!(list.len(), 7, "{list:#?}");
     let expected = [

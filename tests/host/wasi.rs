@@ -139,13 +139,13 @@ fn by_default_there_are_no_arguments_no_environment_no_files_and_no_input() {
 fn a_guest_sees_what_it_is_granted() {
     let dir = tempfile::tempdir().unwrap();
     for namespace in NAMESPACES {
-        let mut setup = Setup::default();
-        setup.wasi = WasiParams::new(
+        let wasi = WasiParams::new(
             vec!["guest".to_owned(), "-v".to_owned()],
             vec![("/data".to_owned(), dir.path().display().to_string())],
             vec![("A".to_owned(), "bc".to_owned())],
             vec![],
         );
+        let setup = Setup { wasi, ..Setup::default() };
         assert_eq!(tell(namespace, setup), [2, 9, 1, 5, 0, 0]);
     }
 }

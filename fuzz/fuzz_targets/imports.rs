@@ -1,0 +1,10 @@
+//! Hostile integers at every import of the host. `tests/host/hostile.rs` runs a bounded part of the same.
+
+#![no_main]
+#![allow(dead_code, reason = "the other target uses the rest of the shared file")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a finding is a panic")]
+
+#[path = "../../tests/host/hostile_guest.rs"]
+mod hostile_guest;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hostile_guest::hostile(data));
