@@ -1,11 +1,8 @@
 //! A second engine, in plain Rust: a guest is a table of steps. It shows what an engine has to do, and that the trait is
 //! no mould of wasmtime.
 
-use std::{
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use wapcd::host::{
     Callback, GuestExit, HostCallNames, HostCallStep, LoadError, ModuleHost, ModuleState, Running, Trap, TrapKind,
@@ -57,7 +54,7 @@ impl Scripted {
         let waits = matches!(state.callback(), Callback::Async(_));
         let mut instance = Instance { script, state, memory: vec![0; 65_536], calls: 0 };
         settle(waits, async move {
-            let started = instance.run((self.script)("none"), script("_start"), (0, 0)).await;
+            let started = instance.run(script("_start"), (0, 0)).await;
             started.map_err(|exit| LoadError::Start { function: "_start", exit })?;
             self.script = script;
             self.instance = Some(instance);
@@ -79,7 +76,7 @@ impl WebAssemblyEngineProvider for Scripted {
         settle(waits, async move {
             instance.state.guest_request(&mut instance.memory, 0, operation_len)?;
             let operation = String::from_utf8_lossy(&instance.memory[..operation_len as usize]).into_owned();
-            instance.run(&[], (instance.script)(&operation), (operation_len, payload_len)).await
+            instance.run((instance.script)(&operation), (operation_len, payload_len)).await
         })
     }
 
@@ -96,22 +93,19 @@ impl WebAssemblyEngineProvider for Scripted {
 }
 
 impl Instance {
-    async fn run(&mut self, first: &[Step], then: &[Step], payload: (u32, u32)) -> Result<i32, GuestExit> {
-        let (state, memory, (mut at, mut len)) = (&mut self.state, &mut self.memory, payload);
-        for step in first.iter().chain(then) {
+    async fn run(&mut self, steps: &[Step], (mut at, mut len): (u32, u32)) -> Result<i32, GuestExit> {
+        let Self { state, memory, calls, .. } = self;
+        for step in steps {
             state.check_deadline()?;
             match step {
                 Step::Respond => state.guest_response(memory, at, len)?,
                 Step::Fail => state.guest_error(memory, at, len)?,
                 Step::CallHost => {
-                    let parts =
-                        HostCallNames { binding: (0, 1), namespace: (0, 1), operation: (0, 1), payload: (at, len) };
+                    let name = (0, 1);
+                    let parts = HostCallNames { binding: name, namespace: name, operation: name, payload: (at, len) };
                     let returned = match state.host_call(memory, parts)? {
                         HostCallStep::Done(returned) => returned,
-                        HostCallStep::Wait(pending) => {
-                            let result = pending.await;
-                            state.finish_host_call(result)?
-                        }
+                        HostCallStep::Wait(pending) => state.finish_host_call(pending.await)?,
                     };
                     at = 1024;
                     if returned == 0 {
@@ -123,13 +117,14 @@ impl Instance {
                     len = state.host_response_len();
                 }
                 Step::Count => {
-                    memory[0] = self.calls;
+                    memory[0] = *calls;
                     state.guest_response(memory, 0, 1)?;
                 }
                 Step::Wild => state.guest_response(memory, u32::MAX, 9)?,
                 Step::Trap => {
-                    let (kind, message) = (TrapKind::Unreachable, "a scripted trap".to_owned());
-                    return Err(Trap { kind, message, backtrace: Vec::new(), guest_error: None }.into());
+                    let message = "a scripted trap".to_owned();
+                    let trap = Trap { kind: TrapKind::Unreachable, message, backtrace: Vec::new(), guest_error: None };
+                    return Err(GuestExit::Trapped(Box::new(trap)));
                 }
                 Step::Spin => loop {
                     state.check_deadline()?;
