@@ -25,7 +25,6 @@ const GUEST: &str = r#"(module
   (import "wapc" "__console_log" (func $log (param i32 i32)))
   (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
   (memory (export "memory") 2)
-  (data (i32.const 0) "fine")
   (global $at (mut i32) (i32.const 0))
   (func $n (param $nth i32) (result i32)
     (i32.load (i32.add (global.get $at) (i32.shl (local.get $nth) (i32.const 2)))))
@@ -54,6 +53,8 @@ const GUEST: &str = r#"(module
       (global.set $at (i32.add (global.get $at) (i32.const 36)))
       (local.set $len (i32.sub (local.get $len) (i32.const 36)))
       (br $on))))
+    ;; "fine", anew: a call before may have written over it.
+    (i32.store (i32.const 0) (i32.const 0x656e6966))
     (if (local.get $op) (then (call $response (i32.const 0) (i32.const 4))))
     (i32.const 1)))"#;
 
