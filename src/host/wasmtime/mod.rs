@@ -35,7 +35,8 @@ use super::error::{BoxError, LoadError};
 pub struct EngineSettings {
     /// Instances that can live at the same time, a replacement that starts beside the old one counted too.
     pub instances: u32,
-    /// Bytes of wasm stack of every guest. Host functions have a stack of their own beyond this.
+    /// Bytes of wasm stack of every guest. Host functions have 1 MiB beyond this on a fiber; a guest with a plain
+    /// callback runs on its caller's stack, which must have room for both.
     pub guest_stack: u64,
     /// How many memory mappings the engine may use.
     pub mappings: MappingLimit,
