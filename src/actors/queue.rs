@@ -107,7 +107,8 @@ pub struct ModuleQueue {
     /// Called when a lazy module gets its first call. Must not block.
     wanted: Box<dyn Fn() + Send + Sync>,
     inner: Mutex<Inner>,
-    /// Told whenever a place in the queue becomes free.
+    /// Told whenever a call could be placed that could not be before: a place in the queue is free, an instance is idle,
+    /// the gate has changed.
     room: Notify,
     counters: Counters,
 }
@@ -214,9 +215,10 @@ impl ModuleQueue {
         }
         loop {
             // Registered before the queue is looked at, so that no place that becomes free in between is missed.
-            let room = self.room.notified();
-            tokio::pin!(room);
+            let (room, bytes) = (self.room.notified(), self.budget.room().notified());
+            tokio::pin!(room, bytes);
             room.as_mut().enable();
+            bytes.as_mut().enable();
             let what;
             (call, what) = match self.offer(call) {
                 Placed::Direct(reply) => return reply.await.unwrap_or_else(|_closed| refused(lost())),
@@ -228,7 +230,8 @@ impl ModuleQueue {
                 call.reply = None;
                 return refused(CallFailure::Busy { module: Arc::clone(&self.name), what, retry_after: RETRY_AFTER });
             }
-            if tokio::time::timeout_at(expires.into(), room).await.is_err() {
+            let either = futures_util::future::select(room, bytes);
+            if tokio::time::timeout_at(expires.into(), either).await.is_err() {
                 call.reply = None;
                 return refused(self.expired(accepted));
             }
@@ -408,6 +411,8 @@ impl ModuleQueue {
         }
         if !leaving {
             inner.idle.push(Idle { instance, worker, addr: addr.clone() });
+            // A caller that waits for room may have the instance, also one whose payload would never fit the queue.
+            self.room.notify_one();
         }
         None
     }
@@ -440,12 +445,13 @@ impl ModuleQueue {
             _ => None,
         };
         inner.gate = gate;
+        // Callers that wait for room ask again, and are refused.
+        self.room.notify_waiters();
         let Some((refusal, waiting)) = refused else { return };
         for call in &waiting {
             self.leave_queue(&mut inner, call);
         }
         drop(inner);
-        self.room.notify_waiters();
         for call in waiting {
             let refusal = refusal.clone();
             call.answer(None, Err(CallFailure::Refused { module: Arc::clone(&self.name), refusal }));

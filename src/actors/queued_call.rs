@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{CallFailure, CallReply, Origin, RanOn};
 use crate::bindings::Chain;
@@ -78,13 +78,15 @@ impl Drop for QueuedCall {
 pub struct QueueBudget {
     limit: u64,
     used: AtomicU64,
+    /// Told whenever bytes are given back: a caller may wait for those of another module's queue.
+    room: Notify,
 }
 
 impl QueueBudget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { limit, used: AtomicU64::new(0) }
+        Self { limit, used: AtomicU64::new(0), room: Notify::new() }
     }
 
     /// Bytes that wait now.
@@ -111,5 +113,11 @@ impl QueueBudget {
 
     pub(super) fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+        // All of those who wait: only they know how many bytes they need.
+        self.room.notify_waiters();
+    }
+
+    pub(super) fn room(&self) -> &Notify {
+        &self.room
     }
 }

@@ -169,6 +169,8 @@ async fn serve(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_WAIT)
         .client_disconnect_timeout(DISCONNECT_WAIT)
+        // A client that has gone is noticed, so that its call is not started for nobody.
+        .h1_allow_half_closed(false)
         .disable_signals()
         // The bound is the one of `ServerHandle::stop`, which is only known then.
         .shutdown_timeout(u64::from(u32::MAX))

@@ -1,0 +1,279 @@
+//! A daemon of a test's own: the real binary in a directory of its own, its socket, its log and its end.
+
+use std::{
+    fs,
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use wapcd::supervisor::status::{ModuleState, ModuleStatus, Status};
+
+use crate::client::Client;
+
+/// How long a daemon may take for anything that should happen soon. Only a failure takes so long.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The guests of real toolchains and the quick start.
+pub(crate) fn guest_file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The menu of `menu.wat`, assembled once.
+pub(crate) fn menu() -> &'static [u8] {
+    static MENU: OnceLock<Vec<u8>> = OnceLock::new();
+    MENU.get_or_init(|| wat::parse_str(include_str!("menu.wat")).unwrap())
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < SOON, "not within {} s: {what}", SOON.as_secs());
+        pause();
+    }
+}
+
+/// The pause between two looks at a condition.
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+/// A directory with a configuration and guests, where daemons can be started one after the other.
+#[derive(Debug)]
+pub(crate) struct Home {
+    dir: TempDir,
+}
+
+impl Home {
+    /// A directory with `menu.wasm` and this configuration; `state/` and `run/` lie in it.
+    pub(crate) fn new(toml: &str) -> Self {
+        let home = Self { dir: tempfile::tempdir().unwrap() };
+        home.write("menu.wasm", menu());
+        home.configure(toml);
+        home
+    }
+
+    pub(crate) fn configure(&self, toml: &str) {
+        // Tables of a test may extend the daemon's own, which must then come first and only once.
+        let daemon = if toml.contains("[daemon]") { "" } else { "[daemon]\nworkers = 2\n" };
+        let toml = format!("{daemon}{toml}");
+        self.write(
+            "wapcd.toml",
+            toml.replacen("[daemon]", "[daemon]\nstate_dir = \"state\"\nruntime_dir = \"run\"", 1),
+        );
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path().join(name), bytes).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path().join("wapcd.toml")
+    }
+
+    /// Runs `wapcd` here to its end.
+    pub(crate) fn wapcd(&self, arguments: &[&str]) -> Output {
+        command(env!("CARGO_BIN_EXE_wapcd"))
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Starts the daemon and returns at once.
+    pub(crate) fn spawn(self, log: &str) -> Daemon {
+        let log = self.path().join(log);
+        let child = command(env!("CARGO_BIN_EXE_wapcd"))
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let client = Client { socket: self.path().join("run/wapcd.sock") };
+        Daemon { child: Some(child), client, log, home: Some(self) }
+    }
+
+    /// Starts the daemon and waits until every module has settled.
+    pub(crate) fn start(self) -> Daemon {
+        let daemon = self.spawn("log");
+        daemon.wait_until_ready();
+        daemon
+    }
+}
+
+/// A command without the settings of whoever runs the tests.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for variable in ["WAPCD_LOG", "WAPCD_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// A running daemon. Calls go to it through [`Client`], to which it derefs.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Option<Child>,
+    client: Client,
+    log: PathBuf,
+    home: Option<Home>,
+}
+
+impl Daemon {
+    pub(crate) fn start(toml: &str) -> Self {
+        Home::new(toml).start()
+    }
+
+    pub(crate) fn wait_until_ready(&self) {
+        eventually("the daemon is ready", || {
+            let started = |module: &ModuleStatus| module.state != ModuleState::Starting;
+            self.try_status().is_some_and(|status| status.modules.iter().all(started))
+        });
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        self.home.as_ref().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(crate) fn try_status(&self) -> Option<Status> {
+        let response = self.request("GET", "/v1/status", "", b"").ok()?;
+        (response.status == 200).then(|| serde_json::from_slice(&response.body).unwrap())
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.try_status().unwrap()
+    }
+
+    pub(crate) fn module(&self, name: &str) -> ModuleStatus {
+        let response = self.request("GET", &format!("/v1/modules/{name}"), "", b"").unwrap();
+        serde_json::from_slice(&response.body).unwrap()
+    }
+
+    /// Runs `wapcctl` on this daemon to its end.
+    pub(crate) fn wapcctl(&self, arguments: &[&str]) -> Output {
+        let mut command = command(env!("CARGO_BIN_EXE_wapcctl"));
+        command.arg("--socket").arg(&self.socket).args(arguments).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// Runs `wapcctl`, which must succeed.
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+        let output = self.wapcctl(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The first line of the log that has all of these texts, as JSON; waits for it.
+    pub(crate) fn log_line(&self, texts: &[&str]) -> serde_json::Value {
+        let find = || self.log().lines().find(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned);
+        eventually(&format!("a log line with {texts:?}"), || find().is_some());
+        serde_json::from_str(&find().unwrap()).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut exit = None;
+        eventually("the daemon ends", || {
+            exit = self.child.as_mut().unwrap().try_wait().unwrap();
+            exit.is_some()
+        });
+        self.child = None;
+        exit.unwrap()
+    }
+
+    /// Kills the process as a power cut would, and gives back its directory.
+    pub(crate) fn kill(mut self) -> Home {
+        self.signal(Signal::KILL);
+        self.wait();
+        self.home.take().unwrap()
+    }
+
+    /// Stops the daemon in order, checks that it leaves nothing but what it should, and gives back its directory.
+    pub(crate) fn stop(mut self) -> Home {
+        self.end();
+        self.home.take().unwrap()
+    }
+
+    fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let exit = self.wait();
+        assert_eq!(exit.code(), Some(0), "exit after SIGTERM: {exit:?}");
+        assert!(!self.socket.exists(), "the socket is still there");
+        assert!(!self.log().contains("panicked at"), "code of the daemon panicked");
+    }
+}
+
+impl Deref for Daemon {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Daemon {
+    /// Every daemon that a test leaves behind must still end as it should; the log is shown where the test failed.
+    fn drop(&mut self) {
+        if self.child.is_some() && !std::thread::panicking() {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+            if let Err(panic) = ended {
+                self.give_up();
+                std::panic::resume_unwind(panic);
+            }
+        }
+        if std::thread::panicking() {
+            self.give_up();
+        }
+    }
+}
+
+impl Daemon {
+    fn give_up(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap_or_default();
+            child.wait().map(drop).unwrap_or_default();
+        }
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
+        #[allow(clippy::print_stderr, reason = "the runner shows it where the test failed")]
+        {
+            eprintln!("end of the daemon's log:\n{}", tail.join("\n"));
+        }
+    }
+}
+
+/// A module of the menu with further keys, which come before any table.
+pub(crate) fn module(name: &str, keys: &str) -> String {
+    format!("[modules.{name}]\npath = \"menu.wasm\"\n{keys}\n")
+}

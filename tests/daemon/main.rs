@@ -1,0 +1,9 @@
+//! The daemon as its users meet it: the real binary, over its real socket, with real guests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod client;
+mod guests;
+mod harness;
+mod operators;
+mod queue;
+mod restart;
