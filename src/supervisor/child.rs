@@ -69,12 +69,22 @@ pub(super) enum SlotState {
     Starting(u64),
     /// It takes calls.
     Live(u64, Addr<GuestActor>),
+    /// It finishes its call and makes way for a fresh one.
+    Leaving(u64, Addr<GuestActor>),
 }
 
 impl SlotState {
     /// Whether this is the instance, starting or live.
     pub(super) fn is(&self, id: u64) -> bool {
-        matches!(self, Self::Starting(instance) | Self::Live(instance, _) if *instance == id)
+        matches!(self, Self::Starting(instance) | Self::Live(instance, _) | Self::Leaving(instance, _) if *instance == id)
+    }
+
+    /// The instance that is there, with its address.
+    fn instance(&self) -> Option<(u64, &Addr<GuestActor>)> {
+        match self {
+            Self::Live(id, addr) | Self::Leaving(id, addr) => Some((*id, addr)),
+            Self::Empty | Self::Starting(_) => None,
+        }
     }
 }
 
@@ -104,10 +114,17 @@ impl Child {
 
     /// The addresses of the live instances.
     pub(super) fn live(&self) -> impl Iterator<Item = &Addr<GuestActor>> {
-        self.slots.iter().filter_map(|slot| match &slot.state {
-            SlotState::Live(_, addr) => Some(addr),
-            _ => None,
-        })
+        self.slots.iter().filter_map(|slot| slot.state.instance()).map(|(_, addr)| addr)
+    }
+
+    /// Notes that the live instances make way, so that the module counts as settled only when fresh ones are live.
+    pub(super) fn mark_leaving(&mut self) {
+        for slot in &mut self.slots {
+            slot.state = match std::mem::replace(&mut slot.state, SlotState::Empty) {
+                SlotState::Live(id, addr) => SlotState::Leaving(id, addr),
+                state @ (SlotState::Empty | SlotState::Starting(_) | SlotState::Leaving(..)) => state,
+            };
+        }
     }
 
     /// Whether nothing is under way: neither a load nor a start nor a stop.
@@ -153,9 +170,9 @@ impl Child {
 
     pub(super) fn status(&self, now: Instant) -> ModuleStatus {
         let (numbers, counters) = (self.queue.numbers(), self.queue.counters());
-        let instances = self.slots.iter().filter_map(|slot| match slot.state {
-            SlotState::Live(id, _) => Some(InstanceStatus { id, worker: slot.worker }),
-            _ => None,
+        let instances = self.slots.iter().filter_map(|slot| {
+            let (id, _) = slot.state.instance()?;
+            Some(InstanceStatus { id, worker: slot.worker })
         });
         ModuleStatus {
             name: self.config.name.to_string(),

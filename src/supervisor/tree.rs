@@ -200,9 +200,10 @@ impl Supervisor {
         // A load under way is stale from here on.
         child.load += 1;
         let instances = !child.is_empty();
+        let refusal = refusal(self.draining);
         match (&how, instances) {
-            (Leave::WhenFree, true) => child.queue.close(Refusal::Stopped),
-            _ => child.queue.set_gate(Gate::Refusing(Refusal::Stopped)),
+            (Leave::WhenFree, true) => child.queue.close(refusal),
+            _ => child.queue.set_gate(Gate::Refusing(refusal)),
         }
         child.phase = Phase::Stopping;
         leave(child, || match how {
@@ -221,7 +222,7 @@ impl Supervisor {
         child.phase = Phase::Stopped;
         child.running_since = None;
         // Whatever came in between is answered too.
-        child.queue.set_gate(Gate::Refusing(Refusal::Stopped));
+        child.queue.set_gate(Gate::Refusing(refusal(self.draining)));
         child.tell_settled();
     }
 
@@ -234,14 +235,17 @@ impl Supervisor {
     }
 
     pub(super) fn act(&mut self, module: usize, action: Want) {
-        let Some(child) = self.children.get(module) else { return };
+        let Some(child) = self.children.get_mut(module) else { return };
         let running = matches!(child.phase, Phase::Loading | Phase::Up);
         match action {
             Want::Start if running => {}
             Want::Start => self.start_again(module),
             Want::Stop if child.phase == Phase::Stopped => {}
             Want::Stop => self.stop(module, Leave::WhenFree),
-            Want::Restart if child.phase == Phase::Up => leave(child, || Leave::AfterCall),
+            Want::Restart if child.phase == Phase::Up => {
+                leave(child, || Leave::AfterCall);
+                child.mark_leaving();
+            }
             Want::Restart if running => {}
             Want::Restart => self.start_again(module),
         }
@@ -260,6 +264,11 @@ impl Supervisor {
             bindings: self.bindings.iter().map(BindingChild::status).collect(),
         }
     }
+}
+
+/// What a module that stops tells its callers.
+fn refusal(draining: bool) -> Refusal {
+    if draining { Refusal::ShuttingDown } else { Refusal::Stopped }
 }
 
 /// Asks every live instance to end. One that is starting is asked when it has started.

@@ -2,8 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod client;
+mod commands;
+mod durable;
 mod guests;
 mod harness;
+mod links;
+mod loading;
+mod nested;
 mod operators;
 mod queue;
 mod restart;
+mod stopping;
+mod thrift;

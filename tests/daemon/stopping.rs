@@ -1,0 +1,164 @@
+//! The end of the daemon: what runs is finished within the grace time, what comes is refused, and the exit is 0.
+
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::{
+    client::Response,
+    harness::{Daemon, eventually, module},
+};
+
+type Call = thread::JoinHandle<io::Result<Response>>;
+
+fn send(daemon: &Daemon, module: &str, operation: &str, payload: &[u8]) -> Call {
+    let (client, module, operation, payload) =
+        (daemon.client(), module.to_owned(), operation.to_owned(), payload.to_vec());
+    thread::spawn(move || client.try_call(&module, &operation, &payload))
+}
+
+/// A call that got an answer.
+fn answer(call: Call) -> Response {
+    call.join().unwrap().unwrap_or_else(|error| panic!("a call was lost without an answer: {error}"))
+}
+
+fn wait_for(daemon: &Daemon, module: &str, in_flight: u64, queued: u64) {
+    eventually("the calls are there", || {
+        let status = daemon.module(module);
+        (status.in_flight, status.queued) == (in_flight, queued)
+    });
+}
+
+fn wait_for_draining(daemon: &Daemon) {
+    eventually("the daemon drains", || daemon.try_status().is_none_or(|status| status.draining));
+}
+
+#[test]
+fn sigterm_lets_running_and_waiting_calls_finish_and_refuses_new_ones() {
+    let links = "links = [{ binding = \"module\", namespace = \"inner\" }]";
+    let mut daemon = Daemon::start(&(module("outer", links) + &module("inner", "") + &module("lazy", "lazy = true")));
+    let running = send(&daemon, "outer", "wait/600/host/module/inner/wait/100/echo", b"nested");
+    wait_for(&daemon, "outer", 1, 0);
+    let waiting: Vec<_> = (0..5).map(|n| send(&daemon, "outer", "host/module/inner/echo", &[n])).collect();
+    wait_for(&daemon, "outer", 1, 5);
+    daemon.signal(Signal::TERM);
+    wait_for_draining(&daemon);
+    for name in ["outer", "inner", "lazy"] {
+        let refused = daemon.call(name, "echo", b"");
+        assert_eq!((refused.status, refused.kind().as_str()), (503, "shutting-down"), "{name}");
+    }
+    let stop = daemon.wapcctl(&["restart", "outer"]);
+    assert_eq!(stop.status.code(), Some(1));
+    assert!(String::from_utf8(stop.stderr).unwrap().contains("the daemon is stopping"));
+    assert_eq!(answer(running).outcome(), (200, "nested".to_owned()));
+    for (n, call) in waiting.into_iter().enumerate() {
+        assert_eq!(answer(call).body, [n as u8]);
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!daemon.socket.exists());
+}
+
+#[test]
+fn a_guest_that_traps_while_the_daemon_stops_is_replaced_for_what_waits() {
+    let mut daemon = Daemon::start(&module("menu", ""));
+    let trap = send(&daemon, "menu", "wait/400/trap", b"");
+    wait_for(&daemon, "menu", 1, 0);
+    let waiting: Vec<_> = (0..3).map(|_| send(&daemon, "menu", "echo", b"after")).collect();
+    wait_for(&daemon, "menu", 1, 3);
+    daemon.signal(Signal::TERM);
+    assert_eq!(answer(trap).kind(), "trapped");
+    for call in waiting {
+        assert_eq!(answer(call).outcome(), (200, "after".to_owned()));
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn callers_that_wait_for_room_are_told_that_the_daemon_stops() {
+    let mut daemon = Daemon::start(&module("menu", "queue = 1\non_full = \"wait\""));
+    let running = send(&daemon, "menu", "wait/800/echo", b"");
+    wait_for(&daemon, "menu", 1, 0);
+    let waiting = send(&daemon, "menu", "echo", b"");
+    wait_for(&daemon, "menu", 1, 1);
+    let outside: Vec<_> = (0..3).map(|_| send(&daemon, "menu", "echo", b"")).collect();
+    // They are nowhere to be seen; a request that is answered after theirs shows that they arrived.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(100) {
+        daemon.status();
+    }
+    daemon.signal(Signal::TERM);
+    let signalled = Instant::now();
+    for call in outside {
+        assert_eq!(answer(call).kind(), "shutting-down");
+    }
+    assert!(signalled.elapsed() < Duration::from_millis(600), "{:?}", signalled.elapsed());
+    assert_eq!((answer(running).status, answer(waiting).status), (200, 200));
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn calls_longer_than_the_grace_time_end_in_an_error_and_the_exit_is_still_0() {
+    let limits = "limits = { call_timeout = \"60s\" }";
+    let toml = module("spins", limits) + &module("waits", limits);
+    let mut daemon = Daemon::start(&format!("[daemon]\nshutdown_grace = \"300ms\"\n{toml}"));
+    let running = [send(&daemon, "spins", "spin", b""), send(&daemon, "waits", "wait/60000/echo", b"")];
+    wait_for(&daemon, "spins", 1, 0);
+    wait_for(&daemon, "waits", 1, 0);
+    let waiting = send(&daemon, "spins", "echo", b"");
+    wait_for(&daemon, "spins", 1, 1);
+    let start = Instant::now();
+    daemon.signal(Signal::TERM);
+    for call in running {
+        let ended = answer(call);
+        assert_eq!((ended.status, ended.kind().as_str()), (502, "lost"), "{}", ended.text());
+    }
+    assert_eq!(answer(waiting).kind(), "shutting-down");
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    daemon.log_line(&["grace time is over"]);
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let mut daemon = Daemon::start(&module("menu", "limits = { call_timeout = \"60s\" }"));
+    let running = send(&daemon, "menu", "spin", b"");
+    wait_for(&daemon, "menu", 1, 0);
+    daemon.signal(Signal::TERM);
+    wait_for_draining(&daemon);
+    let start = Instant::now();
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.wait().code(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(running.join().unwrap().is_err());
+}
+
+#[test]
+fn an_idle_daemon_stops_at_once_and_in_the_reverse_order_of_its_start() {
+    let toml: String = (0..3).map(|n| module(&format!("m{n}"), "")).collect();
+    let mut daemon = Daemon::start(&toml);
+    let start = Instant::now();
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let log = daemon.log();
+    let stopped: Vec<&str> = log.lines().filter(|line| line.contains("module stopped")).collect();
+    assert_eq!(stopped.len(), 3);
+    for (line, name) in stopped.iter().zip(["m2", "m1", "m0"]) {
+        assert!(line.contains(name), "{stopped:?}");
+    }
+    assert!(log.lines().last().unwrap().contains("wapcd has stopped"));
+}
+
+#[test]
+fn a_daemon_that_is_stopped_while_its_modules_load_ends_in_order() {
+    for _ in 0..3 {
+        let mut daemon = crate::harness::Home::new(&module("menu", "instances = 3")).spawn("log");
+        eventually("the socket is there", || daemon.try_status().is_some());
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+    }
+}

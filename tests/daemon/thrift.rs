@@ -1,0 +1,91 @@
+//! What the daemon does not waste: the processor while nothing happens, memory while guests fail, and the operator's
+//! time while every worker computes.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Daemon, eventually, module};
+
+/// Nanoseconds that all threads of a process have run.
+fn processor_time(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let time = |task: fs::DirEntry| {
+        // A thread may end in between.
+        let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        schedstat.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0)
+    };
+    tasks.map(|task| time(task.unwrap())).sum()
+}
+
+/// Resident memory in KiB.
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn an_idle_daemon_with_a_hundred_modules_uses_less_than_a_thousandth_of_a_core() {
+    let toml: String = (0..100).map(|n| module(&format!("m{n}"), "")).collect();
+    let daemon = Daemon::start(&toml);
+    // Each has been at work, so that whatever work leaves behind is there.
+    for n in 0..100 {
+        assert_eq!(daemon.call(&format!("m{n}"), "echo", b"").status, 200);
+    }
+    assert_eq!(daemon.call("m0", "trap", b"").kind(), "trapped");
+    eventually("the connections are closed", || {
+        let before = processor_time(daemon.pid());
+        thread::sleep(Duration::from_millis(200));
+        processor_time(daemon.pid()) - before < 200_000
+    });
+    let (before, start) = (processor_time(daemon.pid()), Instant::now());
+    thread::sleep(Duration::from_secs(4));
+    let (used, elapsed) = (processor_time(daemon.pid()) - before, start.elapsed());
+    let share = used as f64 / elapsed.as_nanos() as f64;
+    assert!(share < 0.001, "{:.4} % of a core, {used} ns in {elapsed:?}", share * 100.0);
+}
+
+#[test]
+fn two_thousand_traps_leave_no_memory_behind() {
+    let daemon = Daemon::start(&module("menu", "restart = { intensity = 10000, period = \"1s\" }"));
+    let trap = |times: usize| (0..times).for_each(|_| assert_eq!(daemon.call("menu", "trap", b"").kind(), "trapped"));
+    trap(300);
+    let before = resident(daemon.pid());
+    trap(1700);
+    let after = resident(daemon.pid());
+    assert_eq!(daemon.call("menu", "number", b"").text(), "1");
+    assert_eq!(daemon.module("menu").restarts, 2000);
+    // An instance that stayed would leave its stack and pages: more than 20 KiB each, 34 MiB in all.
+    assert!(after < before + 3000, "{before} KiB before, {after} KiB after");
+}
+
+#[test]
+fn the_control_socket_answers_while_every_worker_computes() {
+    let spinning = "instances = \"per-worker\"\nlimits = { call_timeout = \"1500ms\" }";
+    let daemon = Daemon::start(&(module("spins", spinning) + &module("menu", "")));
+    let spins: Vec<_> = (0..2)
+        .map(|_| {
+            let client = daemon.client();
+            thread::spawn(move || client.call("spins", "spin", b"").kind())
+        })
+        .collect();
+    eventually("both workers compute", || daemon.module("spins").in_flight == 2);
+    let (mut status, mut call) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        let start = Instant::now();
+        daemon.status();
+        status = status.min(start.elapsed());
+        let start = Instant::now();
+        assert_eq!(daemon.call("menu", "echo", b"me too").text(), "me too");
+        call = call.min(start.elapsed());
+    }
+    assert_eq!(daemon.module("spins").in_flight, 2, "they computed all the time");
+    assert!(status < Duration::from_millis(100), "the status took {status:?}");
+    // A guest on the same worker gets its turns as well.
+    assert!(call < Duration::from_millis(300), "the call took {call:?}");
+    for spin in spins {
+        assert_eq!(spin.join().unwrap(), "deadline-exceeded");
+    }
+}
