@@ -220,7 +220,6 @@ async fn run_calls(mut host: Box<WapcHostAsync>, first: QueuedCall, seat: Arc<Se
 async fn run_call(host: &mut WapcHostAsync, call: QueuedCall, seat: &Seat) -> Option<ExitReport> {
     seat.links.begin(call.id, call.deadline, &call.chain);
     let counters = seat.queue.counters();
-    let _in_flight = InFlight::enter(&counters.in_flight);
     let work = host.call_until(&call.operation, call.payload.clone(), call.accepted, call.deadline);
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
@@ -235,20 +234,4 @@ async fn run_call(host: &mut WapcHostAsync, call: QueuedCall, seat: &Seat) -> Op
     }
     call.answer(Some(seat.ran_on), outcome.map_err(CallFailure::from));
     report
-}
-
-/// Counts a running call, however it ends.
-struct InFlight<'a>(&'a std::sync::atomic::AtomicU64);
-
-impl<'a> InFlight<'a> {
-    fn enter(counter: &'a std::sync::atomic::AtomicU64) -> Self {
-        counter.fetch_add(1, Relaxed);
-        Self(counter)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }

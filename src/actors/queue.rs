@@ -82,7 +82,7 @@ pub struct Counters {
     pub ok: AtomicU64,
     /// Calls that ended otherwise.
     pub failed: AtomicU64,
-    /// Calls that run.
+    /// Calls that an instance has: no longer in the queue, not answered yet.
     pub in_flight: AtomicU64,
     /// Whether a call has succeeded since the last exit.
     pub succeeded: AtomicBool,
@@ -110,7 +110,7 @@ pub struct ModuleQueue {
     /// Told whenever a call could be placed that could not be before: a place in the queue is free, an instance is idle,
     /// the gate has changed.
     room: Notify,
-    counters: Counters,
+    counters: Arc<Counters>,
 }
 
 struct Inner {
@@ -163,7 +163,7 @@ impl ModuleQueue {
             wanted: Box::new(wanted),
             inner: Mutex::new(inner),
             room: Notify::new(),
-            counters: Counters::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -197,9 +197,9 @@ impl ModuleQueue {
     /// Dropping the future means that nobody waits any more: a call that has not started is then never started, one
     /// that runs goes on to its end.
     pub async fn call(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> CallReply {
+        let mut counted = Counted { counters: &self.counters, ok: false };
         let reply = self.place(request, dispatched).await;
-        let counter = if reply.outcome.is_ok() { &self.counters.ok } else { &self.counters.failed };
-        counter.fetch_add(1, Relaxed);
+        counted.ok = reply.outcome.is_ok();
         reply
     }
 
@@ -247,9 +247,12 @@ impl ModuleQueue {
         mut reply: oneshot::Receiver<CallReply>,
     ) -> CallReply {
         let refused = |outcome| CallReply { call: id, ran_on: None, outcome: Err(outcome) };
+        let mut place = Place { queue: self, id, left: false };
         if let Ok(reply) = tokio::time::timeout_at(expires.into(), &mut reply).await {
+            place.left = true;
             return reply.unwrap_or_else(|_closed| refused(lost()));
         }
+        place.left = true;
         if self.withdraw(id) {
             return refused(self.expired(accepted));
         }
@@ -272,6 +275,7 @@ impl ModuleQueue {
             origin: request.origin,
             chain: request.chain,
             dispatched,
+            running: None,
             reply: None,
         }
     }
@@ -291,9 +295,9 @@ impl ModuleQueue {
         };
         let (sender, receiver) = oneshot::channel();
         if let Some(idle) = inner.take_idle(current_worker()) {
-            drop(inner);
             call.reply = Some(sender);
-            call.dispatched_to(idle.instance);
+            call.dispatched_to(idle.instance, &self.counters);
+            drop(inner);
             self.send(&idle, call);
             return Placed::Direct(receiver);
         }
@@ -323,9 +327,9 @@ impl ModuleQueue {
     }
 
     /// Puts a call that was not started at the head of the queue, past all bounds: it was accepted before.
-    pub(super) fn put_back(&self, call: QueuedCall) {
-        call.dispatched_to(0);
+    pub(super) fn put_back(&self, mut call: QueuedCall) {
         let mut inner = self.inner.lock();
+        call.taken_back();
         if let Gate::Refusing(refusal) = &inner.gate {
             let refusal = refusal.clone();
             drop(inner);
@@ -335,6 +339,7 @@ impl ModuleQueue {
         let next = inner.take_idle(current_worker());
         match next {
             Some(idle) => {
+                call.dispatched_to(idle.instance, &self.counters);
                 drop(inner);
                 self.send(&idle, call);
             }
@@ -399,13 +404,13 @@ impl ModuleQueue {
     ) -> Option<QueuedCall> {
         let mut inner = self.inner.lock();
         let now = Instant::now();
-        while let Some(call) = inner.waiting.pop_front() {
+        while let Some(mut call) = inner.waiting.pop_front() {
             self.leave_queue(&mut inner, &call);
             if call.expires <= now {
                 let failure = self.expired(call.accepted);
                 call.answer(None, Err(failure));
             } else if !call.is_abandoned() {
-                call.dispatched_to(instance);
+                call.dispatched_to(instance, &self.counters);
                 return Some(call);
             }
         }
@@ -468,6 +473,35 @@ impl ModuleQueue {
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.inner.lock().gate.clone()
+    }
+}
+
+/// Counts a call when it ends; one whose caller has gone counts as failed.
+struct Counted<'a> {
+    counters: &'a Counters,
+    ok: bool,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let counter = if self.ok { &self.counters.ok } else { &self.counters.failed };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// A caller's place in the queue, given back when the caller goes away before its call was taken.
+struct Place<'a> {
+    queue: &'a ModuleQueue,
+    id: u64,
+    left: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.left {
+            // Taken by now or withdrawn: either way it is in the queue no more.
+            self.queue.withdraw(self.id);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
-use super::{CallFailure, CallReply, Origin, RanOn};
+use super::{CallFailure, CallReply, Counters, Origin, RanOn};
 use crate::bindings::Chain;
 
 /// A call that was accepted and not yet answered.
@@ -35,6 +35,8 @@ pub struct QueuedCall {
     pub chain: Chain,
     /// Where a calling instance's wait is kept up to date with the instance that took the call.
     pub(super) dispatched: Option<Arc<AtomicU64>>,
+    /// Counts it among the calls that run while an instance has it.
+    pub(super) running: Option<Running>,
     pub(super) reply: Option<oneshot::Sender<CallReply>>,
 }
 
@@ -45,8 +47,20 @@ impl QueuedCall {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Notes which instance has it now.
-    pub(super) fn dispatched_to(&self, instance: u64) {
+    /// Notes which instance has it now. To be called under the queue's lock, so that a call that leaves the queue is
+    /// seen to run at once.
+    pub(super) fn dispatched_to(&mut self, instance: u64, counters: &Arc<Counters>) {
+        self.running = Some(Running::new(counters));
+        self.note(instance);
+    }
+
+    /// Notes that no instance has it any more.
+    pub(super) fn taken_back(&mut self) {
+        self.running = None;
+        self.note(0);
+    }
+
+    fn note(&self, instance: u64) {
         if let Some(dispatched) = &self.dispatched {
             dispatched.store(instance, Ordering::SeqCst);
         }
@@ -58,6 +72,8 @@ impl QueuedCall {
     }
 
     fn send(&mut self, ran_on: Option<RanOn>, outcome: Result<Bytes, CallFailure>) {
+        // Before the reply, so that whoever has it does not see its call running.
+        self.running = None;
         if let Some(reply) = self.reply.take() {
             // A caller that has gone does not want the reply.
             drop(reply.send(CallReply { call: self.id, ran_on, outcome }));
@@ -70,6 +86,23 @@ impl Drop for QueuedCall {
     fn drop(&mut self) {
         let what = "the instance that had it was ended from outside".to_owned();
         self.send(None, Err(CallFailure::Lost(what)));
+    }
+}
+
+/// One running call in the counters, however it ends.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Counters>);
+
+impl Running {
+    fn new(counters: &Arc<Counters>) -> Self {
+        counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -231,6 +231,9 @@ impl Supervisor {
         let Some(child) = self.children.get_mut(module) else { return };
         child.history = History::default();
         child.queue.set_gate(Gate::Open);
+        // One that still finishes what it had makes way for the new code after its call, not when nothing waits any more.
+        leave(child, || Leave::AfterCall);
+        child.mark_leaving();
         self.load(module);
     }
 

@@ -107,7 +107,7 @@ impl Home {
 
     /// Starts the daemon and waits until every module has settled.
     pub(crate) fn start(self) -> Daemon {
-        let daemon = self.spawn("log");
+        let mut daemon = self.spawn("log");
         daemon.wait_until_ready();
         daemon
     }
@@ -136,8 +136,10 @@ impl Daemon {
         Home::new(toml).start()
     }
 
-    pub(crate) fn wait_until_ready(&self) {
+    pub(crate) fn wait_until_ready(&mut self) {
         eventually("the daemon is ready", || {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "it ended instead of getting ready: {ended:?}");
             let started = |module: &ModuleStatus| module.state != ModuleState::Starting;
             self.try_status().is_some_and(|status| status.modules.iter().all(started))
         });
@@ -167,6 +169,11 @@ impl Daemon {
     pub(crate) fn module(&self, name: &str) -> ModuleStatus {
         let response = self.request("GET", &format!("/v1/modules/{name}"), "", b"").unwrap();
         serde_json::from_slice(&response.body).unwrap()
+    }
+
+    /// Waits until so many instances of a module take calls: it counts as running from the first on.
+    pub(crate) fn wait_for_instances(&self, name: &str, count: usize) {
+        eventually("all instances run", || self.module(name).instances.len() == count);
     }
 
     /// Runs `wapcctl` on this daemon to its end.

@@ -84,6 +84,8 @@ fn a_lazy_module_that_does_not_load_tells_its_first_caller_why() {
 fn instances_are_spread_over_the_workers_and_all_of_them_answer() {
     let toml = module("each", "instances = \"per-worker\"") + &module("five", "instances = 5");
     let daemon = Daemon::start(&format!("[daemon]\nworkers = 3\n{toml}"));
+    daemon.wait_for_instances("each", 3);
+    daemon.wait_for_instances("five", 5);
     let workers = |name: &str| {
         let mut workers = [0; 3];
         daemon.module(name).instances.iter().for_each(|instance| workers[instance.worker] += 1);
@@ -114,6 +116,7 @@ fn single_instances_of_several_modules_are_spread_over_the_workers() {
 #[test]
 fn a_restart_is_answered_when_fresh_instances_run() {
     let daemon = Daemon::start(&module("menu", "instances = 2"));
+    daemon.wait_for_instances("menu", 2);
     let ids = || daemon.module("menu").instances.iter().map(|instance| instance.id).collect::<HashSet<u64>>();
     for _ in 0..5 {
         let before = ids();
@@ -211,6 +214,25 @@ fn a_stop_finishes_what_waits_and_refuses_what_comes() {
     assert_eq!(daemon.call("menu", "number", b"").text(), "1");
     let nobody = daemon.wapcctl(&["stop", "nobody"]);
     assert_eq!(nobody.status.code(), Some(1));
+}
+
+#[test]
+fn a_start_while_the_module_still_drains_lets_it_finish_and_runs_it_anew() {
+    let daemon = Daemon::start(&module("menu", ""));
+    let client = daemon.client();
+    let running = thread::spawn(move || client.call("menu", "wait/600/echo", b"done"));
+    eventually("the call runs", || daemon.module("menu").in_flight == 1);
+    let client = daemon.client();
+    let stop = thread::spawn(move || client.request("POST", "/v1/modules/menu/stop", "", b"").unwrap().status);
+    eventually("the module drains", || daemon.module("menu").state == ModuleState::Draining);
+    daemon.ctl(&["start", "menu"]);
+    let status = daemon.module("menu");
+    assert_eq!((status.state, status.generation, status.instances.len()), (ModuleState::Running, 2, 1));
+    let done = running.join().unwrap();
+    assert_eq!((done.text(), done.header("wapcd-generation")), ("done".to_owned(), Some("1")));
+    assert_eq!(stop.join().unwrap(), 200);
+    let fresh = daemon.call("menu", "number", b"");
+    assert_eq!((fresh.text(), fresh.header("wapcd-generation")), ("1".to_owned(), Some("2")));
 }
 
 #[test]

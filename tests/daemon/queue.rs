@@ -182,6 +182,23 @@ fn a_caller_that_goes_away_while_its_call_waits_is_not_run_for() {
 }
 
 #[test]
+fn a_caller_that_goes_away_gives_its_place_in_the_queue_to_the_next() {
+    let daemon = Daemon::start(&module("menu", "queue = 1"));
+    let running = occupy(&daemon, "menu", 800);
+    let mut waiting = std::os::unix::net::UnixStream::connect(&daemon.socket).unwrap();
+    let head = b"POST /v1/modules/menu/call/echo HTTP/1.1\r\nHost: wapcd\r\nContent-Length: 0\r\n\r\n";
+    std::io::Write::write_all(&mut waiting, head).unwrap();
+    wait_for_queued(&daemon, "menu", 1);
+    drop(waiting);
+    wait_for_queued(&daemon, "menu", 0);
+    let next = send(&daemon.client(), "menu", "echo", b"next");
+    wait_for_queued(&daemon, "menu", 1);
+    assert_eq!((running.join().unwrap().status, next.join().unwrap().text()), (200, "next".to_owned()));
+    let status = daemon.module("menu");
+    assert_eq!((status.calls_ok, status.calls_failed), (2, 1));
+}
+
+#[test]
 fn payloads_and_responses_over_their_limit_are_refused_and_the_instance_lives_on() {
     let daemon = Daemon::start(&module("menu", "limits = { payload = \"1 KiB\", response = \"2 KiB\" }"));
     assert_eq!(daemon.call("menu", "echo", &[7; 1024]).body, [7; 1024]);

@@ -88,7 +88,7 @@ fn a_deadline_in_a_host_call_is_not_counted_and_one_of_a_computing_guest_is() {
 #[test]
 fn a_module_with_several_instances_that_fails_ends_all_of_them() {
     let daemon = Daemon::start(&module("wide", "instances = 3\nrestart = { intensity = 0 }"));
-    assert_eq!(daemon.module("wide").instances.len(), 3);
+    daemon.wait_for_instances("wide", 3);
     assert_eq!(daemon.call("wide", "trap", b"").kind(), "trapped");
     eventually("all instances end", || {
         let status = daemon.module("wide");

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::{
     client::Response,
-    harness::{Daemon, eventually, module},
+    harness::{Daemon, Home, eventually, module},
 };
 
 type Call = thread::JoinHandle<io::Result<Response>>;
@@ -156,9 +156,26 @@ fn an_idle_daemon_stops_at_once_and_in_the_reverse_order_of_its_start() {
 #[test]
 fn a_daemon_that_is_stopped_while_its_modules_load_ends_in_order() {
     for _ in 0..3 {
-        let mut daemon = crate::harness::Home::new(&module("menu", "instances = 3")).spawn("log");
+        let mut daemon = Home::new(&module("menu", "instances = 3")).spawn("log");
         eventually("the socket is there", || daemon.try_status().is_some());
         daemon.signal(Signal::TERM);
         assert_eq!(daemon.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn a_start_function_that_never_ends_does_not_hold_the_daemon() {
+    let home = Home::new("");
+    let spins = r#"(module (memory (export "memory") 1) (func $spin (loop $again (br $again))) (start $spin)
+        (func (export "__guest_call") (param i32 i32) (result i32) (i32.const 1)))"#;
+    home.write("spins.wasm", wat::parse_str(spins).unwrap());
+    home.configure(
+        "[daemon]\nshutdown_grace = \"200ms\"\n[modules.spins]\npath = \"spins.wasm\"\nlimits = { call_timeout = \"60s\" }\n",
+    );
+    let mut daemon = home.spawn("log");
+    eventually("the module starts", || daemon.log().contains("module loaded"));
+    let start = Instant::now();
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }
