@@ -7,6 +7,7 @@
 //! not what he does to caches and to the other half of a core. No contender waits for anything, so nothing is hidden.
 
 #![allow(dead_code, reason = "every benchmark compiles this module for itself and none needs all of it")]
+#![allow(unreachable_pub, reason = "every benchmark compiles this module for itself, as a crate without users")]
 #![allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
 mod report;

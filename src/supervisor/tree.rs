@@ -135,38 +135,31 @@ impl Supervisor {
 
     /// Carries out what follows from the exit of an instance.
     pub(super) fn exited(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
-        let InstanceExited { module, slot, instance, report, at } = exit;
+        let InstanceExited { module, slot, instance, .. } = exit;
         let Some(child) = self.children.get_mut(module) else { return };
         let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
         place.state = SlotState::Empty;
         child.queue.part(instance);
         match child.phase {
-            Phase::Up if report.reason == ExitReason::Stopped => {
+            Phase::Up if exit.report.reason == ExitReason::Stopped => {
                 // It left because a restart was asked for.
                 tracing::info!(module = %child.config.name, instance, "instance restarts");
                 child.restarts += 1;
                 self.start_instance(module, slot, ctx);
             }
-            Phase::Up => self.restart_or_not(module, slot, instance, report, at, ctx),
+            Phase::Up => self.restart_or_not(exit, ctx),
             Phase::Stopping if child.is_empty() => self.stopped(module),
             Phase::Idle | Phase::Loading | Phase::Stopping | Phase::Stopped | Phase::Failed => {
-                if report.reason != ExitReason::Stopped {
-                    child.last_exit = Some(report);
+                if exit.report.reason != ExitReason::Stopped {
+                    child.last_exit = Some(exit.report);
                 }
                 child.tell_settled();
             }
         }
     }
 
-    fn restart_or_not(
-        &mut self,
-        module: usize,
-        slot: usize,
-        instance: u64,
-        report: ExitReport,
-        at: Instant,
-        ctx: &mut Context<Self>,
-    ) {
+    fn restart_or_not(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
+        let InstanceExited { module, slot, instance, report, at } = exit;
         let Some(child) = self.children.get_mut(module) else { return };
         let succeeded = child.queue.counters().succeeded.swap(false, AcqRel);
         let history = std::mem::take(&mut child.history);

@@ -251,6 +251,7 @@ fn names_and_tables_of_another_shape_are_refused() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn links_that_lead_nowhere_or_twice_are_refused() {
     expect(&[
         (
