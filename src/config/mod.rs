@@ -7,7 +7,7 @@
 //!                                  └──────── Report: every problem, with its place ───► ConfigErrors
 //! ```
 //!
-//! * [`load`] and [`parse`] are the only ways in; [`Config`] is the only thing that leaves: plain values, units resolved,
+//! * [`load()`] and [`parse`] are the only ways in; [`Config`] is the only thing that leaves: plain values, units resolved,
 //!   paths absolute, references checked. What the parser read stays here.
 //! * `sections` has a file for each section; `check` decides what concerns several of them.
 //! * `defaults` and `bounds` hold every number, with its reason. `docs/configuration.md` and `etc/wapcd.toml` are held
