@@ -22,6 +22,7 @@ fn toolchains() -> Daemon {
     Daemon::start(&toml)
 }
 
+// protocol: console.fields
 #[test]
 fn guests_of_every_toolchain_answer_fail_and_log() {
     let daemon = toolchains();
@@ -36,7 +37,6 @@ fn guests_of_every_toolchain_answer_fail_and_log() {
         assert_eq!(unknown.status, 422, "{language}");
         let log = daemon.call(language, "log", format!("a line of {language}").as_bytes());
         assert_eq!(log.status, 200, "{language}");
-        // protocol: console.fields
         let line = daemon.log_line(&[&format!("a line of {language}\"")]);
         assert_eq!(line["module"], language);
         assert_eq!(line["instance"], log.instance().unwrap());

@@ -8,6 +8,7 @@ mod guests;
 mod harness;
 mod links;
 mod loading;
+mod mixed;
 mod nested;
 mod operators;
 mod queue;

@@ -139,6 +139,29 @@ fn two_chains_that_lock_each_other_end_in_a_response_or_in_a_cycle_but_never_in_
     }
 }
 
+// protocol: hostcall.daemon-asynchronous
+#[test]
+fn a_guest_that_waits_in_a_host_call_leaves_its_worker_to_the_others() {
+    let toml = caller("a", "instances = 8", &["b"]) + &module("b", "instances = 8") + &module("c", "");
+    let daemon = Daemon::start(&format!("[daemon]\nworkers = 1\n{toml}"));
+    daemon.wait_for_instances("a", 8);
+    daemon.wait_for_instances("b", 8);
+    let start = Instant::now();
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let client = daemon.client();
+            thread::spawn(move || client.call("a", "host/module/b/wait/1000/echo", b"waited").outcome())
+        })
+        .collect();
+    eventually("all of them wait", || daemon.module("b").in_flight == 8);
+    assert_eq!(daemon.call("c", "echo", b"meanwhile").text(), "meanwhile");
+    assert!(daemon.module("a").in_flight == 8 && start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    for call in calls {
+        assert_eq!(call.join().unwrap(), (200, "waited".to_owned()));
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "one after the other: {:?}", start.elapsed());
+}
+
 #[test]
 fn a_chain_over_busy_modules_waits_for_them_and_is_no_cycle() {
     let daemon = Daemon::start(&(caller("a", "instances = 4", &["b"]) + &caller("b", "", &["c"]) + &module("c", "")));
