@@ -77,6 +77,31 @@ fn a_guest_that_traps_while_the_daemon_stops_is_replaced_for_what_waits() {
 }
 
 #[test]
+fn no_accepted_call_fails_because_the_daemon_stops_under_load() {
+    let links = "links = [{ binding = \"module\", namespace = \"inner\" }]\ninstances = 2";
+    for round in 0..4 {
+        let mut daemon = Daemon::start(&(module("outer", links) + &module("inner", "")));
+        let callers: Vec<_> = (0..6)
+            .map(|_| {
+                let client = daemon.client();
+                thread::spawn(move || {
+                    // Until the first refusal or until nobody listens any more.
+                    let call = || client.try_call("outer", "host/module/inner/echo", b"nested").ok();
+                    let answers: Vec<_> = std::iter::from_fn(call).take_while(|answer| answer.status != 503).collect();
+                    answers.iter().map(Response::outcome).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        eventually("calls are answered", || daemon.module("outer").calls_ok > 50);
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+        for outcome in callers.into_iter().flat_map(|caller| caller.join().unwrap()) {
+            assert_eq!(outcome, (200, "nested".to_owned()), "round {round}");
+        }
+    }
+}
+
+#[test]
 fn callers_that_wait_for_room_are_told_that_the_daemon_stops() {
     let mut daemon = Daemon::start(&module("menu", "queue = 1\non_full = \"wait\""));
     let running = send(&daemon, "menu", "wait/800/echo", b"");
