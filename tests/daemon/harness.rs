@@ -39,8 +39,14 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The pause between two looks at a condition.
-pub(crate) fn pause() {
-    std::thread::sleep(Duration::from_millis(5));
+fn pause() {
+    pause_for(Duration::from_millis(5));
+}
+
+/// Does nothing for so long: between two looks, or where time that passes is what is measured.
+pub(crate) fn pause_for(time: Duration) {
+    #[allow(clippy::disallowed_methods, reason = "a test's own thread, which no guest shares")]
+    std::thread::sleep(time);
 }
 
 /// A directory with a configuration and guests, where daemons can be started one after the other.

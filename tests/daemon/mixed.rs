@@ -11,7 +11,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use crate::{
     client::Client,
-    harness::{Daemon, eventually, module},
+    harness::{Daemon, eventually, module, pause_for},
 };
 
 const MODULES: [&str; 5] = ["single", "double", "each", "lazy", "frail"];
@@ -96,7 +96,7 @@ fn caller(client: &Client, seed: u64, until: Instant) -> BTreeMap<(&'static str,
         }
         if kind == "stopped" || kind == "busy" {
             // A refusal is quick; calls that run shall not be the exception.
-            thread::sleep(Duration::from_millis(2));
+            pause_for(Duration::from_millis(2));
         }
         *tally.entry((name, kind)).or_default() += 1;
     }
@@ -112,7 +112,7 @@ fn operator(client: &Client, seed: u64, until: Instant) {
         let path = format!("/v1/modules/{name}/{action}");
         let response = client.request("POST", &path, "", b"").unwrap();
         assert_eq!(response.status, 200, "{action} {name}: {}", response.text());
-        thread::sleep(Duration::from_millis(random.random_range(0..30)));
+        pause_for(Duration::from_millis(random.random_range(0..30)));
     }
 }
 

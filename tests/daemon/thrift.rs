@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Daemon, eventually, module};
+use crate::harness::{Daemon, eventually, module, pause_for};
 
 /// Nanoseconds that all threads of a process have run.
 fn processor_time(pid: u32) -> u64 {
@@ -37,11 +37,11 @@ fn an_idle_daemon_with_a_hundred_modules_uses_less_than_a_thousandth_of_a_core()
     assert_eq!(daemon.call("m0", "trap", b"").kind(), "trapped");
     eventually("the connections are closed", || {
         let before = processor_time(daemon.pid());
-        thread::sleep(Duration::from_millis(200));
+        pause_for(Duration::from_millis(200));
         processor_time(daemon.pid()) - before < 200_000
     });
     let (before, start) = (processor_time(daemon.pid()), Instant::now());
-    thread::sleep(Duration::from_secs(4));
+    pause_for(Duration::from_secs(4));
     let (used, elapsed) = (processor_time(daemon.pid()) - before, start.elapsed());
     let share = used as f64 / elapsed.as_nanos() as f64;
     assert!(share < 0.001, "{:.4} % of a core, {used} ns in {elapsed:?}", share * 100.0);
