@@ -140,6 +140,9 @@ impl Supervisor {
         let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
         place.state = SlotState::Empty;
         child.queue.part(instance);
+        if child.live().next().is_none() {
+            child.running_since = None;
+        }
         match child.phase {
             Phase::Up if exit.report.reason == ExitReason::Stopped => {
                 // It left because a restart was asked for.

@@ -1,8 +1,10 @@
 //! The durable key-value binding: what was answered is there after any end of the process, and one daemon has the file.
 
+use std::thread;
+
 use wapcd::supervisor::status::{BindingState, BindingStatus};
 
-use crate::harness::{Daemon, Home, module};
+use crate::harness::{Daemon, Home, eventually, module};
 
 const TOML: &str = "[bindings.cache]\ntype = \"keyvalue\"\npath = \"cache.redb\"\n";
 
@@ -47,6 +49,36 @@ fn what_was_answered_survives_sigterm_and_sigkill() {
         home = if round % 2 == 0 { daemon.kill() } else { daemon.stop() };
     }
     assert!(home.path().join("state/cache.redb").is_file());
+}
+
+#[test]
+fn a_process_killed_while_many_write_has_kept_every_write_that_it_answered() {
+    const WRITERS: u64 = 4;
+    let mut home = Home::new(&toml());
+    let mut at_least = 0;
+    for round in 0..3 {
+        let daemon = home.start();
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let client = daemon.client();
+                let write = move || {
+                    let answer = client.try_call("menu", "host/cache//increment", br#"{"key":"visits"}"#);
+                    answer.ok().filter(|answer| answer.status == 200)
+                };
+                thread::spawn(move || std::iter::from_fn(write).count() as u64)
+            })
+            .collect();
+        eventually("writes are answered", || cache(&daemon).calls_ok > 40);
+        home = daemon.kill();
+        let answered: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+        let daemon = home.start();
+        let next: u64 = count(&daemon).trim_start_matches(r#"{"value":"#).trim_end_matches('}').parse().unwrap();
+        // Each writer had at most one more, whose answer it did not get.
+        let expected = at_least + answered..=at_least + answered + WRITERS;
+        assert!(expected.contains(&(next - 1)), "round {round}: {next} is not in {expected:?}");
+        at_least = next;
+        home = daemon.stop();
+    }
 }
 
 #[test]

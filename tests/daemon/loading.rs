@@ -118,6 +118,14 @@ fn the_check_of_a_good_configuration_starts_nothing() {
 }
 
 #[test]
+fn the_check_can_be_made_beside_a_running_daemon() {
+    let daemon = Daemon::start(&format!("[bindings.cache]\ntype = \"keyvalue\"\n{}", module("menu", "")));
+    let output = daemon.home().wapcd(&["check", "--config", "wapcd.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(daemon.call("menu", "echo", b"undisturbed").text(), "undisturbed");
+}
+
+#[test]
 fn a_wrong_configuration_stops_check_and_run_with_every_mistake() {
     let home =
         Home::new("[modules.one]\npath = 5\n[modules.two]\npath = \"menu.wasm\"\nlinks = [\"nobody\"]\nqueues = 3\n");

@@ -67,6 +67,26 @@ fn a_called_module_gets_what_is_left_of_its_callers_time() {
     assert_eq!(daemon.call("b", "number", b"").text(), "1");
 }
 
+#[test]
+fn a_called_module_that_takes_too_long_by_its_own_limit_is_an_error_that_its_caller_sees() {
+    let daemon = Daemon::start(&(caller("a", "", &["b"]) + &module("b", "limits = { call_timeout = \"150ms\" }")));
+    let (status, text) = daemon.call("a", "host/module/b/spin", b"").outcome();
+    assert_eq!(status, 422);
+    assert!(text.starts_with("timed_out: module `b`: deadline of 150 ms exceeded"), "{text}");
+    assert_eq!(daemon.module("a").restarts, 0);
+    eventually("b is rebuilt", || daemon.module("b").restarts == 1);
+}
+
+#[test]
+fn a_chain_over_ten_modules_passes() {
+    let toml: String = (0..10).map(|n| caller(&format!("m{n}"), "", &[&format!("m{}", (n + 1) % 10)])).collect();
+    let daemon = Daemon::start(&toml);
+    let chain = |to: usize| (1..=to).map(|n| format!("host/module/m{}/", n % 10)).collect::<String>() + "echo";
+    assert_eq!(daemon.call("m0", &chain(9), b"through").text(), "through");
+    let detail = daemon.call("m0", &chain(10), b"").detail();
+    assert!(detail.ends_with("would close the cycle m0 → m1 → m2 → m3 → m4 → m5 → m6 → m7 → m8 → m9 → m0"), "{detail}");
+}
+
 // protocol: hostcall.cycle-self
 // protocol: hostcall.cycle-modules
 // protocol: known.cycle-without-deadline

@@ -1,6 +1,9 @@
 //! When a module is started anew, when it is given up, and what brings it back.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use wapcd::supervisor::status::ModuleState;
 
@@ -32,6 +35,41 @@ fn past_its_intensity_a_module_fails_and_says_why_at_once_while_others_go_on() {
     assert_eq!((status.restarts, status.instances.len()), (2, 0));
     assert_eq!(status.last_exit.unwrap().operation.as_deref(), Some("trap"));
     daemon.log_line(&["module failed", "\"bad\""]);
+}
+
+#[test]
+fn whoever_waits_when_a_module_fails_is_told_at_once() {
+    let daemon = Daemon::start(&module("bad", "queue = 2\non_full = \"wait\"\nrestart = { intensity = 0 }"));
+    let send = |operation: &'static str| {
+        let client = daemon.client();
+        thread::spawn(move || client.call("bad", operation, b"").kind())
+    };
+    let trap = send("wait/400/trap");
+    eventually("the call runs", || daemon.module("bad").in_flight == 1);
+    let waiting: Vec<_> = (0..5).map(|_| send("echo")).collect();
+    eventually("the queue is full", || daemon.module("bad").queued == 2);
+    let start = Instant::now();
+    assert_eq!(trap.join().unwrap(), "trapped");
+    for call in waiting {
+        assert_eq!(call.join().unwrap(), "failed");
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_uptime_of_a_module_begins_anew_when_nothing_of_it_ran() {
+    let daemon = Daemon::start(&(module("one", "") + &module("two", "instances = 2")));
+    daemon.wait_for_instances("two", 2);
+    let uptime = |name: &str| daemon.module(name).uptime_s;
+    eventually("they run for a moment", || uptime("one") > Some(0.2) && uptime("two") > Some(0.2));
+    let start = Instant::now();
+    for name in ["one", "two"] {
+        assert_eq!(daemon.call(name, "trap", b"").kind(), "trapped");
+        eventually("it runs again", || uptime(name).is_some());
+    }
+    assert!(uptime("one").unwrap() <= start.elapsed().as_secs_f64());
+    // The other instance ran all the time.
+    assert!(uptime("two").unwrap() > start.elapsed().as_secs_f64());
 }
 
 #[test]

@@ -162,6 +162,14 @@ fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[test]
+fn a_hangup_changes_nothing() {
+    let daemon = Daemon::start(&module("menu", ""));
+    daemon.signal(Signal::HUP);
+    daemon.log_line(&["SIGHUP is ignored"]);
+    assert_eq!(daemon.call("menu", "echo", b"still here").text(), "still here");
+}
+
+#[test]
 fn an_idle_daemon_stops_at_once_and_in_the_reverse_order_of_its_start() {
     let toml: String = (0..3).map(|n| module(&format!("m{n}"), "")).collect();
     let mut daemon = Daemon::start(&toml);
