@@ -60,7 +60,7 @@ impl Supervisor {
         self.children.iter().position(|child| &*child.config.name == name)
     }
 
-    /// Reads and compiles the module's file; [`ModuleLoaded`] tells how that went.
+    /// Reads and compiles the module's file; [`ModuleLoaded`](super::loader::ModuleLoaded) tells how that went.
     pub(super) fn load(&mut self, module: usize) {
         let Some(child) = self.children.get_mut(module) else { return };
         child.phase = Phase::Loading;
