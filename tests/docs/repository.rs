@@ -33,7 +33,6 @@ pub(crate) fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
         }
     }
     found.sort();
-    assert!(!found.is_empty(), "{folder} has no file that ends in {ending}");
     found
 }
 
