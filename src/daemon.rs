@@ -40,7 +40,8 @@ pub fn check(config: &Config) -> Result<(), Problems> {
         Ok(engine) => engine,
         Err(error) => return Err(Problems(vec![engine_problem(error, settings.instances)])),
     };
-    let problems: Vec<String> = config.modules.iter().flat_map(|module| check_module(&engine, module)).collect();
+    let problems = config.modules.iter().flat_map(|module| check_module(&engine, module));
+    let problems: Vec<String> = problems.map(|problem| format!("{}: {problem}", config.source.display())).collect();
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 

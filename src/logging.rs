@@ -4,16 +4,20 @@
 //! worker. The queue between them is bounded: lines that do not fit are dropped, and their number is logged.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Debug,
+    fs,
     io::{self, IsTerminal as _, Write},
     os::unix::fs::MetadataExt as _,
     sync::{Arc, OnceLock},
 };
 
 use thiserror::Error;
-use tracing::level_filters::LevelFilter;
+use tracing::{field::Field, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, field::MakeExt as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::config::{self, LogFormat, LogLevel};
 
@@ -73,11 +77,28 @@ pub fn start(settings: &config::Logging) -> Result<Logs, LoggingError> {
             registry.with(layer.with_writer(writer)).try_init()
         }
         LogFormat::Text | LogFormat::Auto => {
-            registry.with(fmt::layer().with_ansi(colours()).with_target(false).with_writer(writer)).try_init()
+            let fields = fmt::format::debug_fn(write_field).delimited(" ");
+            let layer = fmt::layer().with_ansi(colours()).with_target(false).fmt_fields(fields);
+            registry.with(layer.with_writer(writer)).try_init()
         }
     };
     started.map_err(LoggingError::Twice)?;
     Ok(Logs { _writer: guard })
+}
+
+/// Writes one field of a text line. Line ends and other control characters are escaped: a guest's text must not be able
+/// to look like a line of its own.
+fn write_field(writer: &mut fmt::format::Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{field}=")?;
+    }
+    for character in format!("{value:?}").chars() {
+        match character.is_control() {
+            true => write!(writer, "{}", character.escape_default())?,
+            false => writer.write_char(character)?,
+        }
+    }
+    Ok(())
 }
 
 /// Colours are for terminals of people who did not say that they want none.

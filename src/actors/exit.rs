@@ -125,7 +125,18 @@ fn backtrace_of(exit: &GuestExit) -> Vec<Frame> {
 
 /// An error and its causes, each as its own text.
 pub(crate) fn causes_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+    std::iter::successors(Some(error), |error| error.source()).map(|error| cut(error.to_string())).collect()
+}
+
+/// Bytes of one cause in status and logs. An operator reads a sentence; a guest can make megabytes of it.
+const MAX_CAUSE: usize = 8 * 1024;
+
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_CAUSE {
+        text.truncate(text.floor_char_boundary(MAX_CAUSE));
+        text.push('…');
+    }
+    text
 }
 
 /// Sent by an instance to the supervisor when it is gone; nobody answers.

@@ -6,7 +6,7 @@ use actix::Recipient;
 use parking_lot::Mutex;
 
 use crate::{
-    bindings::{BindingCall, Caller, Chain},
+    bindings::{BindingCall, Caller, Chain, payload::cut},
     config::Link,
     host::{BoxError, HostCall, HostCallError, HostCallbackAsync, HostErrorKind},
 };
@@ -80,7 +80,11 @@ impl Links {
         let Some(operation) = route.link.operations.resolve(call.operation()) else {
             return Err(HostCallError::new(
                 HostErrorKind::NotAllowed,
-                format!("the link to binding `{}` does not include operation `{}`", call.binding(), call.operation()),
+                format!(
+                    "the link to binding `{}` does not include operation `{}`",
+                    cut(call.binding()),
+                    cut(call.operation())
+                ),
             ));
         };
         let to = route.to.clone().ok_or_else(|| unavailable(&route.link.to, "its backend did not start".to_owned()))?;
@@ -94,7 +98,7 @@ impl Links {
         let of_binding = || self.links.iter().filter(|route| route.link.binding == binding);
         let exact = of_binding().find(|route| route.link.namespace.as_deref() == Some(namespace));
         exact.or_else(|| of_binding().find(|route| route.link.namespace.is_none())).ok_or_else(|| {
-            let text = format!("the module has no link to binding `{binding}`, namespace `{namespace}`");
+            let text = format!("the module has no link to binding `{}`, namespace `{}`", cut(binding), cut(namespace));
             HostCallError::new(HostErrorKind::NotGranted, text)
         })
     }

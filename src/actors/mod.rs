@@ -27,6 +27,7 @@ mod queued_call;
 mod waits;
 mod workers;
 
+pub(crate) use self::exit::causes_of;
 pub use self::{
     call::{CallFailure, CallReply, CallRequest, Origin, RanOn, Refusal},
     console::GuestLines,

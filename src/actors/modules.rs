@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
-use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, waits::Waits};
+use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, queue::next_call_id, waits::Waits};
 use crate::{
     bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
     host::{CallError, GuestExit, HostCallError, HostErrorKind, chain},
@@ -37,7 +37,10 @@ impl Modules {
     pub async fn call(&self, module: &str, request: CallRequest) -> CallReply {
         match self.queue(module) {
             Some(queue) => queue.call(request, None).await,
-            None => CallReply { call: 0, ran_on: None, outcome: Err(CallFailure::NoSuchModule(module.to_owned())) },
+            None => {
+                let outcome = Err(CallFailure::NoSuchModule(module.to_owned()));
+                CallReply { call: next_call_id(), ran_on: None, outcome }
+            }
         }
     }
 

@@ -29,6 +29,11 @@ use crate::{
 /// Id of the next call.
 static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
 
+/// Takes the id of a call.
+pub(super) fn next_call_id() -> u64 {
+    NEXT_CALL.fetch_add(1, Relaxed)
+}
+
 /// When a refused caller should try again: long enough for a small queue to empty, short enough not to idle.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -266,7 +271,7 @@ impl ModuleQueue {
         let deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
         let expires = self.settings.timeout.map_or(deadline, |timeout| deadline.min(accepted + timeout));
         QueuedCall {
-            id: NEXT_CALL.fetch_add(1, Relaxed),
+            id: next_call_id(),
             operation: request.operation,
             payload: request.payload,
             accepted,
@@ -301,21 +306,25 @@ impl ModuleQueue {
             self.send(&idle, call);
             return Placed::Direct(receiver);
         }
-        let size = call.payload.len() as u64;
-        if let Some(what) = self.full(&inner, size) {
-            return Placed::Full(call, what);
-        }
-        call.reply = Some(sender);
-        inner.bytes += size;
-        inner.waiting.push_back(call);
+        // Wanted also by a call that finds no room: it comes again or waits.
         if lazy {
             inner.gate = Gate::Open;
         }
+        let size = call.payload.len() as u64;
+        let placed = match self.full(&inner, size) {
+            Some(what) => Placed::Full(call, what),
+            None => {
+                call.reply = Some(sender);
+                inner.bytes += size;
+                inner.waiting.push_back(call);
+                Placed::Waiting(receiver)
+            }
+        };
         drop(inner);
         if lazy {
             (self.wanted)();
         }
-        Placed::Waiting(receiver)
+        placed
     }
 
     /// Hands the call to an instance that was idle. One that is gone by now never gets it: it goes to the queue's head.

@@ -76,9 +76,13 @@ struct Search<'a, M> {
 }
 
 impl<M: Fn(&str) -> Vec<u64>> Search<'_, M> {
-    /// Whether some instance of the module can end its call. One without instances is being started or refuses.
+    /// Whether some instance of the module can end its call. One without instances refuses or is being started; then
+    /// the instances whose start functions wait decide.
     fn module(&mut self, module: &str) -> bool {
-        let members = (self.members)(module);
+        let mut members = (self.members)(module);
+        if members.is_empty() {
+            members = self.waits.iter().filter(|(_, wait)| &*wait.module == module).map(|(id, _)| *id).collect();
+        }
         members.is_empty() || members.into_iter().any(|member| self.instance(member))
     }
 
@@ -105,7 +109,11 @@ fn path(waits: &HashMap<u64, Wait>, from: u64, members: &impl Fn(&str) -> Vec<u6
             break;
         }
         let taken_by = wait.taken_by.load(Ordering::SeqCst);
-        let next = if taken_by == 0 { members(&wait.target).first().copied() } else { Some(taken_by) };
+        let queued = || {
+            let starting = || waits.iter().find(|(_, other)| other.module == wait.target).map(|(id, _)| *id);
+            members(&wait.target).first().copied().or_else(starting)
+        };
+        let next = if taken_by == 0 { queued() } else { Some(taken_by) };
         let Some(next) = next else { break };
         instance = next;
     }
@@ -166,6 +174,13 @@ mod tests {
     fn a_module_that_is_being_started_is_waited_for() {
         let waits = Waits::default();
         enter(&waits, "A", 1, "N").unwrap();
+    }
+
+    #[test]
+    fn a_start_function_that_waits_for_a_module_which_calls_the_starting_one_is_a_cycle() {
+        let waits = Waits::default();
+        let _start = enter(&waits, "N", 9, "B").unwrap();
+        assert_eq!(enter(&waits, "B", 2, "N").unwrap_err(), "B → N → B");
     }
 
     #[test]

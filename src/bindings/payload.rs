@@ -96,7 +96,7 @@ fn located<T, E: std::error::Error>(again: Result<T, serde_path_to_error::Error<
 }
 
 /// The start of a text that a guest chose, so that an error stays readable.
-pub(super) fn cut(text: &str) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     /// Bytes: a line or two.
     const ENOUGH: usize = 200;
     if text.len() <= ENOUGH {

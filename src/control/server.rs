@@ -18,7 +18,7 @@ use super::{
     routes::{self, Api},
     socket::ControlSocket,
 };
-use crate::config::Config;
+use crate::{config::Config, supervisor::SETTLE};
 
 /// Connections at one time; further clients wait in the kernel's backlog. Must be more than [`MAX_CALLS`].
 const MAX_CONNECTIONS: usize = 256;
@@ -68,7 +68,7 @@ impl From<&Config> for Settings {
             max_body: limits().map(|limits| limits.payload).max().unwrap_or_default().saturating_add(BODY_SLACK),
             max_calls: MAX_CALLS,
             answer_wait: ANSWER_WAIT,
-            action_wait: call.max(config.daemon.shutdown_grace).saturating_add(SLACK),
+            action_wait: call.max(config.daemon.shutdown_grace).max(SETTLE).saturating_add(SLACK),
             call_wait: call.saturating_add(SLACK),
         }
     }

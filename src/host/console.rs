@@ -101,7 +101,8 @@ impl GuestConsole {
         }
     }
 
-    fn tell_dropped(&self) {
+    /// Reports what was dropped since the last report, whatever the rate.
+    pub(super) fn tell_dropped(&self) {
         match self.dropped.swap(0, Ordering::Relaxed) {
             0 => {}
             lines => self.sink.dropped(lines),

@@ -142,6 +142,13 @@ impl HostSide {
     }
 }
 
+impl Drop for HostSide {
+    /// What was dropped of a last flood is told when the host ends: nobody else can.
+    fn drop(&mut self) {
+        self.console.tell_dropped();
+    }
+}
+
 /// The protocol's memory of one instance. An engine keeps it with the instance and calls it through [`ModuleHost`].
 #[derive(Debug)]
 pub struct ModuleState {
@@ -155,8 +162,13 @@ pub struct ModuleState {
     host_error: String,
 }
 
-/// Longest name of an operation in bytes: names are for people, and a longer one is a payload in the wrong place.
+/// Longest name of an operation in bytes, and of a host call's binding and namespace: names are for people, and a longer
+/// one is a payload in the wrong place.
 pub const MAX_OPERATION: u64 = 64 * 1024;
+
+/// Bytes of a guest's error text that are kept beside a trap: an explanation, which goes into logs and status, and not
+/// a response.
+const MAX_ERROR_BESIDE_TRAP: usize = 4 * 1024;
 
 /// What a guest said with `__guest_response` or `__guest_error`.
 #[derive(Debug, Default)]
@@ -264,7 +276,7 @@ impl ModuleState {
     /// The error text that the guest has set in this call, to be kept beside a trap.
     pub(super) fn said_error(&self) -> Option<String> {
         match &self.error {
-            Said::Bytes(text) => Some(text_of(text)),
+            Said::Bytes(text) => Some(text_of(text.get(..MAX_ERROR_BESIDE_TRAP).unwrap_or(text))),
             Said::TooLarge(size) => Some(format!("(an error text of {size} bytes, over the limit)")),
             Said::Nothing => None,
         }
@@ -325,6 +337,11 @@ impl ModuleHost for ModuleState {
         let (binding, namespace, operation) = (part(names.binding)?, part(names.namespace)?, part(names.operation)?);
         let payload = part(names.payload)?;
         self.forget_host_call();
+        let longest = binding.len().max(namespace.len()).max(operation.len()) as u64;
+        if longest > MAX_OPERATION {
+            let text = format!("a name of {longest} bytes in a host call is over the limit of {MAX_OPERATION} bytes");
+            return Ok(self.refuse_host_call(HostErrorKind::TooLarge, text));
+        }
         let (Ok(binding), Ok(namespace), Ok(operation)) =
             (str::from_utf8(binding), str::from_utf8(namespace), str::from_utf8(operation))
         else {

@@ -1,11 +1,18 @@
 //! One module as a supervised child: what it is, what it should be, and the instances that it has.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{AcqRel, Relaxed},
+        },
+    },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use actix::Addr;
+use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
 
 use super::{
@@ -28,7 +35,7 @@ pub(super) struct Child {
     /// Which load of the code this is; 0 before the first.
     pub(super) generation: u64,
     /// Number of the load that was asked for last.
-    pub(super) load: u64,
+    pub(super) load: Arc<AtomicU64>,
     pub(super) slots: Vec<Slot>,
     pub(super) history: History,
     pub(super) restarts: u64,
@@ -65,8 +72,8 @@ pub(super) struct Slot {
 /// What is in a place.
 pub(super) enum SlotState {
     Empty,
-    /// The instance with this id is being started.
-    Starting(u64),
+    /// The instance with this id is being started, and its start can be ended.
+    Starting(u64, AbortHandle),
     /// It takes calls.
     Live(u64, Addr<GuestActor>),
     /// It finishes its call and makes way for a fresh one.
@@ -76,14 +83,14 @@ pub(super) enum SlotState {
 impl SlotState {
     /// Whether this is the instance, starting or live.
     pub(super) fn is(&self, id: u64) -> bool {
-        matches!(self, Self::Starting(instance) | Self::Live(instance, _) | Self::Leaving(instance, _) if *instance == id)
+        matches!(self, Self::Starting(instance, _) | Self::Live(instance, _) | Self::Leaving(instance, _) if *instance == id)
     }
 
     /// The instance that is there, with its address.
     fn instance(&self) -> Option<(u64, &Addr<GuestActor>)> {
         match self {
             Self::Live(id, addr) | Self::Leaving(id, addr) => Some((*id, addr)),
-            Self::Empty | Self::Starting(_) => None,
+            Self::Empty | Self::Starting(..) => None,
         }
     }
 }
@@ -97,7 +104,7 @@ impl Child {
             phase: Phase::Idle,
             code: None,
             generation: 0,
-            load: 0,
+            load: Arc::default(),
             slots,
             history: History::default(),
             restarts: 0,
@@ -105,6 +112,11 @@ impl Child {
             running_since: None,
             waiting: Vec::new(),
         }
+    }
+
+    /// Begins another load, which makes every earlier one stale; its number.
+    pub(super) fn next_load(&self) -> u64 {
+        self.load.fetch_add(1, AcqRel) + 1
     }
 
     /// Whether no instance is starting or live.
@@ -117,12 +129,21 @@ impl Child {
         self.slots.iter().filter_map(|slot| slot.state.instance()).map(|(_, addr)| addr)
     }
 
+    /// Ends starts that are under way.
+    pub(super) fn abort_starts(&self) {
+        for slot in &self.slots {
+            if let SlotState::Starting(_, abort) = &slot.state {
+                abort.abort();
+            }
+        }
+    }
+
     /// Notes that the live instances make way, so that the module counts as settled only when fresh ones are live.
     pub(super) fn mark_leaving(&mut self) {
         for slot in &mut self.slots {
             slot.state = match std::mem::replace(&mut slot.state, SlotState::Empty) {
                 SlotState::Live(id, addr) => SlotState::Leaving(id, addr),
-                state @ (SlotState::Empty | SlotState::Starting(_) | SlotState::Leaving(..)) => state,
+                state @ (SlotState::Empty | SlotState::Starting(..) | SlotState::Leaving(..)) => state,
             };
         }
     }
@@ -166,6 +187,15 @@ impl Child {
             Phase::Failed if self.is_empty() => ModuleState::Failed,
             Phase::Stopped | Phase::Failed => ModuleState::Draining,
         }
+    }
+
+    /// The module as one of many: without the backtrace of its last exit, which a page about it shows.
+    pub(super) fn line(&self, now: Instant) -> ModuleStatus {
+        let mut status = self.status(now);
+        if let Some(exit) = &mut status.last_exit {
+            exit.backtrace.clear();
+        }
+        status
     }
 
     pub(super) fn status(&self, now: Instant) -> ModuleStatus {

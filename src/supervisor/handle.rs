@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long an operator's action may take to show its effect before the answer says how far it got: a large module
 /// compiles in some seconds.
-const SETTLE: Duration = Duration::from_secs(60);
+pub const SETTLE: Duration = Duration::from_secs(60);
 
 /// How often a stopping daemon looks whether calls still run.
 const DRAIN_CHECK: Duration = Duration::from_millis(10);
@@ -215,12 +215,12 @@ impl SupervisorHandle {
     pub async fn shutdown(&self, grace: Duration) {
         let deadline = tokio::time::Instant::now() + grace;
         let drained = self.drain(deadline).await;
-        let (how, until): (fn() -> Leave, _) = if drained {
-            (|| Leave::WhenFree, deadline.max(tokio::time::Instant::now() + LAST_WAIT))
-        } else {
+        let how: fn() -> Leave = if drained { || Leave::WhenFree } else { || Leave::Now };
+        if !drained {
             tracing::warn!(grace_ms = grace.as_millis(), "grace time is over, ending calls that still run");
-            (|| Leave::Now, tokio::time::Instant::now() + LAST_WAIT)
-        };
+        }
+        // Nothing runs any more, or is ended now: this only waits for workers that hang, together and not in turn.
+        let until = tokio::time::Instant::now() + LAST_WAIT;
         for module in (0..self.names.len()).rev() {
             if let Ok(Some(gone)) = self.ask(EndModule { module, how: how() }).await
                 && timeout_at(until, gone).await.is_err()

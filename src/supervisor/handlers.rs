@@ -14,15 +14,17 @@ use super::{
     status::{BindingStatus, ModuleStatus},
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, Gate, InstanceExited, Leave, Refusal};
+use crate::actors::{ExitReason, ExitReport, Gate, InstanceExited, Leave, Refusal, causes_of};
 
 impl Handler<ModuleLoaded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, message: ModuleLoaded, ctx: &mut Context<Self>) {
         let ModuleLoaded { module, load, result } = message;
-        let current =
-            self.children.get(module).is_some_and(|child| child.load == load && child.phase == Phase::Loading);
+        let current = self
+            .children
+            .get(module)
+            .is_some_and(|child| child.load.load(Relaxed) == load && child.phase == Phase::Loading);
         match result {
             _ if !current => {}
             Ok(loaded) => self.loaded(module, loaded, ctx),
@@ -32,8 +34,7 @@ impl Handler<ModuleLoaded> for Supervisor {
 }
 
 fn load_report(error: &ModuleError) -> ExitReport {
-    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
-    ExitReport::new(ExitReason::LoadFailed, causes.map(ToString::to_string).collect())
+    ExitReport::new(ExitReason::LoadFailed, causes_of(error))
 }
 
 impl Handler<InstanceStarted> for Supervisor {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use actix::{Actor, Addr, ArbiterHandle, Message, Recipient};
-use futures_util::FutureExt;
+use futures_util::{
+    FutureExt,
+    future::{AbortHandle, AbortRegistration, Abortable, Aborted},
+};
 
 use crate::{
     actors::{ExitReason, ExitReport, GuestActor, GuestLines, InstanceExited, InstanceParts, Links, ModuleQueue},
@@ -47,25 +50,27 @@ pub(super) struct Start {
     pub(super) exited: Recipient<InstanceExited>,
 }
 
-/// Starts an instance on a worker and returns its id. The supervisor hears of the start or of the failure; `None` when
-/// the worker has ended.
-pub(super) fn start(worker: &ArbiterHandle, start: Start) -> Option<u64> {
+/// Starts an instance on a worker and returns its id, with the way to end a start that is not wanted any more. The
+/// supervisor hears of the start or of its end; `None` when the worker has ended.
+pub(super) fn start(worker: &ArbiterHandle, start: Start) -> Option<(u64, AbortHandle)> {
     let instance = NEXT_INSTANCE.fetch_add(1, Ordering::Relaxed);
-    worker.spawn(run(start, instance)).then_some(instance)
+    let (abort, registration) = AbortHandle::new_pair();
+    worker.spawn(run(start, instance, registration)).then_some((instance, abort))
 }
 
-async fn run(start: Start, instance: u64) {
+async fn run(start: Start, instance: u64, registration: AbortRegistration) {
     let (module, slot) = (start.module, start.slot);
     let (started, exited) = (start.started.clone(), start.exited.clone());
-    let made = AssertUnwindSafe(make(start, instance)).catch_unwind().await;
-    let report = match made {
+    let making = AssertUnwindSafe(make(start, instance)).catch_unwind();
+    let report = match Abortable::new(making, registration).await {
         // Both are notices of which there is one for each instance: they must not be lost to a full mailbox.
-        Ok(Ok(actor)) => {
+        Ok(Ok(Ok(actor))) => {
             let addr = actor.start();
             return started.do_send(InstanceStarted { module, slot, instance, addr });
         }
-        Ok(Err(error)) => ExitReport::of_load(&error),
-        Err(panic) => ExitReport::new(ExitReason::Panicked, vec![panic_message(&*panic)]),
+        Ok(Ok(Err(error))) => ExitReport::of_load(&error),
+        Ok(Err(panic)) => ExitReport::new(ExitReason::Panicked, vec![panic_message(&*panic)]),
+        Err(Aborted) => ExitReport::new(ExitReason::Stopped, vec!["the instance was stopped in its start".to_owned()]),
     };
     exited.do_send(InstanceExited { module, slot, instance, report, at: Instant::now() });
 }

@@ -4,7 +4,11 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -100,6 +104,8 @@ pub(super) struct ModuleLoaded {
 pub(super) struct LoadRequest {
     pub(super) module: usize,
     pub(super) load: u64,
+    /// The module's load that counts: where it has gone on, this one is not done at all.
+    pub(super) current: Arc<AtomicU64>,
     pub(super) path: PathBuf,
     pub(super) limit: u64,
 }
@@ -111,7 +117,8 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Starts the threads. Each module has at most one request under way, so the channel is bounded by their number.
+    /// Starts the threads. Each module has at most one request that
+    /// counts; stale ones are passed over when their turn comes.
     pub(super) fn start(engine: &WasmtimeEngine, done: &Recipient<ModuleLoaded>) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel::<LoadRequest>();
         let queue = Arc::new(parking_lot::Mutex::new(queue));
@@ -120,7 +127,10 @@ impl Loader {
             thread::Builder::new().name(format!("wapcd-load-{index}")).spawn(move || {
                 loop {
                     let request = queue.lock().recv();
-                    let Ok(LoadRequest { module, load, path, limit }) = request else { return };
+                    let Ok(LoadRequest { module, load, current, path, limit }) = request else { return };
+                    if current.load(Ordering::Acquire) != load {
+                        continue;
+                    }
                     let result = load_module(&engine, &path, limit);
                     // One notice for each request, and the supervisor outlives this thread.
                     done.do_send(ModuleLoaded { module, load, result });

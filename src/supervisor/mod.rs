@@ -27,6 +27,6 @@ mod tree;
 
 pub use self::{
     decide::{Decision, History, decide},
-    handle::{NoAnswer, StartError, SupervisorHandle, engine_settings, start},
+    handle::{NoAnswer, SETTLE, StartError, SupervisorHandle, engine_settings, start},
     loader::{ModuleError, compile},
 };

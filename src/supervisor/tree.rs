@@ -64,9 +64,8 @@ impl Supervisor {
     pub(super) fn load(&mut self, module: usize) {
         let Some(child) = self.children.get_mut(module) else { return };
         child.phase = Phase::Loading;
-        child.load += 1;
-        let (load, path, limit) = (child.load, child.config.path.clone(), child.config.limits.module_size);
-        let request = LoadRequest { module, load, path, limit };
+        let (path, limit) = (child.config.path.clone(), child.config.limits.module_size);
+        let request = LoadRequest { module, load: child.next_load(), current: Arc::clone(&child.load), path, limit };
         if !self.loader.as_ref().is_some_and(|loader| loader.load(request)) {
             let causes = vec!["the threads that load modules are not running".to_owned()];
             self.fail(module, ExitReport::new(ExitReason::LoadFailed, causes));
@@ -103,7 +102,7 @@ impl Supervisor {
         };
         let instance = self.workers.handle(worker).and_then(|handle| instance::start(&handle, start));
         match instance {
-            Some(instance) => place.state = SlotState::Starting(instance),
+            Some((instance, abort)) => place.state = SlotState::Starting(instance, abort),
             None => {
                 let report = ExitReport::new(ExitReason::Panicked, vec![format!("worker {worker} has ended")]);
                 self.fail(module, report);
@@ -120,6 +119,7 @@ impl Supervisor {
         child.running_since = None;
         child.queue.set_gate(Gate::Refusing(Refusal::Failed(why)));
         child.last_exit = Some(report);
+        child.abort_starts();
         leave(child, || Leave::AfterCall);
         child.tell_settled();
     }
@@ -194,7 +194,7 @@ impl Supervisor {
     pub(super) fn stop(&mut self, module: usize, how: Leave) {
         let Some(child) = self.children.get_mut(module) else { return };
         // A load under way is stale from here on.
-        child.load += 1;
+        child.next_load();
         let instances = !child.is_empty();
         let refusal = refusal(self.draining);
         match (&how, instances) {
@@ -202,6 +202,7 @@ impl Supervisor {
             _ => child.queue.set_gate(Gate::Refusing(refusal)),
         }
         child.phase = Phase::Stopping;
+        child.abort_starts();
         leave(child, || match how {
             Leave::WhenFree => Leave::WhenFree,
             Leave::AfterCall => Leave::AfterCall,
@@ -259,7 +260,7 @@ impl Supervisor {
             workers: self.workers.count(),
             draining: self.draining,
             queue_bytes: self.budget.used(),
-            modules: self.children.iter().map(|child| child.status(now)).collect(),
+            modules: self.children.iter().map(|child| child.line(now)).collect(),
             bindings: self.bindings.iter().map(BindingChild::status).collect(),
         }
     }
@@ -270,7 +271,7 @@ fn refusal(draining: bool) -> Refusal {
     if draining { Refusal::ShuttingDown } else { Refusal::Stopped }
 }
 
-/// Asks every live instance to end. One that is starting is asked when it has started.
+/// Asks every live instance to end.
 fn leave(child: &Child, how: impl Fn() -> Leave) {
     for addr in child.live() {
         // An instance is asked a few times in its life; one whose mailbox is closed is gone already.

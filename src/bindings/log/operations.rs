@@ -27,7 +27,7 @@ macro_rules! write_event {
             instance = $call.caller.instance,
             call = $call.caller.call,
             binding = $binding,
-            namespace = (!$call.namespace.is_empty()).then_some($call.namespace.as_str()),
+            namespace = (!$call.namespace.is_empty()).then_some(&*cut(&$call.namespace)),
             cut_from = ($call.payload.len() > MAX_TEXT).then_some($call.payload.len()),
             "{}",
             text(&$call.payload)

@@ -8,6 +8,10 @@ use crate::host::error::{Frame, GuestExit, Resource, Trap, TrapKind};
 /// Longest text of an abort that is kept, in UTF-16 units.
 const MAX_ABORT_TEXT: usize = 16 * 1024;
 
+/// Longest function name that is kept of a backtrace, in bytes. Mangled names of real programs reach some hundred; the
+/// name section of a hostile one reaches the size of the file, in every frame.
+const MAX_NAME: usize = 256;
+
 /// Why an instance ended, with everything that is known about it.
 pub(super) fn exit_of(error: wasmtime::Error, data: &mut StoreData, guest_stack: u64) -> GuestExit {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
@@ -53,11 +57,20 @@ fn kind_of(trap: EngineTrap) -> TrapKind {
 
 fn frames(backtrace: &WasmBacktrace) -> Vec<Frame> {
     let frame = |frame: &wasmtime::FrameInfo| Frame {
-        function: frame.func_name().map(|name| format!("{:#}", rustc_demangle::demangle(name))),
+        function: frame.func_name().map(function_name),
         index: frame.func_index(),
         offset: frame.module_offset().map(|offset| offset as u64),
     };
     backtrace.frames().iter().map(frame).collect()
+}
+
+/// A function's name as people know it, cut at [`MAX_NAME`].
+fn function_name(name: &str) -> String {
+    // Demangling makes names shorter or some times longer, never a hostile amount of a cut one.
+    let mangled = name.get(..name.floor_char_boundary(4 * MAX_NAME)).unwrap_or_default();
+    let mut name = format!("{:#}", rustc_demangle::demangle(mangled));
+    name.truncate(name.floor_char_boundary(MAX_NAME));
+    name
 }
 
 /// The sentence of AssemblyScript's `abort`. Whatever cannot be read is left out: the guest is ending anyway.
