@@ -95,6 +95,7 @@ impl GuestConsole {
     }
 
     /// Reports what was dropped since the last report, at the rate of lines: a report is a line too.
+    #[inline]
     pub(super) fn report_dropped(&self) {
         if self.dropped.load(Ordering::Relaxed) > 0 && self.bucket.lock().admit(Instant::now()) {
             self.tell_dropped();

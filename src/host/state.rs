@@ -219,6 +219,7 @@ impl ModuleState {
     }
 
     /// Lays out a call: stores operation and payload, clears what the last one left.
+    #[inline]
     pub(super) fn begin(&mut self, operation: &str, payload: Bytes, clock: CallClock) -> Result<(), CallError> {
         check_size(Part::Operation, operation.len(), MAX_OPERATION)?;
         check_size(Part::Payload, payload.len(), self.host.limits.payload.min(u32::MAX.into()))?;
@@ -238,6 +239,7 @@ impl ModuleState {
     }
 
     /// Ends a call: frees what it held and turns what the guest said into the outcome.
+    #[inline]
     pub(super) fn finish(&mut self, returned: Result<i32, GuestExit>) -> Result<Bytes, CallError> {
         let response = std::mem::take(&mut self.response);
         let error = std::mem::take(&mut self.error);

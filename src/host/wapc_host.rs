@@ -149,14 +149,22 @@ impl WapcHost {
     /// # Errors
     /// [`CallError::Guest`] and [`CallError::TooLarge`] leave the instance alive; [`CallError::Exit`] ends it.
     pub fn call(&mut self, operation: &str, payload: impl Into<Bytes>) -> Result<Bytes, CallError> {
+        self.call_at_once(operation, payload.into())
+    }
+
+    fn call_at_once(&mut self, operation: &str, payload: Bytes) -> Result<Bytes, CallError> {
         if !self.0.alive {
             self.restart()?;
         }
-        let (state, clock) = self.0.prepare(None)?;
-        state.begin(operation, payload.into(), clock)?;
-        let returned = at_once(self.0.run()).unwrap_or_else(|| {
-            Err(GuestExit::HostPanicked("the engine suspended a guest whose callback is plain".to_owned()))
-        });
+        let lengths = self.0.begin(operation, payload, None)?;
+        let returned = match self.0.run(lengths) {
+            // Taken apart, since moving a whole outcome costs as much as a host function.
+            Running::Done(Ok(returned)) => Ok(returned),
+            Running::Done(Err(exit)) => Err(exit),
+            Running::Pending(_) => {
+                Err(GuestExit::HostPanicked("the engine suspended a guest whose callback is plain".to_owned()))
+            }
+        };
         self.0.finish(returned)
     }
 
@@ -260,10 +268,9 @@ impl WapcHostAsync {
         if !self.0.alive {
             self.restart().await?;
         }
-        let (state, clock) = self.0.prepare(within)?;
-        state.begin(operation, payload, clock)?;
+        let lengths = self.0.begin(operation, payload, within)?;
         let deadline = self.0.deadline(within);
-        let returned = match self.0.run() {
+        let returned = match self.0.run(lengths) {
             Running::Done(returned) => Some(returned),
             Running::Pending(future) => before(deadline, future).await,
         };
@@ -361,28 +368,36 @@ impl Core {
         }
     }
 
-    /// The live state and the clock of a call.
-    fn prepare(&mut self, within: Option<(Instant, Instant)>) -> Result<(&mut ModuleState, CallClock), CallError> {
+    /// Lays out a call and returns the lengths of operation and payload.
+    #[inline]
+    fn begin(
+        &mut self,
+        operation: &str,
+        payload: Bytes,
+        within: Option<(Instant, Instant)>,
+    ) -> Result<(u32, u32), CallError> {
+        let Some(state) = self.engine.state() else { return Err(not_started()) };
         let clock = match within {
             Some((accepted, deadline)) => CallClock::until(accepted, deadline),
             None => CallClock::within(self.host.limits.deadline),
         };
-        let state = self.engine.state().ok_or(LoadError::Unsupported("calls before a start"))?;
-        Ok((state, clock))
+        state.begin(operation, payload, clock)?;
+        Ok(state.lengths())
     }
 
-    /// Runs the guest on what was prepared.
-    fn run(&mut self) -> Running<'_, i32, GuestExit> {
+    /// Runs the guest on what was laid out.
+    #[inline]
+    fn run(&mut self, (operation, payload): (u32, u32)) -> Running<'_, i32, GuestExit> {
         self.alive = false;
-        let (operation, payload) = self.engine.state().map(|state| state.lengths()).unwrap_or_default();
         self.engine.call(operation, payload)
     }
 
+    #[inline]
     fn finish(&mut self, returned: Result<i32, GuestExit>) -> Result<Bytes, CallError> {
         self.alive = returned.is_ok();
         match self.engine.state() {
             Some(state) => state.finish(returned),
-            None => Err(LoadError::Unsupported("calls before a start").into()),
+            None => Err(not_started()),
         }
     }
 
@@ -406,6 +421,11 @@ impl Core {
         let exit = GuestExit::DeadlineExceeded { limit, elapsed: limit, in_host_call: true };
         LoadError::Start { function: "(while waiting)", exit }
     }
+}
+
+#[cold]
+fn not_started() -> CallError {
+    LoadError::Unsupported("calls before a start").into()
 }
 
 /// When a future has to be over.

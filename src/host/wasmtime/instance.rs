@@ -1,6 +1,6 @@
 //! One instance: a store with its limits and its way to the host, and the engine trait over it.
 
-use std::{future::poll_fn, path::Path as FilePath, pin::Pin, sync::Arc};
+use std::{path::Path as FilePath, sync::Arc};
 
 use wasmtime::{
     AsContextMut, Instance as WasmInstance, Memory, PoolConcurrencyLimitError, ResourceLimiter, Store, TypedFunc,
@@ -173,23 +173,18 @@ impl WebAssemblyEngineProvider for WasmtimeProvider {
         };
         let shared = &self.compiled.engine().0;
         let stack = shared.settings.guest_stack;
-        arm(&mut instance.store);
+        arm(&mut instance.store, &shared.ticker);
         // A growth that was refused in an earlier call has nothing to do with how this one ends.
         instance.store.data_mut().limiter.refused = None;
         match instance.path {
             Path::Plain => {
-                let ticking = shared.ticker.running();
                 let returned = instance.guest_call.call(&mut instance.store, (operation_len, payload_len));
-                drop(ticking);
                 Running::Done(returned.map_err(|error| exit_of(error, instance.store.data_mut(), stack)))
             }
             Path::Fiber => Running::Pending(Box::pin(async move {
                 // Also when this future is dropped, at the deadline.
                 let _flushed = instance.store.data().lines();
-                let returned = {
-                    let call = instance.guest_call.call_async(&mut instance.store, (operation_len, payload_len));
-                    ticked(&shared.ticker, std::pin::pin!(call)).await
-                };
+                let returned = instance.guest_call.call_async(&mut instance.store, (operation_len, payload_len)).await;
                 returned.map_err(|error| exit_of(error, instance.store.data_mut(), stack))
             })),
         }
@@ -223,8 +218,7 @@ fn start(provider: &mut WasmtimeProvider, compiled: CompiledModule, state: Modul
             Running::Done(started.map(|instance| provider.take(compiled, instance)))
         }
         Path::Fiber => Running::Pending(Box::pin(async move {
-            let ticker = Arc::clone(&compiled.engine().0.ticker);
-            let instance = ticked(&ticker, std::pin::pin!(start_fiber(store, &compiled))).await?;
+            let instance = start_fiber(store, &compiled).await?;
             provider.take(compiled, instance);
             Ok(())
         })),
@@ -254,25 +248,27 @@ fn store_for(
     let data = StoreData { state: Some(state), memory: None, limiter, wasi };
     let mut store = Store::new(&compiled.engine().0.engine, data);
     store.limiter(|data| &mut data.limiter);
+    let ticker = Arc::clone(&compiled.engine().0.ticker);
+    arm(&mut store, &ticker);
     store.epoch_deadline_callback(move |mut context| {
+        ticker.touch();
         context.data_mut().state()?.check_deadline()?;
         Ok(match path {
             Path::Plain => UpdateDeadline::Continue(1),
             Path::Fiber => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
         })
     });
-    arm(&mut store);
     Ok(store)
 }
 
-/// Sets the next interruption one tick from now: the epoch has gone on since this store ran last.
-fn arm(store: &mut Store<StoreData>) {
+/// Sets the next interruption one tick from now, since the epoch has gone on without this store, and only then tells the
+/// ticker: it goes on for many ticks after that, so the interruption comes.
+fn arm(store: &mut Store<StoreData>, ticker: &Ticker) {
     store.set_epoch_deadline(1);
+    ticker.touch();
 }
 
 fn start_plain(mut store: Store<StoreData>, compiled: &CompiledModule) -> Result<Instance, LoadError> {
-    let ticker = Arc::clone(&compiled.engine().0.ticker);
-    let _ticking = ticker.running();
     let prepared = compiled.prepared(Path::Plain)?;
     let instance = prepared.instantiate(&mut store);
     let instance = instance.map_err(|error| instantiate_error(error, &mut store, compiled))?;
@@ -352,9 +348,4 @@ fn grant(params: &WasiParams, console: &GuestConsole) -> Result<Wasi, LoadError>
             .map_err(|source| LoadError::Wasi { what: format!("directory {host}"), source: BoxError::from(source) })?;
     }
     Ok(Wasi { context: builder.build_p1(), output })
-}
-
-/// Polls a guest's future so that the ticker ticks while the guest runs, and only then.
-async fn ticked<F: Future>(ticker: &Ticker, mut future: Pin<&mut F>) -> F::Output {
-    poll_fn(|cx| ticker.poll(future.as_mut(), cx)).await
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::{Caller, Engine, Extern, ExternType, FuncType, ImportType, InstancePre, Linker, Module, Result, Store};
+use wasmtime::{
+    Caller, Engine, Extern, ExternType, FuncType, ImportType, InstancePre, Linker, Memory, Module, Result, Store,
+};
 
 use super::{exit::abort_message, instance::StoreData};
 use crate::host::{
@@ -203,16 +205,20 @@ fn link_wasi(linker: &mut Linker<StoreData>) -> Result<()> {
 }
 
 /// The guest's memory and the instance's data, side by side.
+#[inline]
 fn parts<'a>(caller: &'a mut Caller<'_, StoreData>) -> Result<(&'a mut [u8], &'a mut StoreData)> {
     let memory = match caller.data().memory {
         Some(memory) => memory,
-        // A start section runs before the exports are known.
-        None => {
-            let memory = caller.get_export(names::MEMORY).and_then(Extern::into_memory);
-            let memory = memory.ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?;
-            caller.data_mut().memory = Some(memory);
-            memory
-        }
+        None => first_memory(caller)?,
     };
     Ok(memory.data_and_store_mut(caller))
+}
+
+/// A start section runs before the exports are known.
+#[cold]
+fn first_memory(caller: &mut Caller<'_, StoreData>) -> Result<Memory> {
+    let memory = caller.get_export(names::MEMORY).and_then(Extern::into_memory);
+    let memory = memory.ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?;
+    caller.data_mut().memory = Some(memory);
+    Ok(memory)
 }
