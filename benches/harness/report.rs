@@ -39,6 +39,20 @@ impl Report {
         }
     }
 
+    /// Prints one race in which nothing is claimed, as times of the second contender's.
+    pub fn compare(&self, measure: &str, laps: &[Laps]) {
+        let [_, peer, ..] = laps else { return };
+        for (n, lap) in laps.iter().enumerate() {
+            let ratio = lap.ratio_to(peer).median;
+            println!(
+                "  {:<18} {} {:>9} = {ratio:.2}",
+                if n == 0 { measure } else { "" },
+                lap.name,
+                nanos(lap.median())
+            );
+        }
+    }
+
     /// Prints a figure that has a bound of its own and no peer.
     pub fn bound(&mut self, measure: &str, seen: f64, most: f64, unit: &str) {
         let verdict = self.verdict(seen <= most);

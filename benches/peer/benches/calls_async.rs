@@ -3,13 +3,10 @@
 #[path = "../../harness/mod.rs"]
 mod harness;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
 use bytes::Bytes;
-use harness::{Contender, Failure, Report, race};
+use harness::{Contender, Failure, Report, Stopwatch, race};
 use tokio::runtime::{Builder, Runtime};
 use wapcd_peer_benches::{ECHO, HOST_ECHO, guest, own, payload, peer, raw};
 
@@ -31,18 +28,16 @@ fn main() -> Result<ExitCode, Failure> {
         (HOST_ECHO, 0, "host call, 0 B"),
         (HOST_ECHO, 1024, "host call, 1 KiB"),
     ] {
-        let payload = payload(size);
+        let payload = Bytes::from(payload(size));
         let laps = race(vec![
             Contender::timed("wapcd", |calls| {
-                batch(&runtime, calls, async || Ok(drop(own.call(operation, Bytes::copy_from_slice(&payload)).await?)))
+                batch(&runtime, calls, async || Ok(drop(own.call(operation, payload.clone()).await?)))
             }),
             Contender::timed("wapc", |calls| {
                 batch(&runtime, calls, async || Ok(drop(peer.call(operation, &payload).await?)))
             }),
             Contender::timed("wapcd with a deadline", |calls| {
-                batch(&runtime, calls, async || {
-                    Ok(drop(bounded.call(operation, Bytes::copy_from_slice(&payload)).await?))
-                })
+                batch(&runtime, calls, async || Ok(drop(bounded.call(operation, payload.clone()).await?)))
             }),
             Contender::timed("raw wasmtime", |calls| {
                 batch(&runtime, calls, async || Ok(drop(raw.call_async(operation, payload.clone()).await?)))
@@ -60,7 +55,7 @@ fn batch(
     mut call: impl AsyncFnMut() -> Result<(), Failure>,
 ) -> Result<Duration, Failure> {
     runtime.block_on(async {
-        let started = Instant::now();
+        let started = Stopwatch::start();
         for _ in 0..calls {
             call().await?;
         }

@@ -3,12 +3,10 @@
 #[path = "../../harness/mod.rs"]
 mod harness;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
-use harness::{Contender, Failure, Report, race};
+use bytes::Bytes;
+use harness::{Contender, Failure, Report, Stopwatch, race};
 use wapcd_peer_benches::{ECHO, guest, own, payload, peer, raw};
 
 /// Of the peer's time; wasmtime alone takes 0.09.
@@ -38,14 +36,15 @@ fn main() -> Result<ExitCode, Failure> {
         Contender::timed("raw wasmtime", |count| made(count, || Ok(raw.start()?))),
     ])?;
     report.claim("made", GOAL, &laps);
-    let payload = payload(1024);
+    let payload = Bytes::from(payload(1024));
     let laps = race(vec![
         Contender::new("wapcd", || Ok(drop(own::host(&own)?.call(ECHO, payload.clone())?))),
         Contender::new("wapc", || Ok(drop(peer::host(&peer)?.call(ECHO, &payload)?))),
         Contender::new("wapc on a pool", || Ok(drop(peer::host(&pooled)?.call(ECHO, &payload)?))),
         Contender::new("raw wasmtime", || Ok(drop(raw.start()?.call(ECHO, payload.clone())?))),
     ])?;
-    report.claim("made, called once", GOAL, &laps);
+    // Mostly the kernel's page faults, the same for all: nothing is claimed.
+    report.compare("made, called once", &laps);
     Ok(report.finish())
 }
 
@@ -56,7 +55,7 @@ fn made<T>(count: u32, make: impl Fn() -> Result<T, Failure>) -> Result<Duration
     while left > 0 {
         let now = left.min(AT_ONCE);
         let mut hosts = Vec::with_capacity(now as usize);
-        let started = Instant::now();
+        let started = Stopwatch::start();
         for _ in 0..now {
             hosts.push(make()?);
         }

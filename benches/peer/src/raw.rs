@@ -3,6 +3,7 @@
 //! Pointers are checked, since nobody could leave that out; there are no limits, no deadline and no errors of guests.
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use wasmtime::{
     Caller, Config, Engine, Extern, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, Store, TypedFunc,
 };
@@ -11,7 +12,7 @@ use wasmtime::{
 #[derive(Default)]
 struct Data {
     operation: &'static str,
-    payload: Vec<u8>,
+    payload: Bytes,
     response: Vec<u8>,
     host_response: Vec<u8>,
     memory: Option<Memory>,
@@ -99,7 +100,7 @@ impl Guest {
     ///
     /// # Errors
     /// When the guest traps.
-    pub fn call(&mut self, operation: &'static str, payload: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn call(&mut self, operation: &'static str, payload: Bytes) -> Result<Vec<u8>> {
         let lengths = self.begin(operation, payload);
         self.guest_call.call(&mut self.store, lengths)?;
         Ok(std::mem::take(&mut self.store.data_mut().response))
@@ -109,13 +110,13 @@ impl Guest {
     ///
     /// # Errors
     /// When the guest traps.
-    pub async fn call_async(&mut self, operation: &'static str, payload: Vec<u8>) -> Result<Vec<u8>> {
+    pub async fn call_async(&mut self, operation: &'static str, payload: Bytes) -> Result<Vec<u8>> {
         let lengths = self.begin(operation, payload);
         self.guest_call.call_async(&mut self.store, lengths).await?;
         Ok(std::mem::take(&mut self.store.data_mut().response))
     }
 
-    fn begin(&mut self, operation: &'static str, payload: Vec<u8>) -> (u32, u32) {
+    fn begin(&mut self, operation: &'static str, payload: Bytes) -> (u32, u32) {
         let lengths = (operation.len() as u32, payload.len() as u32);
         let data = self.store.data_mut();
         (data.operation, data.payload) = (operation, payload);
