@@ -13,9 +13,10 @@
 //! caller's worker where there is one; else it waits in the queue and the instance that is free next takes it. An
 //! instance whose guest ended reports its exit to the supervisor and is gone; what waits runs on the next one.
 //!
-//! Read in this order: [`call`](self) (what a caller gives and gets), `queue.rs`, `guest_actor.rs`, `links.rs`,
+//! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `guest_actor.rs`, `links.rs`,
 //! `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits for whom).
 
+mod accept;
 mod call;
 mod console;
 mod exit;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
-use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, queue::next_call_id, waits::Waits};
+use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, accept::next_call_id, waits::Waits};
 use crate::{
     bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
     host::{CallError, GuestExit, HostCallError, HostErrorKind, chain},

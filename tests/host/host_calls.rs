@@ -51,6 +51,26 @@ fn a_name_that_is_not_utf8_is_a_host_error() {
     });
 }
 
+// protocol: hostcall.long-name
+#[test]
+fn a_name_over_64_kib_is_a_host_error_and_is_not_copied() {
+    both(|kind| {
+        let call = |length: u32| {
+            let body = format!(
+                "(if (call $host_call (i32.const 0) (i32.const {length}) (i32.const 0) (i32.const 2)
+                   (i32.const 0) (i32.const 2) (i32.const 0) (i32.const 0))
+                   (then (call $response (i32.const 0) (i32.const 2)) (return (i32.const 1))))
+                 (call $host_error (i32.const 256)) (call $error (i32.const 256) (call $host_error_len))
+                 (return (i32.const 0))"
+            );
+            Setup::answering(|_, call| Ok(call.payload.clone())).start(&compile(&guest(&body)), kind).unwrap()
+        };
+        assert_eq!(call(65_536).call("any", "").unwrap().len(), 2);
+        let text = call(65_537).error("any", "");
+        assert_eq!(text, "too_large: a name of 65537 bytes in a host call is over the limit of 65536 bytes");
+    });
+}
+
 // protocol: hostcall.no-callback
 #[test]
 fn without_a_callback_each_host_call_is_an_error_that_names_the_binding() {

@@ -130,6 +130,19 @@ fn an_error_that_was_set_before_a_trap_is_kept_beside_it() {
     });
 }
 
+// protocol: outcome.trap-long-texts
+#[test]
+fn what_a_guest_can_make_long_beside_a_trap_is_cut() {
+    both(|kind| {
+        let name = "n".repeat(100_000);
+        let function = format!("(func ${name} (call $error (i32.const 0) (i32.const 9000)) (unreachable))");
+        let module = compile(&guest_with("", &function, &format!("(call ${name})")));
+        let GuestExit::Trapped(trap) = Setup::default().start(&module, kind).unwrap().exit("any", "") else { panic!() };
+        assert_eq!(trap.guest_error.map(|text| text.len()), Some(4096));
+        assert_eq!(trap.backtrace[0].function.as_ref().map(String::len), Some(256));
+    });
+}
+
 // protocol: outcome.exit
 #[test]
 fn an_exit_in_a_call_tells_its_code_in_both_namespaces() {
