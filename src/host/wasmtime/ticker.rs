@@ -112,7 +112,8 @@ impl Drop for Ticker {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+    #![allow(clippy::disallowed_methods, reason = "callbacks that block their thread are what is tested")]
 
     use super::*;
     use crate::host::{
