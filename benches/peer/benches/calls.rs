@@ -26,12 +26,22 @@ fn main() -> Result<ExitCode, Failure> {
     ] {
         let payload = Bytes::from(payload(size));
         let laps = race(vec![
-            Contender::new("wapcd", || Ok(drop(own.borrow_mut().call(operation, payload.clone())?))),
-            Contender::new("wapc", || Ok(drop(peer.call(operation, &payload)?))),
-            Contender::new("wapcd from a slice", || {
-                Ok(drop(own.borrow_mut().call(operation, Bytes::copy_from_slice(&payload))?))
+            Contender::new("wapcd", || {
+                drop(own.borrow_mut().call(operation, payload.clone())?);
+                Ok(())
             }),
-            Contender::new("raw wasmtime", || Ok(drop(raw.call(operation, payload.clone())?))),
+            Contender::new("wapc", || {
+                drop(peer.call(operation, &payload)?);
+                Ok(())
+            }),
+            Contender::new("wapcd from a slice", || {
+                drop(own.borrow_mut().call(operation, Bytes::copy_from_slice(&payload))?);
+                Ok(())
+            }),
+            Contender::new("raw wasmtime", || {
+                drop(raw.call(operation, payload.clone())?);
+                Ok(())
+            }),
         ])?;
         report.claim(measure, GOAL, &laps);
     }

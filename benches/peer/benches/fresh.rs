@@ -23,10 +23,22 @@ fn main() -> Result<ExitCode, Failure> {
     let raw = raw::prepare(&guest)?;
     let mut report = Report::new("a fresh instance, of the time of wasmtime-provider 2.25.0");
     let laps = race(vec![
-        Contender::new("wapcd", || Ok(drop(own::host(&own)?))),
-        Contender::new("wapc", || Ok(drop(peer::host(&peer)?))),
-        Contender::new("wapc on a pool", || Ok(drop(peer::host(&pooled)?))),
-        Contender::new("raw wasmtime", || Ok(drop(raw.start()?))),
+        Contender::new("wapcd", || {
+            drop(own::host(&own)?);
+            Ok(())
+        }),
+        Contender::new("wapc", || {
+            drop(peer::host(&peer)?);
+            Ok(())
+        }),
+        Contender::new("wapc on a pool", || {
+            drop(peer::host(&pooled)?);
+            Ok(())
+        }),
+        Contender::new("raw wasmtime", || {
+            drop(raw.start()?);
+            Ok(())
+        }),
     ])?;
     report.claim("made and dropped", GOAL, &laps);
     let laps = race(vec![
@@ -38,10 +50,22 @@ fn main() -> Result<ExitCode, Failure> {
     report.claim("made", GOAL, &laps);
     let payload = Bytes::from(payload(1024));
     let laps = race(vec![
-        Contender::new("wapcd", || Ok(drop(own::host(&own)?.call(ECHO, payload.clone())?))),
-        Contender::new("wapc", || Ok(drop(peer::host(&peer)?.call(ECHO, &payload)?))),
-        Contender::new("wapc on a pool", || Ok(drop(peer::host(&pooled)?.call(ECHO, &payload)?))),
-        Contender::new("raw wasmtime", || Ok(drop(raw.start()?.call(ECHO, payload.clone())?))),
+        Contender::new("wapcd", || {
+            drop(own::host(&own)?.call(ECHO, payload.clone())?);
+            Ok(())
+        }),
+        Contender::new("wapc", || {
+            drop(peer::host(&peer)?.call(ECHO, &payload)?);
+            Ok(())
+        }),
+        Contender::new("wapc on a pool", || {
+            drop(peer::host(&pooled)?.call(ECHO, &payload)?);
+            Ok(())
+        }),
+        Contender::new("raw wasmtime", || {
+            drop(raw.start()?.call(ECHO, payload.clone())?);
+            Ok(())
+        }),
     ])?;
     // Mostly the kernel's page faults, the same for all: nothing is claimed.
     report.compare("made, called once", &laps);
