@@ -310,10 +310,9 @@ impl ModuleQueue {
         leaving: bool,
     ) -> Option<QueuedCall> {
         let mut inner = self.inner.lock();
-        let now = Instant::now();
         while let Some(mut call) = inner.waiting.pop_front() {
             self.leave_queue(&mut inner, &call);
-            if call.expires <= now {
+            if call.expires <= Instant::now() {
                 let failure = self.expired(call.accepted);
                 call.answer(None, Err(failure));
             } else if !call.is_abandoned() {
