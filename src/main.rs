@@ -8,7 +8,8 @@ use wapcd::{
     config::{Config, ConfigErrors, LogFormat, LogLevel, Logging},
     control::{ControlServerError, ControlSocket, Server, Settings, SocketError, page},
     daemon::{self, Controlled},
-    host, logging,
+    host::{self, CallError},
+    logging,
     signals::Signals,
     single_call::{self, SingleCallError},
     supervisor::{self, StartError},
@@ -101,6 +102,11 @@ fn main() -> ExitCode {
         Err(Failure::Output(error)) => command::cannot_write("wapcd", &error),
         Err(failure) => {
             command::complain(&format!("wapcd: {}", page::lines(&host::chain(&failure))));
+            if let Failure::Call(SingleCallError::Call(CallError::Exit(exit))) = &failure {
+                exit.backtrace()
+                    .iter()
+                    .for_each(|frame| command::complain(&format!("  at {}", page::lines(&frame.to_string()))));
+            }
             if matches!(failure, Failure::Configuration(_) | Failure::Modules(_) | Failure::Start(_)) {
                 Exit::Configuration
             } else {

@@ -96,7 +96,7 @@ impl ExitReport {
     #[must_use]
     pub fn of_load(error: &LoadError) -> Self {
         let (reason, backtrace) = match error {
-            LoadError::Start { exit, .. } => (ExitReason::StartFailed, backtrace_of(exit)),
+            LoadError::Start { exit, .. } => (ExitReason::StartFailed, exit.backtrace().to_vec()),
             LoadError::NoRoom { .. } | LoadError::Wasi { .. } => (ExitReason::StartFailed, Vec::new()),
             _ => (ExitReason::LoadFailed, Vec::new()),
         };
@@ -108,18 +108,11 @@ impl ExitReport {
     pub fn of_call(error: &CallError) -> Option<Self> {
         match error {
             CallError::Exit(exit) => {
-                Some(Self { backtrace: backtrace_of(exit), ..Self::new(ExitReason::of(exit), causes_of(exit)) })
+                Some(Self { backtrace: exit.backtrace().to_vec(), ..Self::new(ExitReason::of(exit), causes_of(exit)) })
             }
             CallError::Restart(error) => Some(Self::of_load(error)),
             _ => None,
         }
-    }
-}
-
-fn backtrace_of(exit: &GuestExit) -> Vec<Frame> {
-    match exit {
-        GuestExit::Trapped(trap) | GuestExit::LimitExceeded { trap, .. } => trap.backtrace.clone(),
-        _ => Vec::new(),
     }
 }
 

@@ -149,6 +149,17 @@ pub enum GuestExit {
     HostPanicked(String),
 }
 
+impl GuestExit {
+    /// Where the guest was, innermost frame first; empty for exits that are no trap.
+    #[must_use]
+    pub fn backtrace(&self) -> &[Frame] {
+        match self {
+            Self::Trapped(trap) | Self::LimitExceeded { trap, .. } => &trap.backtrace,
+            Self::DeadlineExceeded { .. } | Self::Exited(_) | Self::HostPanicked(_) => &[],
+        }
+    }
+}
+
 impl From<Trap> for GuestExit {
     fn from(trap: Trap) -> Self {
         Self::Trapped(Box::new(trap))

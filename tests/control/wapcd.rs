@@ -65,7 +65,7 @@ fn a_single_guest_that_spins_or_traps_is_told_with_code_1() {
     assert!(err(&spin).starts_with("wapcd: deadline of 1000 ms exceeded after "), "{}", err(&spin));
     let trap = wapcd(&["call", guest, "trap"], b"");
     assert_eq!(trap.status.code(), Some(1));
-    assert!(err(&trap).starts_with("wapcd: the guest trapped: "), "{}", err(&trap));
+    assert!(err(&trap).starts_with("wapcd: the guest trapped: ") && err(&trap).contains("\n  at "), "{}", err(&trap));
 }
 
 #[test]
