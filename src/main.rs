@@ -37,7 +37,7 @@ enum Command {
     Run(Configured),
     /// Check the configuration as a start would, with all its modules, and start nothing
     Check(Configured),
-    /// Call one guest without a daemon: payload from standard input, response to standard output
+    /// Call one guest without a daemon: payload from standard input (empty if that is a terminal), response to standard output
     Call(Call),
 }
 

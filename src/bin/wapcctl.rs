@@ -20,14 +20,13 @@ const WAIT: Duration = Duration::from_secs(120);
 #[command(
     name = "wapcctl",
     version,
-    about,
     after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 wapcd cannot be reached."
 )]
 struct Arguments {
-    /// The control socket [default: wapcd/wapcd.sock in $XDG_RUNTIME_DIR, else /run/wapcd/wapcd.sock]
+    /// The control socket [default: the first that exists of the user's own and /run/wapcd/wapcd.sock]
     #[arg(long, global = true, env = "WAPCD_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Print JSON; errors are problem details on standard error
+    /// Print JSON, except for the response of a call; errors are problem details on standard error
     #[arg(long, global = true)]
     json: bool,
     /// Seconds to wait for the answer [default: 120; for call as long as the daemon needs]
@@ -48,7 +47,7 @@ enum Command {
         /// Name of the module
         name: String,
     },
-    /// Call a guest: the payload comes from standard input, the response goes to standard output
+    /// Call a guest: the payload comes from standard input (empty if that is a terminal), the response goes to standard output
     Call {
         /// Name of the module
         module: String,
@@ -71,7 +70,7 @@ enum Command {
         /// Name of the module
         name: String,
     },
-    /// Give a module fresh instances
+    /// Give a running module fresh instances of the code that is loaded; start one that is stopped or failed
     Restart {
         /// Name of the module
         name: String,

@@ -71,7 +71,7 @@ pub fn bindings(bindings: &[BindingStatus]) -> String {
 #[must_use]
 pub fn module(module: &ModuleStatus) -> String {
     let instances: Vec<String> =
-        module.instances.iter().map(|instance| format!("{} (worker {})", instance.id, instance.worker)).collect();
+        module.instances.iter().map(|instance| format!("id {} on worker {}", instance.id, instance.worker)).collect();
     let mut page = format!("{}: {}\n", visible(&module.name), state(module.state));
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
@@ -85,7 +85,11 @@ pub fn module(module: &ModuleStatus) -> String {
     line("up", module.uptime_s.map(duration).unwrap_or_default());
     line("calls", format!("{} ok, {} failed, {} running", module.calls_ok, module.calls_failed, module.in_flight));
     line("queue", format!("{} calls, {}", module.queued, bytes(module.queued_bytes)));
-    line("restarts", format!("{}, {} of them count now", module.restarts, module.restarts_in_window));
+    let counted = module.restarts_in_window;
+    line("restarts", format!("{}, {counted} of them within the period and not followed by a success", module.restarts));
+    if module.state == ModuleState::Failed {
+        line("to revive", format!("wapcctl start {}", visible(&module.name)));
+    }
     if let Some(exit) = &module.last_exit {
         page.push_str(&last_exit(exit));
     }

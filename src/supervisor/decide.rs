@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -34,6 +35,16 @@ pub enum Decision {
     Stop,
     /// Leave it failed: it ended too often.
     GiveUp,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::GiveUp => "give_up",
+        })
+    }
 }
 
 /// Decides after one exit and returns the history that follows from it.

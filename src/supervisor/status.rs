@@ -92,7 +92,8 @@ pub struct ExitStatus {
     pub reason: String,
     /// The error and its causes, outermost first.
     pub causes: Vec<String>,
-    /// The guest's backtrace, innermost frame first.
+    /// The guest's backtrace, innermost frame first; left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
     /// The operation that was being called.
     pub operation: Option<String>,

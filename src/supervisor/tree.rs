@@ -174,7 +174,7 @@ impl Supervisor {
         };
         tracing::warn!(
             module = %child.config.name, instance, exit_reason = %report.reason, error = report.causes.join(": "),
-            operation, call, origin, ?decision, "instance ended"
+            operation, call, origin, %decision, "instance ended"
         );
         match decision {
             Decision::Restart => {
