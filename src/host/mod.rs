@@ -1,9 +1,9 @@
 //! The waPC host library: runs guests, knows no actor and no configuration file. Programs can embed it as it is.
 //!
 //! ```text
-//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, clock.rs
+//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, waiting.rs
 //!        │ begin, finish
-//!  ModuleState (ModuleHost)          the protocol: requests, responses, host calls    state.rs, callback.rs, console.rs
+//!  ModuleState (ModuleHost)          the protocol: requests, responses, host calls    state.rs, memory.rs, …
 //!        │ owned by
 //!  WebAssemblyEngineProvider         runs wasm: init, call, replace                   engine.rs
 //!        │ first implementation
@@ -29,7 +29,9 @@ mod engine;
 mod error;
 pub mod functions;
 mod limits;
+mod memory;
 mod state;
+mod waiting;
 mod wapc_host;
 mod wasi;
 mod wasmtime;

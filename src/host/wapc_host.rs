@@ -5,13 +5,10 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
     time::Instant,
 };
 
@@ -25,6 +22,7 @@ use super::{
     error::{CallError, GuestExit, LoadError},
     limits::Limits,
     state::{Callback, HostSide, ModuleState},
+    waiting::{Deadline, before},
 };
 
 /// Id of the next host. Ids start at 1, so that 0 can mean none.
@@ -426,47 +424,6 @@ impl Core {
 #[cold]
 fn not_started() -> CallError {
     LoadError::Unsupported("calls before a start").into()
-}
-
-/// When a future has to be over.
-#[derive(Clone, Copy)]
-enum Deadline {
-    Never,
-    At(Instant),
-    After(std::time::Duration),
-}
-
-/// Awaits a future until the deadline; `None` when that came first. The future is dropped then.
-///
-/// A guest that answers without waiting touches no timer and no clock.
-async fn before<T>(deadline: Deadline, mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Option<T> {
-    if let Poll::Ready(value) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Some(value);
-    }
-    let at = match deadline {
-        Deadline::Never => return Some(future.await),
-        Deadline::At(at) => at,
-        Deadline::After(limit) => match Instant::now().checked_add(limit) {
-            Some(at) => at,
-            None => return Some(future.await),
-        },
-    };
-    // An answer from the same worker is there before the worker looks at its timers again, and setting one costs a system
-    // call where it is the next to fire.
-    let mut turn = pin!(tokio::task::yield_now());
-    let mut begun = false;
-    let early = poll_fn(|cx| {
-        if begun && let Poll::Ready(value) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(value));
-        }
-        begun = true;
-        turn.as_mut().poll(cx).map(|()| None)
-    });
-    if let Some(value) = early.await {
-        return Some(value);
-    }
-    // A timeout hands back no reason beyond having passed.
-    tokio::time::timeout_at(at.into(), future).await.ok()
 }
 
 /// The result of work that did not have to wait.
