@@ -7,8 +7,8 @@ use super::error::GuestExit;
 /// When a call began and when it must end.
 ///
 /// A call that is over before anyone asks never reads the clock: reading it costs a third of a small call. The first
-/// question starts it, which the engine asks at its first tick at the latest, so a deadline is late by one tick at most
-/// and never early.
+/// question starts it, which the engine asks at its first tick at the latest, so a deadline is late by a tick
+/// and never early. Only where a thread was off its core as the ticker fell asleep can it be late by the ticker's sleep.
 #[derive(Debug, Default)]
 pub(super) struct CallClock {
     limit: Option<Duration>,
