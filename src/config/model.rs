@@ -55,8 +55,7 @@ pub struct Logging {
 }
 
 /// Severity of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum LogLevel {
     Error,
@@ -67,8 +66,7 @@ pub enum LogLevel {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Journald under systemd, text on a terminal, JSON otherwise.
     Auto,
@@ -112,8 +110,7 @@ pub struct Module {
 }
 
 /// Engines that can be named in a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
     /// wasmtime with its optimising compiler.
     Cranelift,
@@ -140,8 +137,7 @@ impl Instances {
 }
 
 /// What happens to a call that finds the queue full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFull {
     /// It is refused at once.
     Reject,
@@ -219,8 +215,7 @@ pub struct Restart {
 }
 
 /// OTP's restart types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartType {
     /// Always restarted.
     Permanent,
