@@ -27,6 +27,8 @@ pub struct CallRequest {
 pub enum Origin {
     /// An operator, over the control socket.
     Control,
+    /// The supervisor, which asks whether the instance is well.
+    Health,
     /// Another module: the instance that waits.
     Module {
         /// Name of the calling module.
@@ -40,6 +42,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Control => f.write_str("control"),
+            Self::Health => f.write_str("health check"),
             Self::Module { module, .. } => write!(f, "module {module}"),
         }
     }
@@ -88,6 +91,18 @@ pub enum CallFailure {
         /// Which bound was met, as `its queue of 1024 calls is`.
         what: String,
         /// When to try again.
+        retry_after: Duration,
+    },
+    /// The module has had as many calls as its `rate_limit` allows.
+    #[error("module `{module}` has had the {calls} calls in {} ms that its rate limit allows", per.as_millis())]
+    RateLimited {
+        /// Name of the module.
+        module: Arc<str>,
+        /// So many calls ...
+        calls: u32,
+        /// ... in this time.
+        per: Duration,
+        /// When a call fits again.
         retry_after: Duration,
     },
     /// The call waited until its deadline or `queue_timeout` and was never started.

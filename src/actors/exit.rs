@@ -10,7 +10,7 @@ use actix::Message;
 use super::Origin;
 use crate::host::{CallError, Frame, GuestExit, LoadError};
 
-/// Every way in which an instance can end.
+/// Every way in which an instance, or a binding, can end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExitReason {
@@ -31,8 +31,10 @@ pub enum ExitReason {
     Panicked,
     /// The module could not be read, compiled or checked.
     LoadFailed,
-    /// A start function failed, or the instance could not be made.
+    /// A start function failed, or the instance or the backend could not be made.
     StartFailed,
+    /// Its health checks failed too often in a row.
+    Unhealthy,
 }
 
 impl ExitReason {
@@ -48,6 +50,7 @@ impl ExitReason {
             Self::Panicked => "panicked",
             Self::LoadFailed => "load_failed",
             Self::StartFailed => "start_failed",
+            Self::Unhealthy => "unhealthy",
         }
     }
 

@@ -80,7 +80,9 @@ impl ModuleCaller for Modules {
 fn host_error(target: &str, failure: &CallFailure) -> HostCallError {
     let kind = match failure {
         CallFailure::NoSuchModule(_) => HostErrorKind::NotFound,
-        CallFailure::Refused { .. } | CallFailure::Busy { .. } => HostErrorKind::Unavailable,
+        CallFailure::Refused { .. } | CallFailure::Busy { .. } | CallFailure::RateLimited { .. } => {
+            HostErrorKind::Unavailable
+        }
         CallFailure::Expired { .. } => HostErrorKind::TimedOut,
         CallFailure::Cycle { .. } => HostErrorKind::Cycle,
         // The target looked at the request and refused it.

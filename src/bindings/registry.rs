@@ -52,7 +52,7 @@ mod tests {
 
     fn start(settings: BindingSettings) -> Result<Arc<dyn BindingFactory>, BindingError> {
         let context = BindingContext { modules: Arc::new(Echo) };
-        start_backend(&Binding { name: "it".into(), settings }, &context)
+        start_backend(&Binding::with_defaults("it", settings), &context)
     }
 
     fn keyvalue(backend: KeyValueBackend) -> BindingSettings {

@@ -20,13 +20,12 @@ const UNDECLARED: &[BindingSettings] = &[BindingSettings::Log, BindingSettings::
 /// Checks the bindings among themselves and adds those that need no declaration.
 pub(super) fn bindings(written: &[WrittenBinding<'_>], report: &Report<'_>) -> Vec<Binding> {
     no_shared_database(written, report);
-    let declared = written
-        .iter()
-        .filter_map(|binding| Some(Binding { name: Arc::from(binding.name), settings: binding.settings.clone()? }));
+    let declared =
+        written.iter().filter_map(|binding| Some(Binding::with_defaults(binding.name, binding.settings.clone()?)));
     let undeclared = UNDECLARED
         .iter()
         .filter(|settings| !written.iter().any(|binding| binding.name == settings.type_name()))
-        .map(|settings| Binding { name: Arc::from(settings.type_name()), settings: settings.clone() });
+        .map(|settings| Binding::with_defaults(settings.type_name(), settings.clone()));
     declared.chain(undeclared).collect()
 }
 

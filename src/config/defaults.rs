@@ -8,8 +8,8 @@ use std::{
 
 use super::{
     model::{
-        Backoff, EngineKind, Instances, LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart,
-        RestartType, Wasi,
+        Backoff, Binding, BindingSettings, EngineKind, HealthCheck, Instances, LogFormat, LogLevel, Logging, Module,
+        ModuleLimits, OnFull, Restart, RestartType, Shutdown, Wasi,
     },
     size::{KIB, MIB},
 };
@@ -57,6 +57,24 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub const BACKOFF_FACTOR: f64 = 2.0;
 /// A fifth is enough to part modules that failed together.
 pub const BACKOFF_JITTER: f64 = 0.2;
+
+/// Longer than a database takes to open, also after a crash; a start that waits longer is better made visible.
+pub const BINDING_WAIT: Duration = Duration::from_secs(10);
+/// A running call ends by its own deadline, so waiting for it is bounded; ending it earlier would lose it.
+pub const MODULE_SHUTDOWN: Shutdown = Shutdown::Infinity;
+/// What OTP gives its workers; a database writes what it has in far less.
+pub const BINDING_SHUTDOWN: Shutdown = Shutdown::After(Duration::from_secs(5));
+/// Often enough to notice a sick child before most callers do, and no load.
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(10);
+/// A check does next to nothing; one that takes a second is late.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// One failed check can be chance, three in a row are not.
+pub const HEALTH_FAILURES: u32 = 3;
+
+/// As OTP's default: a second restart within the period ends the group.
+pub const GROUP_INTENSITY: u32 = 1;
+/// As OTP's default.
+pub const GROUP_PERIOD: Duration = Duration::from_secs(5);
 
 /// Bytes of keys and values of a binding in memory: as much as one guest may hold.
 pub const KEYVALUE_MAX_BYTES: u64 = 64 * MIB;
@@ -117,11 +135,29 @@ impl Module {
             queue_bytes: QUEUE_BYTES,
             queue_timeout: None,
             on_full: OnFull::Reject,
+            rate_limit: None,
+            binding_wait: BINDING_WAIT,
+            shutdown: MODULE_SHUTDOWN,
+            health: None,
             limits: ModuleLimits::default(),
             links: Vec::new(),
             restart: Restart::default(),
             wasi: Wasi::default(),
         }
+    }
+}
+
+impl Binding {
+    /// Makes a binding that says nothing but its type's settings.
+    #[must_use]
+    pub fn with_defaults(name: impl Into<Arc<str>>, settings: BindingSettings) -> Self {
+        Self { name: name.into(), settings, restart: Restart::default(), shutdown: BINDING_SHUTDOWN, health: None }
+    }
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { interval: HEALTH_INTERVAL, timeout: HEALTH_TIMEOUT, failures: HEALTH_FAILURES }
     }
 }
 

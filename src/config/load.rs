@@ -11,7 +11,7 @@ use super::{
     check,
     environment::Environment,
     error::{ConfigError, ConfigErrorKind, ConfigErrors},
-    model::Config,
+    model::{Config, Metrics},
     reader::{self, Report, Section},
     sections::{
         bindings, control, daemon, logging,
@@ -73,7 +73,8 @@ pub(super) fn read_sections(report: &Report<'_>, source: PathBuf, env: &Environm
 
     let bindings = check::bindings(&written_bindings, report);
     let modules = check::modules(written_modules, &bindings, &written_bindings);
-    Config { source, daemon, control, logging, bindings, modules }
+    let (groups, metrics) = (Vec::new(), Metrics::default());
+    Config { source, daemon, control, logging, bindings, modules, groups, metrics }
 }
 
 /// Reads a whole file of bounded length; errors name it as the caller did.

@@ -1,6 +1,6 @@
 //! The configuration after all checks: plain values with units resolved, which is what leaves `src/config`.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,10 @@ pub struct Config {
     pub bindings: Vec<Binding>,
     /// `[modules.*]` in file order.
     pub modules: Vec<Module>,
+    /// `[groups.*]` in file order.
+    pub groups: Vec<Group>,
+    /// `[metrics]`.
+    pub metrics: Metrics,
 }
 
 /// `[daemon]`.
@@ -52,6 +56,13 @@ pub struct Logging {
     pub level: LogLevel,
     /// How lines look.
     pub format: LogFormat,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// Where metrics can be read over TCP, besides the control socket; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Severity of log lines.
@@ -99,6 +110,14 @@ pub struct Module {
     pub queue_timeout: Option<Duration>,
     /// What happens to a call that finds the queue full.
     pub on_full: OnFull,
+    /// How many calls it takes in a time; `None`: no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// How long its first instances wait for the bindings that it links to.
+    pub binding_wait: Duration,
+    /// How long a running call may take to finish when the module is stopped.
+    pub shutdown: Shutdown,
+    /// How its instances are asked whether they are well; `None`: not at all.
+    pub health: Option<ModuleHealth>,
     /// Its limits.
     pub limits: ModuleLimits,
     /// What it may reach, in file order.
@@ -143,6 +162,48 @@ pub enum OnFull {
     Reject,
     /// It waits for room, until its deadline.
     Wait,
+}
+
+/// How many calls a module takes in a time: `calls` in `per` on average, and `burst` at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// So many calls ...
+    pub calls: u32,
+    /// ... in this time.
+    pub per: Duration,
+    /// Calls that may come at once after a rest; at least 1.
+    pub burst: u32,
+}
+
+/// How long a child may take to end when it is stopped; OTP's `shutdown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// So long; what still runs then is ended.
+    After(Duration),
+    /// It is ended at once.
+    Kill,
+    /// As long as it takes. Every call has a deadline, so a module ends all the same.
+    Infinity,
+}
+
+/// When a child is asked whether it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// From one check to the next.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// Checks in a row that must fail before the child counts as unhealthy; at least 1.
+    pub failures: u32,
+}
+
+/// `[modules.NAME] health`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleHealth {
+    /// The guest's operation that is called, with an empty payload; an error is a failed check.
+    pub operation: String,
+    /// When.
+    pub check: HealthCheck,
 }
 
 /// `[modules.NAME.limits]` over `[defaults.limits]`.
@@ -197,7 +258,61 @@ impl Operations {
     }
 }
 
-/// `[modules.NAME.restart]`.
+/// `[groups.NAME]`: children that are restarted together, and counted together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Who is restarted when a member is.
+    pub strategy: Strategy,
+    /// Its members in the order of their start; each is a member of this group only.
+    pub members: Vec<Member>,
+    /// At most so many restarts of members ...
+    pub intensity: u32,
+    /// ... in this time; then the group as a whole has failed.
+    pub period: Duration,
+    /// After which time a failed group gets a new chance; `None`: never.
+    pub retry_failed: Option<Duration>,
+    /// Whether the daemon stops when the group has failed for good.
+    pub critical: bool,
+}
+
+/// A member of a group, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Member {
+    /// A module.
+    Module(Arc<str>),
+    /// A binding.
+    Binding(Arc<str>),
+    /// Another group.
+    Group(Arc<str>),
+}
+
+/// OTP's strategies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Only the member that ended is restarted.
+    OneForOne,
+    /// All members are.
+    OneForAll,
+    /// The member that ended and those after it are.
+    RestForOne,
+}
+
+impl Strategy {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OneForOne => "one_for_one",
+            Self::OneForAll => "one_for_all",
+            Self::RestForOne => "rest_for_one",
+        }
+    }
+}
+
+/// `[modules.NAME.restart]` or `[bindings.NAME.restart]` over `[defaults.restart]`. In a group the group's intensity, period
+/// and `retry_failed` hold instead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Restart {
     /// What is restarted.
@@ -258,6 +373,12 @@ pub struct Binding {
     pub name: Arc<str>,
     /// Its type and what that type takes.
     pub settings: BindingSettings,
+    /// How it is restarted.
+    pub restart: Restart,
+    /// How long its backend may take to end.
+    pub shutdown: Shutdown,
+    /// When its backend is asked whether it is well; `None`: not at all.
+    pub health: Option<HealthCheck>,
 }
 
 /// A binding's type with its settings.

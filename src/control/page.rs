@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::{Problem, table::Table};
-use crate::supervisor::status::{BindingState, BindingStatus, ExitStatus, ModuleState, ModuleStatus, Status};
+use crate::supervisor::status::{BindingStatus, ExitStatus, ModuleState, ModuleStatus, Status};
 
 /// The whole daemon: a line about it, then both tables.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn status(status: &Status) -> String {
         status.version,
         status.pid,
         duration(status.uptime_s),
-        status.workers,
+        status.workers.len(),
         bytes(status.queue_bytes),
         modules(&status.modules),
         bindings(&status.bindings),
@@ -31,7 +31,7 @@ pub fn modules(modules: &[ModuleStatus]) -> String {
     for module in modules {
         table.row(vec![
             visible(&module.name),
-            state(module.state).to_owned(),
+            module.state.as_str().to_owned(),
             module.generation.to_string(),
             module.instances.len().to_string(),
             module.queued.to_string(),
@@ -54,14 +54,11 @@ pub fn bindings(bindings: &[BindingStatus]) -> String {
         table.row(vec![
             visible(&binding.name),
             visible(&binding.type_name),
-            match binding.state {
-                BindingState::Running => "running".to_owned(),
-                BindingState::Failed => "failed".to_owned(),
-            },
+            binding.state.as_str().to_owned(),
             binding.calls_ok.to_string(),
             binding.calls_failed.to_string(),
             binding.restarts.to_string(),
-            binding.last_error.as_deref().map(visible).unwrap_or_default(),
+            binding.last_exit.as_ref().map(|exit| visible(&exit.reason)).unwrap_or_default(),
         ]);
     }
     table.render()
@@ -72,7 +69,7 @@ pub fn bindings(bindings: &[BindingStatus]) -> String {
 pub fn module(module: &ModuleStatus) -> String {
     let instances: Vec<String> =
         module.instances.iter().map(|instance| format!("id {} on worker {}", instance.id, instance.worker)).collect();
-    let mut page = format!("{}: {}\n", visible(&module.name), state(module.state));
+    let mut page = format!("{}: {}\n", visible(&module.name), module.state.as_str());
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
             put(&mut page, format_args!("  {name:<12}{value}\n"));
@@ -99,7 +96,7 @@ pub fn module(module: &ModuleStatus) -> String {
 /// What an action did: one line, and the last exit where the module has failed.
 #[must_use]
 pub fn outcome(module: &ModuleStatus) -> String {
-    let mut text = format!("{}: {}, generation {}\n", visible(&module.name), state(module.state), module.generation);
+    let mut text = format!("{}: {}, generation {}\n", visible(&module.name), module.state.as_str(), module.generation);
     if let (ModuleState::Failed, Some(exit)) = (module.state, &module.last_exit) {
         text.push_str(&last_exit(exit));
     }
@@ -130,17 +127,6 @@ fn last_exit(exit: &ExitStatus) -> String {
         put(&mut text, format_args!("      at {}\n", visible(frame)));
     }
     text
-}
-
-fn state(state: ModuleState) -> &'static str {
-    match state {
-        ModuleState::Idle => "idle",
-        ModuleState::Starting => "starting",
-        ModuleState::Running => "running",
-        ModuleState::Draining => "draining",
-        ModuleState::Stopped => "stopped",
-        ModuleState::Failed => "failed",
-    }
 }
 
 /// Appends formatted text; writing to a string cannot fail.

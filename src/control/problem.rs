@@ -32,6 +32,7 @@ pub enum Kind {
     Failed,
     ShuttingDown,
     Busy,
+    RateLimited,
     Expired,
     Cycle,
     OperationTooLarge,
@@ -50,7 +51,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -61,6 +62,7 @@ impl Kind {
         Self::Failed,
         Self::ShuttingDown,
         Self::Busy,
+        Self::RateLimited,
         Self::Expired,
         Self::Cycle,
         Self::OperationTooLarge,
@@ -91,6 +93,7 @@ impl Kind {
             Self::Failed => ("failed", 409, "the module has failed"),
             Self::ShuttingDown => ("shutting-down", 503, "the daemon is stopping"),
             Self::Busy => ("busy", 503, "too many calls are waiting"),
+            Self::RateLimited => ("rate-limited", 429, "the module has had as many calls as it takes"),
             Self::Expired => ("expired", 504, "the call waited too long and was not started"),
             Self::Cycle => ("cycle", 409, "the call would wait for itself"),
             Self::OperationTooLarge => ("operation-too-large", 413, "the operation's name is over its limit"),
@@ -189,7 +192,7 @@ impl Facts {
     fn add(&mut self, failure: &CallFailure) {
         match failure {
             // At least a second: zero would invite a caller to hammer.
-            CallFailure::Busy { retry_after, .. } => {
+            CallFailure::Busy { retry_after, .. } | CallFailure::RateLimited { retry_after, .. } => {
                 self.retry_after_s = Some(retry_after.as_secs_f64().ceil().max(1.0) as u64);
             }
             CallFailure::Call(CallError::Exit(exit)) => {
@@ -241,6 +244,7 @@ fn kind_of(failure: &CallFailure) -> Kind {
         CallFailure::Refused { refusal: Refusal::Failed(_), .. } => Kind::Failed,
         CallFailure::Refused { refusal: Refusal::ShuttingDown, .. } => Kind::ShuttingDown,
         CallFailure::Busy { .. } => Kind::Busy,
+        CallFailure::RateLimited { .. } => Kind::RateLimited,
         CallFailure::Expired { .. } => Kind::Expired,
         CallFailure::Cycle { .. } => Kind::Cycle,
         CallFailure::Lost(_) => Kind::Lost,

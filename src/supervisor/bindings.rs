@@ -61,18 +61,32 @@ impl BindingChild {
 
     pub(super) fn status(&self) -> BindingStatus {
         let counts = self.counters.read();
-        let (state, last_error) = match &self.backend {
-            Ok(_) => (BindingState::Running, counts.last_panic),
-            Err(error) => (BindingState::Failed, Some(error.clone())),
+        let state = match &self.backend {
+            Ok(_) => BindingState::Running,
+            Err(_) => BindingState::Failed,
         };
         BindingStatus {
             name: self.name.to_string(),
             type_name: self.type_name.to_owned(),
             state,
+            group: None,
+            next_try: None,
+            host_calls: Vec::new(),
+            restarts_by_reason: Default::default(),
+            restarts_in_window: 0,
+            last_exit: self.backend.as_ref().err().map(|error| super::status::ExitStatus {
+                reason: "start_failed".to_owned(),
+                causes: vec![error.clone()],
+                backtrace: Vec::new(),
+                operation: None,
+                call: None,
+                origin: None,
+                at: 0.0,
+            }),
+            uptime_s: None,
             calls_ok: counts.calls_ok,
             calls_failed: counts.calls_failed,
             restarts: counts.restarts,
-            last_error,
         }
     }
 

@@ -202,11 +202,14 @@ impl Child {
         let (numbers, counters) = (self.queue.numbers(), self.queue.counters());
         let instances = self.slots.iter().filter_map(|slot| {
             let (id, _) = slot.state.instance()?;
-            Some(InstanceStatus { id, worker: slot.worker })
+            Some(InstanceStatus { id, slot: 0, worker: slot.worker, uptime_s: 0.0, memory_bytes: 0 })
         });
         ModuleStatus {
             name: self.config.name.to_string(),
             state: self.state(),
+            group: None,
+            waiting_for: Vec::new(),
+            next_try: None,
             path: self.config.path.display().to_string(),
             sha256: self.code.as_ref().map(|code| code.sha256.clone()),
             generation: self.generation,
@@ -216,7 +219,11 @@ impl Child {
             in_flight: counters.in_flight.load(Relaxed),
             calls_ok: counters.ok.load(Relaxed),
             calls_failed: counters.failed.load(Relaxed),
+            calls_refused: 0,
+            calls: Default::default(),
+            latency: None,
             restarts: self.restarts,
+            restarts_by_reason: Default::default(),
             restarts_in_window: self.history.in_window(self.config.restart.period, now),
             last_exit: self.last_exit.as_ref().map(exit_status),
             uptime_s: self.running_since.map(|since| now.saturating_duration_since(since).as_secs_f64()),

@@ -17,6 +17,7 @@
 mod bindings;
 mod child;
 mod decide;
+pub mod events;
 mod handle;
 mod handlers;
 mod instance;

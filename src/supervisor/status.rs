@@ -1,4 +1,6 @@
-//! What the daemon says about itself. One source for status, tables and JSON.
+//! What the daemon says about itself. One source for status, tables, JSON and metrics.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +13,43 @@ pub struct Status {
     pub pid: u32,
     /// Seconds since it started.
     pub uptime_s: f64,
-    /// Threads that run guests.
-    pub workers: usize,
     /// Whether it is stopping.
     pub draining: bool,
     /// Bytes waiting in all queues.
     pub queue_bytes: u64,
+    /// The threads that run guests and bindings.
+    pub workers: Vec<WorkerStatus>,
     /// Every module, in file order.
     pub modules: Vec<ModuleStatus>,
     /// Every binding, in file order.
     pub bindings: Vec<BindingStatus>,
+    /// Every group, in file order.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct WorkerStatus {
+    /// Its index; a replacement has that of the one before.
+    pub index: usize,
+    /// Whether it turns over.
+    pub state: WorkerState,
+    /// Seconds since it last turned over, where it is stalled.
+    pub stalled_s: Option<f64>,
+    /// Instances that live on it.
+    pub instances: usize,
+    /// How often its thread ended and was replaced.
+    pub replaced: u64,
+}
+
+/// The state of a worker.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// It turns over.
+    Running,
+    /// It has not turned over for more than a second: something blocks its thread.
+    Stalled,
 }
 
 /// One module.
@@ -30,6 +59,13 @@ pub struct ModuleStatus {
     pub name: String,
     /// Its state.
     pub state: ModuleState,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// What its start waits for: bindings, or members before it in its group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<String>,
+    /// When it is started next, in seconds since the Unix epoch: after a back-off, or from `failed`.
+    pub next_try: Option<f64>,
     /// Path of its file.
     pub path: String,
     /// SHA-256 of the code that runs, in hexadecimal; `None` before it was loaded.
@@ -46,11 +82,21 @@ pub struct ModuleStatus {
     pub in_flight: u64,
     /// Calls that ended in a response.
     pub calls_ok: u64,
-    /// Calls that ended otherwise, refusals included.
+    /// Calls that an instance took and that ended otherwise.
     pub calls_failed: u64,
+    /// Calls that no instance took.
+    pub calls_refused: u64,
+    /// All of them by their outcome: `ok`, `guest_error`, `trapped`, `busy`, ...
+    pub calls: BTreeMap<String, u64>,
+    /// How long calls took that an instance had, from their acceptance to their answer; left out of lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// Restarts since the daemon started.
     pub restarts: u64,
-    /// Restarts that count towards the intensity now.
+    /// The same by the reason of the exit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restarts_by_reason: BTreeMap<String, u64>,
+    /// Restarts that count towards the intensity now, its own or its group's.
     pub restarts_in_window: u32,
     /// How the last instance ended, or why the module could not be loaded.
     pub last_exit: Option<ExitStatus>,
@@ -59,15 +105,17 @@ pub struct ModuleStatus {
 }
 
 /// The state of a module.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum ModuleState {
     /// Lazy, and not called yet.
     Idle,
-    /// Being compiled or started.
+    /// Being compiled or started, or waiting for its bindings.
     Starting,
     /// At least one instance takes calls.
     Running,
+    /// Nothing runs until the next try.
+    Backoff,
     /// Finishes what runs.
     Draining,
     /// Stopped by an operator or ended normally.
@@ -76,19 +124,57 @@ pub enum ModuleState {
     Failed,
 }
 
+impl ModuleState {
+    /// Every state.
+    pub const ALL: [Self; 7] =
+        [Self::Idle, Self::Starting, Self::Running, Self::Backoff, Self::Draining, Self::Stopped, Self::Failed];
+
+    /// The name in JSON, tables, events and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Backoff => "backoff",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One instance.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct InstanceStatus {
     /// Its id, unique in this process.
     pub id: u64,
+    /// Its place in the module, from 0; a fresh instance takes the place of the one before.
+    pub slot: usize,
     /// The worker it lives on.
     pub worker: usize,
+    /// Seconds since it takes calls.
+    pub uptime_s: f64,
+    /// Bytes of linear memory, as they were after its last call.
+    pub memory_bytes: u64,
+}
+
+/// How long calls took.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct Latency {
+    /// Calls.
+    pub count: u64,
+    /// Their times together, in seconds.
+    pub sum_s: f64,
+    /// Upper bounds in seconds, each with the number of calls that took no longer; calls beyond the last are in `count` only.
+    pub buckets: Vec<(f64, u64)>,
 }
 
 /// How something ended.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct ExitStatus {
-    /// The reason's stable name: `trapped`, `deadline_exceeded`, `limit_exceeded`, `exited`, `panicked`, `load_failed`, `start_failed`, `stopped`.
+    /// The reason's stable name: `trapped`, `deadline_exceeded`, `limit_exceeded`, `exited`, `panicked`, `load_failed`,
+    /// `start_failed`, `unhealthy`, `stopped`.
     pub reason: String,
     /// The error and its causes, outermost first.
     pub causes: Vec<String>,
@@ -115,22 +201,121 @@ pub struct BindingStatus {
     pub type_name: String,
     /// Whether it answers, or why not.
     pub state: BindingState,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// When it is started next, in seconds since the Unix epoch.
+    pub next_try: Option<f64>,
     /// Host calls answered with a response.
     pub calls_ok: u64,
     /// Host calls answered with an error.
     pub calls_failed: u64,
-    /// How often it was started anew after a panic.
+    /// Host calls by operation and outcome; operations that its type does not have are `other`. Left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_calls: Vec<HostCallCount>,
+    /// How often it was started anew.
     pub restarts: u64,
-    /// The message of the last panic, or why it could not start.
-    pub last_error: Option<String>,
+    /// The same by the reason of the exit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restarts_by_reason: BTreeMap<String, u64>,
+    /// Restarts that count towards the intensity now, its own or its group's.
+    pub restarts_in_window: u32,
+    /// How it ended last, or why it did not start.
+    pub last_exit: Option<ExitStatus>,
+    /// Seconds since it last became `running`.
+    pub uptime_s: Option<f64>,
+}
+
+/// How often an operation of a binding ended so.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct HostCallCount {
+    /// The operation.
+    pub operation: String,
+    /// `ok`, or the kind of the error.
+    pub outcome: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// The state of a binding.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum BindingState {
+    /// Its backend is being opened.
+    Starting,
     /// It answers.
     Running,
-    /// It could not be started: guests get `unavailable`.
+    /// Nothing runs until the next try; guests that call it wait.
+    Backoff,
+    /// Its backend is being closed.
+    Draining,
+    /// It ended and is not restarted.
+    Stopped,
+    /// It failed too often: guests get `unavailable`.
     Failed,
+}
+
+impl BindingState {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Starting, Self::Running, Self::Backoff, Self::Draining, Self::Stopped, Self::Failed];
+
+    /// The name in JSON, tables, events and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Backoff => "backoff",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One group.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: GroupState,
+    /// `one_for_one`, `one_for_all` or `rest_for_one`.
+    pub strategy: String,
+    /// Its members in the order of their start, as `modules.NAME`, `bindings.NAME` or `groups.NAME`.
+    pub members: Vec<String>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// Whether the daemon stops when it has failed for good.
+    pub critical: bool,
+    /// Restarts of members since the daemon started.
+    pub restarts: u64,
+    /// Restarts that count towards its intensity now.
+    pub restarts_in_window: u32,
+    /// When a failed group gets its next chance, in seconds since the Unix epoch.
+    pub next_try: Option<f64>,
+}
+
+/// The state of a group.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupState {
+    /// Its members run, as far as each of them does.
+    Running,
+    /// Members are being stopped and started again.
+    Restarting,
+    /// It restarted too often, and all of its members have failed with it.
+    Failed,
+}
+
+impl GroupState {
+    /// The name in JSON, tables, events and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+        }
+    }
 }

@@ -9,7 +9,10 @@ use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
     control::{Action, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
-    supervisor::status::{BindingState, BindingStatus, ExitStatus, InstanceStatus, ModuleState, ModuleStatus, Status},
+    supervisor::status::{
+        BindingState, BindingStatus, ExitStatus, InstanceStatus, ModuleState, ModuleStatus, Status, WorkerState,
+        WorkerStatus,
+    },
 };
 
 /// Id of every call.
@@ -76,7 +79,8 @@ impl Daemon for Fake {
             version: "1.2.3".into(),
             pid: 7,
             uptime_s: 3_700.0,
-            workers: 2,
+            workers: (0..2).map(worker).collect(),
+            groups: Vec::new(),
             draining: false,
             queue_bytes: 1536,
             modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],
@@ -195,20 +199,31 @@ fn module(name: &str, state: ModuleState) -> ModuleStatus {
     ModuleStatus {
         name: name.into(),
         state,
+        group: None,
+        waiting_for: Vec::new(),
+        next_try: None,
         path: format!("/srv/{name}.wasm"),
         sha256: Some("ab".repeat(32)),
         generation: 3,
-        instances: vec![InstanceStatus { id: 5, worker: 1 }],
+        instances: vec![InstanceStatus { id: 5, slot: 0, worker: 1, uptime_s: 60.0, memory_bytes: 65_536 }],
         queued: 2,
         queued_bytes: 10,
         in_flight: 1,
         calls_ok: 100,
         calls_failed: 4,
+        calls_refused: 0,
+        calls: Default::default(),
+        latency: None,
         restarts: 6,
+        restarts_by_reason: Default::default(),
         restarts_in_window: 2,
         last_exit: (state == ModuleState::Failed).then_some(exit),
         uptime_s: Some(61.0),
     }
+}
+
+fn worker(index: usize) -> WorkerStatus {
+    WorkerStatus { index, state: WorkerState::Running, stalled_s: None, instances: 1, replaced: 0 }
 }
 
 fn binding() -> BindingStatus {
@@ -216,9 +231,15 @@ fn binding() -> BindingStatus {
         name: "cache".into(),
         type_name: "keyvalue".into(),
         state: BindingState::Running,
+        group: None,
+        next_try: None,
+        host_calls: Vec::new(),
+        restarts_by_reason: Default::default(),
+        restarts_in_window: 0,
+        last_exit: None,
+        uptime_s: None,
         calls_ok: 12,
         calls_failed: 0,
         restarts: 0,
-        last_error: None,
     }
 }

@@ -27,7 +27,7 @@ fn assert_unavailable(daemon: &Daemon, cause: &[&str]) {
     assert!(text.starts_with("unavailable: ") && text.contains("`cache`"), "{text}");
     let binding = cache(daemon);
     assert_eq!(binding.state, BindingState::Failed);
-    let error = binding.last_error.unwrap();
+    let error = binding.last_exit.unwrap().causes.join(": ");
     assert!(cause.iter().all(|cause| error.contains(cause)), "{error}");
     assert!(daemon.ctl(&["bindings"]).contains("failed"));
     assert_eq!(daemon.call("menu", "host/log//info", b"still here").status, 200);

@@ -1,0 +1,361 @@
+//! Every change of state, in the order in which it happened: the last ones in memory, and each in the log.
+//!
+//! What status, events and logs say agrees because one call records an event and writes its line.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::status::ExitStatus;
+
+/// Events that are kept, at some 300 bytes each and 8 KiB where an exit has long causes. A module that fails for good makes
+/// about a dozen, so the story of a bad night fits; ten times as many would hold megabytes that nobody reads.
+const KEPT: usize = 1000;
+
+/// One change of state.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Event {
+    /// Its number, from 1 on without gaps.
+    pub seq: u64,
+    /// When, in seconds since the Unix epoch.
+    pub at: f64,
+    /// Whose.
+    pub subject: Subject,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// Whose state changed.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// The daemon's.
+    Daemon,
+    /// That of the module of this name.
+    Module(Arc<str>),
+    /// That of the binding of this name.
+    Binding(Arc<str>),
+    /// That of the group of this name.
+    Group(Arc<str>),
+    /// That of the worker of this index.
+    Worker(usize),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Daemon => f.write_str("daemon"),
+            Self::Module(name) => write!(f, "module {name}"),
+            Self::Binding(name) => write!(f, "binding {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Worker(index) => write!(f, "worker {index}"),
+        }
+    }
+}
+
+/// What happened. The names in JSON are stable.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// The daemon started, or began to stop.
+    DaemonStarted {
+        /// Its version.
+        version: String,
+    },
+    /// The daemon takes no new calls and finishes what runs.
+    DaemonDraining {
+        /// What asked for it.
+        why: String,
+    },
+    /// A child is now in another state.
+    StateChanged {
+        /// The state before.
+        from: String,
+        /// The state now.
+        to: String,
+        /// Why, where that is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// When it is started next, in seconds since the Unix epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_try: Option<f64>,
+    },
+    /// A module's code was read and compiled.
+    Loaded {
+        /// Which load it is.
+        generation: u64,
+        /// SHA-256 of the file.
+        sha256: String,
+    },
+    /// An instance takes calls.
+    InstanceStarted {
+        /// Its id.
+        instance: u64,
+        /// Generation of its code.
+        generation: u64,
+        /// Its worker.
+        worker: usize,
+    },
+    /// An instance, a binding's actor or a backend ended.
+    Exited {
+        /// Id of the instance; none for bindings and loads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<u64>,
+        /// Where it lived.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<usize>,
+        /// How it ended.
+        exit: ExitStatus,
+        /// What follows: `restart`, `restart_group`, `stop` or `fail`.
+        decision: String,
+        /// How long the restart waits, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backoff_s: Option<f64>,
+    },
+    /// A health check failed.
+    HealthFailed {
+        /// Id of the instance; none for bindings.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<u64>,
+        /// How often in a row.
+        failures: u32,
+        /// How often it takes to be unhealthy.
+        of: u32,
+        /// What the check said.
+        why: String,
+    },
+    /// A group restarts members because one of them ended.
+    GroupRestarts {
+        /// The member that ended.
+        because: String,
+        /// The members that are started, in this order; they were stopped in reverse.
+        members: Vec<String>,
+    },
+    /// A group has restarted too often.
+    GroupGaveUp {
+        /// The member that ended last.
+        because: String,
+        /// What follows: `restart_group`, by the group above, `fail`, or `stop_daemon`.
+        decision: String,
+    },
+    /// An operator asked for something.
+    Asked {
+        /// `start`, `stop` or `restart`.
+        action: String,
+    },
+    /// A worker no longer turns over.
+    WorkerStalled {
+        /// For how long, in seconds.
+        stalled_s: f64,
+    },
+    /// A worker turns over again.
+    WorkerRecovered {
+        /// For how long it did not, in seconds.
+        stalled_s: f64,
+    },
+    /// A worker's thread ended and another took its place.
+    WorkerReplaced {
+        /// How often that happened to this worker.
+        replaced: u64,
+    },
+}
+
+/// The events of a daemon. Cheap to clone, usable from any thread.
+#[derive(Debug, Clone)]
+pub struct Events(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    kept: Mutex<VecDeque<Event>>,
+    /// Number of the last event.
+    last: watch::Sender<u64>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(Arc::new(Shared { kept: Mutex::default(), last: watch::Sender::new(0) }))
+    }
+}
+
+impl Events {
+    /// Keeps an event and writes it to the log.
+    pub fn record(&self, subject: Subject, what: What) {
+        let at = unix(SystemTime::now());
+        let mut kept = self.0.kept.lock();
+        let seq = *self.0.last.borrow() + 1;
+        let event = Event { seq, at, subject, what };
+        log(&event);
+        if kept.len() >= KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(event);
+        // Under the lock, so that numbers follow each other.
+        self.0.last.send_replace(seq);
+    }
+
+    /// The events after that number which are still kept, at most `limit` of them, oldest first.
+    #[must_use]
+    pub fn after(&self, seq: u64, limit: usize) -> Vec<Event> {
+        let kept = self.0.kept.lock();
+        kept.iter().filter(|event| event.seq > seq).take(limit).cloned().collect()
+    }
+
+    /// Number of the last event; 0 before the first. The receiver hears of every later one.
+    #[must_use]
+    pub fn last(&self) -> watch::Receiver<u64> {
+        self.0.last.subscribe()
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn unix(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The subject as log fields.
+#[derive(Default)]
+struct Names<'a> {
+    module: Option<&'a str>,
+    binding: Option<&'a str>,
+    group: Option<&'a str>,
+    worker: Option<u64>,
+}
+
+impl<'a> From<&'a Subject> for Names<'a> {
+    fn from(subject: &'a Subject) -> Self {
+        let none = Self::default();
+        match subject {
+            Subject::Daemon => none,
+            Subject::Module(name) => Self { module: Some(name), ..none },
+            Subject::Binding(name) => Self { binding: Some(name), ..none },
+            Subject::Group(name) => Self { group: Some(name), ..none },
+            Subject::Worker(index) => Self { worker: Some(*index as u64), ..none },
+        }
+    }
+}
+
+/// One line of the log about an event.
+macro_rules! line {
+    ($level:ident, $event:expr, $text:literal $(, $field:ident = $value:expr)*) => {{
+        let names = Names::from(&$event.subject);
+        tracing::$level!(
+            module = names.module, binding = names.binding, group = names.group, worker = names.worker,
+            seq = $event.seq $(, $field = $value)*, $text
+        )
+    }};
+}
+
+/// Writes an event to the log: an operator must look at what failed for good, and may look at what was mended.
+fn log(event: &Event) {
+    match &event.what {
+        What::DaemonStarted { version } => line!(info, event, "daemon started", version = version.as_str()),
+        What::DaemonDraining { why } => line!(info, event, "daemon drains", why = why.as_str()),
+        What::StateChanged { from, to, why, .. } => {
+            let (from, to, why) = (from.as_str(), to.as_str(), why.as_deref());
+            match to {
+                "failed" => line!(error, event, "state changed", from = from, to = to, error = why),
+                "backoff" => line!(warn, event, "state changed", from = from, to = to, why = why),
+                _ => line!(info, event, "state changed", from = from, to = to, why = why),
+            }
+        }
+        What::Loaded { generation, sha256 } => {
+            line!(info, event, "module loaded", generation = *generation, sha256 = sha256.as_str());
+        }
+        What::InstanceStarted { instance, generation, worker } => {
+            let (instance, generation, worker) = (*instance, *generation, *worker as u64);
+            line!(info, event, "instance started", instance = instance, generation = generation, on_worker = worker);
+        }
+        What::Exited { instance, worker, exit, decision, backoff_s } => line!(
+            warn,
+            event,
+            "child ended",
+            instance = *instance,
+            on_worker = worker.map(|worker| worker as u64),
+            exit_reason = exit.reason.as_str(),
+            error = exit.causes.join(": "),
+            operation = exit.operation.as_deref(),
+            call = exit.call,
+            origin = exit.origin.as_deref(),
+            decision = decision.as_str(),
+            backoff_s = *backoff_s
+        ),
+        What::HealthFailed { instance, failures, of, why } => {
+            let why = why.as_str();
+            line!(
+                warn,
+                event,
+                "health check failed",
+                instance = *instance,
+                failures = *failures,
+                of = *of,
+                error = why
+            );
+        }
+        What::GroupRestarts { because, members } => {
+            line!(warn, event, "group restarts members", because = because.as_str(), members = members.join(", "));
+        }
+        What::GroupGaveUp { because, decision } => {
+            line!(error, event, "group gave up", because = because.as_str(), decision = decision.as_str());
+        }
+        What::Asked { action } => line!(info, event, "asked by an operator", action = action.as_str()),
+        What::WorkerStalled { stalled_s } => line!(error, event, "worker stalled", stalled_s = *stalled_s),
+        What::WorkerRecovered { stalled_s } => line!(warn, event, "worker recovered", stalled_s = *stalled_s),
+        What::WorkerReplaced { replaced } => line!(error, event, "worker replaced", replaced = *replaced),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn asked(n: usize) -> What {
+        What::Asked { action: n.to_string() }
+    }
+
+    #[test]
+    fn the_last_events_are_kept_in_order_and_counted_without_gaps() {
+        let events = Events::default();
+        for n in 1..=KEPT + 10 {
+            events.record(Subject::Daemon, asked(n));
+        }
+        let kept = events.after(0, usize::MAX);
+        assert_eq!((kept.len(), kept[0].seq, kept[0].what.clone()), (KEPT, 11, asked(11)));
+        assert!(kept.windows(2).all(|two| two[0].seq + 1 == two[1].seq));
+        let last = events.after(KEPT as u64 + 8, usize::MAX);
+        assert_eq!(last.iter().map(|event| event.seq).collect::<Vec<_>>(), [KEPT as u64 + 9, KEPT as u64 + 10]);
+        assert_eq!(events.after(20, 3).len(), 3);
+        assert_eq!(*events.last().borrow(), KEPT as u64 + 10);
+    }
+
+    #[test]
+    fn an_event_is_read_back_from_its_json() {
+        let event = Event {
+            seq: 7,
+            at: 1.5,
+            subject: Subject::Module("orders".into()),
+            what: What::StateChanged {
+                from: "running".into(),
+                to: "backoff".into(),
+                why: Some("trapped".into()),
+                next_try: Some(2.5),
+            },
+        };
+        let json = serde_json::to_value(&event).unwrap();
+        let expected = serde_json::json!({
+            "seq": 7, "at": 1.5, "subject": { "module": "orders" }, "event": "state_changed",
+            "from": "running", "to": "backoff", "why": "trapped", "next_try": 2.5
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+}
