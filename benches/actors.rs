@@ -19,7 +19,9 @@ use wapcd::{
         CallRequest, Gate, GuestActor, InstanceExited, InstanceParts, Links, ModuleQueue, Origin, QueueBudget,
         QueueSettings,
     },
-    bindings::{Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingFactory, Chain},
+    bindings::{
+        Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Chain, actor::Serve,
+    },
     config::{Link, OnFull, Operations},
     host::{EngineSettings, HostOptions, Limits, WapcHostAsync, WasiParams, WasmtimeEngine},
 };
@@ -100,6 +102,7 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
         bytes: 1 << 20,
         timeout: None,
         on_full: OnFull::Reject,
+        rate: None,
         call_timeout: Duration::from_secs(5),
         payload: 1 << 20,
     };
@@ -107,7 +110,9 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
     let budget = Arc::new(QueueBudget::new(1 << 20));
     let queue = Arc::new(ModuleQueue::new(Arc::clone(&name), settings, Gate::Open, budget, || ()));
     let counters = Arc::new(BindingCounters::default());
-    let binding = BindingActor::new("test".into(), 0, Arc::new(EchoFactory), counters).start().recipient();
+    let exits: Recipient<BindingExited> = Nobody.start().recipient();
+    let binding = BindingActor::new(0, "test".into(), 0, counters, exits).start();
+    binding.send(Serve(Arc::new(EchoFactory))).await?;
     let link = Link {
         binding: "test".to_owned(),
         namespace: None,
@@ -115,7 +120,7 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
         operations: Operations::All,
         shared: false,
     };
-    let links = Links::new(&[Arc::new(link)], |_| Some(binding.clone()), Arc::clone(&name), 1, 1);
+    let links = Links::new([(Arc::new(link), binding.recipient())], Arc::clone(&name), 1, 1);
     links.begin_start(Instant::now() + Duration::from_secs(5));
     let module = WasmtimeEngine::new(EngineSettings::default())?.compile(guest)?;
     let limits = Limits { deadline: Some(Duration::from_secs(5)), ..Limits::default() };
@@ -128,6 +133,7 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
         links,
         queue: Arc::clone(&queue),
         supervisor,
+        facts: Arc::default(),
         module: 0,
         slot: 0,
         instance: 1,
@@ -168,6 +174,12 @@ impl Handler<InstanceExited> for Nobody {
     type Result = ();
 
     fn handle(&mut self, _: InstanceExited, _: &mut Self::Context) {}
+}
+
+impl Handler<BindingExited> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: BindingExited, _: &mut Self::Context) {}
 }
 
 /// A binding that answers with its payload.

@@ -12,7 +12,7 @@ use wapcd::{
     logging,
     signals::Signals,
     single_call::{self, SingleCallError},
-    supervisor::{self, StartError},
+    supervisor::{self, EndReason, StartError},
 };
 
 /// How long control requests may take to finish after the last guest has: their answers only have to be read.
@@ -76,6 +76,8 @@ enum Failure {
     Signals(#[source] io::Error),
     #[error(transparent)]
     Socket(#[from] SocketError),
+    #[error(transparent)]
+    Critical(EndReason),
     #[error("cannot start the daemon")]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -132,22 +134,25 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let control = match Server::start(socket, settings, Arc::new(Controlled(running.clone()))) {
         Ok(control) => control,
         Err(error) => {
-            running.shutdown(grace).await;
+            running.shutdown(grace, "the control server did not start").await;
             return Err(error.into());
         }
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
-    let signal = signals.stop().await.map_err(Failure::Signals);
-    tracing::info!(
-        signal = signal.as_deref().unwrap_or("none"),
-        grace_ms = grace.as_millis() as u64,
-        "wapcd is stopping"
-    );
+    let end = tokio::select! {
+        signal = signals.stop() => signal.map_err(Failure::Signals),
+        critical = running.ended() => Err(Failure::Critical(critical)),
+    };
+    let why = match &end {
+        Ok(signal) => (*signal).to_owned(),
+        Err(failure) => host::chain(failure),
+    };
+    tracing::info!(why, grace_ms = grace.as_millis() as u64, "wapcd is stopping");
     // Status is still answered while calls finish.
-    running.shutdown(grace).await;
+    running.shutdown(grace, &why).await;
     control.stop(CONTROL_GRACE).await;
     tracing::info!("wapcd has stopped");
-    signal.map(drop)
+    end.map(drop)
 }
 
 fn check(configured: Configured) -> Result<(), Failure> {

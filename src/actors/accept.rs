@@ -8,13 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout_at};
 
-use super::{
-    CallFailure, CallReply, CallRequest,
-    queue::{Counters, ModuleQueue, Placed},
-    queued_call::QueuedCall,
-};
+use super::{CallFailure, CallReply, CallRequest, ModuleQueue, QueuedCall, queue::Placed, queued_call::Pledge};
 use crate::{
     config::OnFull,
     host::{CallError, Part},
@@ -37,67 +33,75 @@ impl ModuleQueue {
     /// Dropping the future means that nobody waits any more: a call that has not started is then never started, one
     /// that runs goes on to its end.
     pub async fn call(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> CallReply {
-        let mut counted = Counted { counters: &self.counters, ok: false };
-        let reply = self.place(request, dispatched).await;
-        counted.ok = reply.outcome.is_ok();
-        reply
+        let call = self.accept(request, dispatched);
+        let (size, limit) = (call.payload.len() as u64, self.settings.payload);
+        if size > limit {
+            return call.refuse(CallError::TooLarge { part: Part::Payload, size, limit }.into());
+        }
+        if let Err(failure) = self.admit(&call) {
+            return call.refuse(failure);
+        }
+        let waits = self.settings.on_full == OnFull::Wait;
+        if waits && self.line.is_used() {
+            return self.place_in_turn(call).await;
+        }
+        let id = Ticket::of(&call);
+        match self.offer(call) {
+            Placed::Full(call, _) if waits => self.place_in_turn(call).await,
+            Placed::Full(call, what) => {
+                let module = Arc::clone(self.name());
+                call.refuse(CallFailure::Busy { module, what, retry_after: RETRY_AFTER })
+            }
+            Placed::Refused(call, failure) => call.refuse(failure),
+            Placed::Direct(reply) => id.reply(reply).await,
+            Placed::Waiting(reply) => self.wait(id, reply).await,
+        }
     }
 
-    async fn place(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> CallReply {
-        let mut call = self.accept(request, dispatched);
-        let (id, accepted, expires) = (call.id, call.accepted, call.expires);
-        let refused = |outcome| CallReply { call: id, ran_on: None, outcome: Err(outcome) };
-        let size = call.payload.len() as u64;
-        if size > self.settings.payload {
-            let (part, limit) = (Part::Payload, self.settings.payload);
-            call.reply = None;
-            return refused(CallError::TooLarge { part, size, limit }.into());
-        }
+    /// Waits for room behind those who came before.
+    async fn place_in_turn(&self, mut call: QueuedCall) -> CallReply {
+        let id = Ticket::of(&call);
+        let Ok(turn) = timeout_at(id.expires.into(), self.line.enter()).await else {
+            return call.refuse(self.expired(id.accepted));
+        };
         loop {
             // Registered before the queue is looked at, so that no place that becomes free in between is missed.
             let (room, bytes) = (self.room.notified(), self.budget.room().notified());
             tokio::pin!(room, bytes);
             room.as_mut().enable();
             bytes.as_mut().enable();
-            let what;
-            (call, what) = match self.offer(call) {
-                Placed::Direct(reply) => return reply.await.unwrap_or_else(|_closed| refused(lost())),
-                Placed::Waiting(reply) => return self.wait(id, accepted, expires, reply).await,
-                Placed::Refused(failure) => return refused(failure),
-                Placed::Full(call, what) => (call, what),
+            call = match self.offer(call) {
+                Placed::Full(call, _) => call,
+                Placed::Refused(call, failure) => return call.refuse(failure),
+                Placed::Direct(reply) => {
+                    drop(turn);
+                    return id.reply(reply).await;
+                }
+                Placed::Waiting(reply) => {
+                    drop(turn);
+                    return self.wait(id, reply).await;
+                }
             };
-            if self.settings.on_full == OnFull::Reject {
-                call.reply = None;
-                return refused(CallFailure::Busy { module: Arc::clone(self.name()), what, retry_after: RETRY_AFTER });
-            }
             let either = futures_util::future::select(room, bytes);
-            if tokio::time::timeout_at(expires.into(), either).await.is_err() {
-                call.reply = None;
-                return refused(self.expired(accepted));
+            if timeout_at(id.expires.into(), either).await.is_err() {
+                return call.refuse(self.expired(id.accepted));
             }
         }
     }
 
     /// Waits for the reply of a call in the queue; takes it out again when it expires there.
-    async fn wait(
-        &self,
-        id: u64,
-        accepted: Instant,
-        expires: Instant,
-        mut reply: oneshot::Receiver<CallReply>,
-    ) -> CallReply {
-        let refused = |outcome| CallReply { call: id, ran_on: None, outcome: Err(outcome) };
-        let mut place = Place { queue: self, id, left: false };
-        if let Ok(reply) = tokio::time::timeout_at(expires.into(), &mut reply).await {
-            place.left = true;
-            return reply.unwrap_or_else(|_closed| refused(lost()));
-        }
+    async fn wait(&self, id: Ticket, mut reply: oneshot::Receiver<CallReply>) -> CallReply {
+        let mut place = Place { queue: self, id: id.call, left: false };
+        let replied = timeout_at(id.expires.into(), &mut reply).await;
         place.left = true;
-        if self.withdraw(id) {
-            return refused(self.expired(accepted));
+        if let Ok(reply) = replied {
+            return reply.unwrap_or_else(|_closed| id.lost());
         }
-        // It has started and runs under its own deadline.
-        reply.await.unwrap_or_else(|_closed| refused(lost()))
+        match self.withdraw(id.call) {
+            Some(call) => call.refuse(self.expired(id.accepted)),
+            // It has started and runs under its own deadline.
+            None => id.reply(reply).await,
+        }
     }
 
     fn accept(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> QueuedCall {
@@ -105,8 +109,9 @@ impl ModuleQueue {
         let own = accepted + self.settings.call_timeout;
         let deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
         let expires = self.settings.timeout.map_or(deadline, |timeout| deadline.min(accepted + timeout));
+        let id = next_call_id();
         QueuedCall {
-            id: next_call_id(),
+            id,
             operation: request.operation,
             payload: request.payload,
             accepted,
@@ -114,23 +119,32 @@ impl ModuleQueue {
             expires,
             origin: request.origin,
             chain: request.chain,
-            dispatched,
-            running: None,
-            reply: None,
+            pledge: Some(Pledge::new(id, accepted, &self.counters, dispatched)),
         }
     }
 }
 
-/// Counts a call when it ends; one whose caller has gone counts as failed.
-struct Counted<'a> {
-    counters: &'a Counters,
-    ok: bool,
+/// What a caller keeps of its call.
+#[derive(Clone, Copy)]
+struct Ticket {
+    call: u64,
+    accepted: Instant,
+    expires: Instant,
 }
 
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        let counter = if self.ok { &self.counters.ok } else { &self.counters.failed };
-        counter.fetch_add(1, Relaxed);
+impl Ticket {
+    fn of(call: &QueuedCall) -> Self {
+        Self { call: call.id, accepted: call.accepted, expires: call.expires }
+    }
+
+    async fn reply(self, reply: oneshot::Receiver<CallReply>) -> CallReply {
+        reply.await.unwrap_or_else(|_closed| self.lost())
+    }
+
+    /// The reply where none came. Not met: a duty to answer that is dropped answers.
+    fn lost(self) -> CallReply {
+        let failure = CallFailure::Lost("the worker that had it ended".to_owned());
+        CallReply { call: self.call, ran_on: None, outcome: Err(failure) }
     }
 }
 
@@ -144,12 +158,8 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.left {
-            // Taken by now or withdrawn: either way it is in the queue no more.
-            self.queue.withdraw(self.id);
+            // Taken by now or withdrawn: either way it is in the queue no more. What is withdrawn counts as abandoned.
+            drop(self.queue.withdraw(self.id));
         }
     }
-}
-
-fn lost() -> CallFailure {
-    CallFailure::Lost("the worker that had it ended".to_owned())
 }

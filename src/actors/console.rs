@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Links;
-use crate::host::{Console, Stream};
+use crate::host::{Console, LineLimit, Stream};
 
 /// Logs the lines of one instance under the target `wapcd::guest`.
 pub struct GuestLines {
@@ -27,6 +27,10 @@ impl Console for GuestLines {
                 tracing::info!(target: "wapcd::guest", module, instance, call, stream = "stderr", "{text}")
             }
         }
+    }
+
+    fn limit(&self) -> LineLimit {
+        self.links.lines()
     }
 
     fn dropped(&self, lines: u64) {

@@ -8,36 +8,38 @@ use parking_lot::Mutex;
 use crate::{
     bindings::{BindingCall, Caller, Chain, payload::cut},
     config::Link,
-    host::{BoxError, HostCall, HostCallError, HostCallbackAsync, HostErrorKind},
+    host::{BoxError, HostCall, HostCallError, HostCallbackAsync, HostErrorKind, LineLimit},
 };
 
 /// The links of an instance with the binding actors of its worker.
 pub struct Links {
     links: Vec<Route>,
+    /// How many lines the instance may log, by its console and by bindings together.
+    lines: LineLimit,
     /// The guest call in which host calls are made at the moment.
     current: Mutex<Caller>,
 }
 
 struct Route {
     link: Arc<Link>,
-    /// The binding's actor on this worker; `None` where its backend did not start.
-    to: Option<Recipient<BindingCall>>,
+    /// The binding's actor on this worker.
+    to: Recipient<BindingCall>,
 }
 
 impl Links {
-    /// The links of one instance. `to` finds the actor of a binding on the instance's worker.
+    /// The links of one instance, each with the actor of its binding on the instance's worker.
     #[must_use]
     pub fn new(
-        links: &[Arc<Link>],
-        to: impl Fn(&str) -> Option<Recipient<BindingCall>>,
+        links: impl IntoIterator<Item = (Arc<Link>, Recipient<BindingCall>)>,
         module: Arc<str>,
         instance: u64,
         generation: u64,
     ) -> Arc<Self> {
-        let links = links.iter().map(|link| Route { link: Arc::clone(link), to: to(&link.to) }).collect();
+        let links = links.into_iter().map(|(link, to)| Route { link, to }).collect();
         let (deadline, chain) = (Instant::now(), Chain::default());
-        let caller = Caller { module, instance, generation, call: 0, deadline, chain };
-        Arc::new(Self { links, current: Mutex::new(caller) })
+        let lines = LineLimit::default();
+        let caller = Caller { module, instance, generation, call: 0, deadline, chain, lines: lines.clone() };
+        Arc::new(Self { links, lines, current: Mutex::new(caller) })
     }
 
     /// Notes the guest call that begins.
@@ -53,6 +55,11 @@ impl Links {
         self.current.lock().call
     }
 
+    /// The budget of lines that the instance's console shares with the bindings that log for it.
+    pub(super) fn lines(&self) -> LineLimit {
+        self.lines.clone()
+    }
+
     /// Notes until when start functions may run.
     pub fn begin_start(&self, deadline: Instant) {
         self.begin(0, deadline, &Chain::default());
@@ -65,10 +72,12 @@ impl Links {
         Box::new(move |_host, call| match links.resolve(call) {
             Ok((to, call)) => Box::pin(async move {
                 let name = Arc::clone(&call.link.to);
-                match to.send(call).await {
-                    Ok(reply) => reply.map_err(BoxError::from),
-                    Err(error) => Err(unavailable(&name, error.to_string()).into()),
-                }
+                // The actor lives as long as its worker.
+                let lost = |error| {
+                    let text = format!("binding `{name}`: its worker ended");
+                    HostCallError::with_source(HostErrorKind::Unavailable, text, error)
+                };
+                to.send(call).await.map_err(lost)?.map_err(BoxError::from)
             }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         })
@@ -87,10 +96,9 @@ impl Links {
                 ),
             ));
         };
-        let to = route.to.clone().ok_or_else(|| unavailable(&route.link.to, "its backend did not start".to_owned()))?;
         let (namespace, operation) = (call.namespace().to_owned(), operation.to_owned());
         let (caller, link) = (self.current.lock().clone(), Arc::clone(&route.link));
-        Ok((to, BindingCall { caller, namespace, operation, payload: call.payload, link }))
+        Ok((route.to.clone(), BindingCall { caller, namespace, operation, payload: call.payload, link }))
     }
 
     /// The link for a binding and namespace: one that names the namespace goes before one for any.
@@ -102,8 +110,4 @@ impl Links {
             HostCallError::new(HostErrorKind::NotGranted, text)
         })
     }
-}
-
-fn unavailable(binding: &str, why: String) -> HostCallError {
-    HostCallError::new(HostErrorKind::Unavailable, format!("binding `{binding}`: {why}"))
 }

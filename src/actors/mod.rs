@@ -13,30 +13,43 @@
 //! caller's worker where there is one; else it waits in the queue and the instance that is free next takes it. An
 //! instance whose guest ended reports its exit to the supervisor and is gone; what waits runs on the next one.
 //!
-//! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `guest_actor.rs`, `links.rs`,
-//! `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits for whom).
+//! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `members.rs`,
+//! `guest_actor.rs`, `run.rs`, `links.rs`, `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits
+//! for whom). Beside them: `rate.rs`, `line.rs` and `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep
+//! the duty to answer, `counters.rs` counts.
 
 mod accept;
+mod budget;
 mod call;
 mod console;
+mod counters;
+mod desk;
 mod exit;
 mod guest_actor;
+mod instance;
+mod line;
 mod links;
+mod members;
 mod modules;
 mod queue;
 mod queued_call;
+mod rate;
+mod run;
 mod waits;
 mod workers;
 
 pub(crate) use self::exit::causes_of;
 pub use self::{
+    budget::QueueBudget,
     call::{CallFailure, CallReply, CallRequest, Origin, RanOn, Refusal},
     console::GuestLines,
+    counters::{CallCounts, Counters, LatencyCounts, Outcome},
     exit::{ExitReason, ExitReport, InstanceExited},
-    guest_actor::{GuestActor, GuestCall, InstanceParts, Leave},
+    guest_actor::GuestActor,
+    instance::{CheckHealth, GuestCall, HealthChecked, How, InstanceFacts, InstanceParts, Leave},
     links::Links,
     modules::Modules,
-    queue::{Counters, Gate, ModuleQueue, QueueNumbers, QueueSettings},
-    queued_call::{QueueBudget, QueuedCall},
-    workers::{Workers, current_worker},
+    queue::{Gate, ModuleQueue, QueueNumbers, QueueSettings},
+    queued_call::QueuedCall,
+    workers::{WorkerEnded, Workers, current_worker},
 };

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
-use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, accept::next_call_id, waits::Waits};
+use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, Outcome, accept::next_call_id, waits::Waits};
 use crate::{
     bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
     host::{CallError, GuestExit, HostCallError, HostErrorKind, chain},
@@ -51,11 +51,15 @@ impl Modules {
         let chain = caller.chain.with(Arc::clone(&caller.module));
         if chain.contains(&target) {
             let path = format!("{chain} → {target}");
+            queue.counters().refused(Outcome::Cycle);
             return Err(CallFailure::Cycle { target, path });
         }
         let members = |module: &str| self.queue(module).map(|queue| queue.members()).unwrap_or_default();
         let wait = self.0.waits.enter((&caller.module, caller.instance), queue.name(), members);
-        let wait = wait.map_err(|path| CallFailure::Cycle { target: target.clone(), path })?;
+        let wait = wait.map_err(|path| {
+            queue.counters().refused(Outcome::Cycle);
+            CallFailure::Cycle { target: target.clone(), path }
+        })?;
         let dispatched: Arc<AtomicU64> = Arc::clone(&wait.taken_by);
         let origin = Origin::Module { module: caller.module, instance: caller.instance };
         let request = CallRequest { operation, payload, deadline: Some(caller.deadline), origin, chain };

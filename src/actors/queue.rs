@@ -5,10 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,11 +14,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::{
-    CallFailure, CallReply, GuestActor, GuestCall, Origin, Refusal,
-    queued_call::{QueueBudget, QueuedCall},
-    workers::current_worker,
+    CallFailure, CallReply, Counters, GuestActor, Origin, QueueBudget, QueuedCall, Refusal, desk::Desk, line::Line,
+    rate::Rate, workers::current_worker,
 };
-use crate::config::{Module, OnFull};
+use crate::config::{Module, OnFull, RateLimit};
 
 /// Bounds and times of a queue, from the module's configuration.
 #[derive(Debug, Clone)]
@@ -34,6 +30,8 @@ pub struct QueueSettings {
     pub timeout: Option<Duration>,
     /// What happens to a call that finds the queue full.
     pub on_full: OnFull,
+    /// How many calls it takes in a time; `None`: no limit.
+    pub rate: Option<RateLimit>,
     /// Time of a call, waiting included.
     pub call_timeout: Duration,
     /// Bytes of one payload.
@@ -47,6 +45,7 @@ impl From<&Module> for QueueSettings {
             bytes: module.queue_bytes,
             timeout: module.queue_timeout,
             on_full: module.on_full,
+            rate: module.rate_limit,
             call_timeout: module.limits.call_timeout,
             payload: module.limits.payload,
         }
@@ -64,19 +63,6 @@ pub enum Gate {
     Finishing,
     /// It does not.
     Refusing(Refusal),
-}
-
-/// What a module has counted since the daemon started.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Calls that ended in a response.
-    pub ok: AtomicU64,
-    /// Calls that ended otherwise.
-    pub failed: AtomicU64,
-    /// Calls that an instance has: no longer in the queue, not answered yet.
-    pub in_flight: AtomicU64,
-    /// Whether a call has succeeded since the last exit.
-    pub succeeded: AtomicBool,
 }
 
 /// A queue at one moment.
@@ -97,26 +83,36 @@ pub struct ModuleQueue {
     pub(super) budget: Arc<QueueBudget>,
     /// Called when a lazy module gets its first call. Must not block.
     wanted: Box<dyn Fn() + Send + Sync>,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
     /// Told whenever a call could be placed that could not be before: a place in the queue is free, an instance is idle,
     /// the gate has changed.
     pub(super) room: Notify,
+    /// Callers who wait for room.
+    pub(super) line: Line,
     pub(super) counters: Arc<Counters>,
+    rate: Option<Rate>,
+    /// What the rate limit's times count from.
+    made: Instant,
 }
 
-struct Inner {
-    gate: Gate,
-    waiting: VecDeque<QueuedCall>,
-    bytes: u64,
-    idle: Vec<Idle>,
-    /// Ids of the live instances, busy ones included.
-    members: Vec<u64>,
+pub(super) struct Inner {
+    pub(super) gate: Gate,
+    /// Whether the gate refuses only what is new.
+    pub(super) closing: bool,
+    pub(super) waiting: VecDeque<QueuedCall>,
+    pub(super) bytes: u64,
+    pub(super) idle: Vec<Idle>,
+    /// The live instances, busy ones included.
+    pub(super) members: Vec<Arc<Desk>>,
+    /// Workers that do not turn over: nearly always none.
+    pub(super) stalled: Vec<usize>,
+    /// When the next call is due under the rate limit.
+    due: Duration,
 }
 
-struct Idle {
-    instance: u64,
-    worker: usize,
-    addr: Addr<GuestActor>,
+pub(super) struct Idle {
+    pub(super) desk: Arc<Desk>,
+    pub(super) addr: Addr<GuestActor>,
 }
 
 /// What happened to a call that was offered.
@@ -127,8 +123,8 @@ pub(super) enum Placed {
     Waiting(oneshot::Receiver<CallReply>),
     /// There is no room.
     Full(QueuedCall, String),
-    /// It was refused.
-    Refused(CallFailure),
+    /// The module takes no calls.
+    Refused(QueuedCall, CallFailure),
 }
 
 impl std::fmt::Debug for ModuleQueue {
@@ -146,7 +142,17 @@ impl ModuleQueue {
         budget: Arc<QueueBudget>,
         wanted: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        let inner = Inner { gate, waiting: VecDeque::new(), bytes: 0, idle: Vec::new(), members: Vec::new() };
+        let inner = Inner {
+            gate,
+            closing: false,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            idle: Vec::new(),
+            members: Vec::new(),
+            stalled: Vec::new(),
+            due: Duration::ZERO,
+        };
+        let rate = settings.rate.map(Rate::from);
         Self {
             name,
             settings,
@@ -154,7 +160,10 @@ impl ModuleQueue {
             wanted: Box::new(wanted),
             inner: Mutex::new(inner),
             room: Notify::new(),
+            line: Line::default(),
             counters: Arc::default(),
+            rate,
+            made: Instant::now(),
         }
     }
 
@@ -177,34 +186,43 @@ impl ModuleQueue {
         QueueNumbers { calls: inner.waiting.len(), bytes: inner.bytes, idle: inner.idle.len() }
     }
 
-    /// Ids of the live instances.
-    #[must_use]
-    pub(super) fn members(&self) -> Vec<u64> {
-        self.inner.lock().members.clone()
+    /// Says why a call that just came goes no further, before it waits for anything: the rate limit.
+    pub(super) fn admit(&self, call: &QueuedCall) -> Result<(), CallFailure> {
+        let (Some(rate), Some(limit)) = (self.rate, self.settings.rate) else { return Ok(()) };
+        let mut inner = self.inner.lock();
+        // What the module refuses anyway it does not count.
+        if inner.refusal(&call.origin).is_some() {
+            return Ok(());
+        }
+        // Calls are accepted before the lock is taken, and so not quite in the order of their times.
+        let now = call.accepted.saturating_duration_since(self.made);
+        match rate.admit(inner.due, now) {
+            Ok(due) => inner.due = due,
+            Err(retry_after) => {
+                let (module, RateLimit { calls, per, .. }) = (Arc::clone(&self.name), limit);
+                return Err(CallFailure::RateLimited { module, calls, per, retry_after });
+            }
+        }
+        Ok(())
     }
 
     /// Gives the call to an idle instance, or puts it into the queue, or says why not.
     pub(super) fn offer(&self, mut call: QueuedCall) -> Placed {
         let mut inner = self.inner.lock();
-        let lazy = match &inner.gate {
-            Gate::Open => false,
-            Gate::Lazy => true,
-            Gate::Finishing if matches!(call.origin, Origin::Module { .. }) => false,
-            Gate::Finishing => return self.refuse(Refusal::ShuttingDown),
-            Gate::Refusing(refusal) => {
-                let refusal = refusal.clone();
-                return self.refuse(refusal);
-            }
-        };
+        if let Some(refusal) = inner.refusal(&call.origin) {
+            drop(inner);
+            return Placed::Refused(call, self.refused(refusal));
+        }
         let (sender, receiver) = oneshot::channel();
         if let Some(idle) = inner.take_idle(current_worker()) {
-            call.reply = Some(sender);
-            call.dispatched_to(idle.instance, &self.counters);
+            call.reply_to(sender);
+            idle.desk.take_on(&mut call);
             drop(inner);
             self.send(&idle, call);
             return Placed::Direct(receiver);
         }
         // Wanted also by a call that finds no room: it comes again or waits.
+        let lazy = inner.gate == Gate::Lazy;
         if lazy {
             inner.gate = Gate::Open;
         }
@@ -212,7 +230,7 @@ impl ModuleQueue {
         let placed = match self.full(&inner, size) {
             Some(what) => Placed::Full(call, what),
             None => {
-                call.reply = Some(sender);
+                call.reply_to(sender);
                 inner.bytes += size;
                 inner.waiting.push_back(call);
                 Placed::Waiting(receiver)
@@ -225,43 +243,8 @@ impl ModuleQueue {
         placed
     }
 
-    /// Hands the call to an instance that was idle. One that is gone by now never gets it: it goes to the queue's head.
-    fn send(&self, idle: &Idle, call: QueuedCall) {
-        if let Err(error) = idle.addr.try_send(GuestCall(call)) {
-            let (actix::dev::SendError::Full(GuestCall(call)) | actix::dev::SendError::Closed(GuestCall(call))) = error;
-            self.put_back(call);
-        }
-    }
-
-    /// Puts a call that was not started at the head of the queue, past all bounds: it was accepted before.
-    pub(super) fn put_back(&self, mut call: QueuedCall) {
-        let mut inner = self.inner.lock();
-        call.taken_back();
-        if let Gate::Refusing(refusal) = &inner.gate {
-            let refusal = refusal.clone();
-            drop(inner);
-            call.answer(None, Err(CallFailure::Refused { module: Arc::clone(&self.name), refusal }));
-            return;
-        }
-        let next = inner.take_idle(current_worker());
-        match next {
-            Some(idle) => {
-                call.dispatched_to(idle.instance, &self.counters);
-                drop(inner);
-                self.send(&idle, call);
-            }
-            None => {
-                let size = call.payload.len() as u64;
-                // Accepted before, so it fits or the daemon is a little over its budget for a moment.
-                self.budget.force(size);
-                inner.bytes += size;
-                inner.waiting.push_front(call);
-            }
-        }
-    }
-
-    fn refuse(&self, refusal: Refusal) -> Placed {
-        Placed::Refused(CallFailure::Refused { module: Arc::clone(&self.name), refusal })
+    pub(super) fn refused(&self, refusal: Refusal) -> CallFailure {
+        CallFailure::Refused { module: Arc::clone(&self.name), refusal }
     }
 
     /// Takes the bytes of a call from both budgets, or says which bound is met.
@@ -273,23 +256,26 @@ impl ModuleQueue {
         if inner.bytes + size > bytes {
             return Some(format!("its queue of {bytes} bytes is"));
         }
-        if !self.budget.take(size) {
+        if inner.waiting.is_empty() {
+            // The daemon's budget is for all: modules that flood it must not keep another from queueing at all. So the
+            // sum is over its limit by one payload of each module at most.
+            self.budget.force(size);
+        } else if !self.budget.take(size) {
             return Some(format!("the daemon's queue of {} bytes is", self.budget.limit()));
         }
         None
     }
 
-    pub(super) fn withdraw(&self, id: u64) -> bool {
+    /// Takes a call out of the queue; `None` where it is not there any more.
+    pub(super) fn withdraw(&self, id: u64) -> Option<QueuedCall> {
         let mut inner = self.inner.lock();
-        let Some(at) = inner.waiting.iter().position(|call| call.id == id) else { return false };
-        if let Some(mut call) = inner.waiting.remove(at) {
-            self.leave_queue(&mut inner, &call);
-            call.reply = None;
-        }
-        true
+        let at = inner.waiting.iter().position(|call| call.id == id)?;
+        let call = inner.waiting.remove(at)?;
+        self.leave_queue(&mut inner, &call);
+        Some(call)
     }
 
-    fn leave_queue(&self, inner: &mut Inner, call: &QueuedCall) {
+    pub(super) fn leave_queue(&self, inner: &mut Inner, call: &QueuedCall) {
         let size = call.payload.len() as u64;
         inner.bytes -= size;
         self.budget.give_back(size);
@@ -300,54 +286,6 @@ impl ModuleQueue {
         CallFailure::Expired { module: Arc::clone(&self.name), waited: accepted.elapsed() }
     }
 
-    /// The next call for an instance that is free; without one, the instance counts as idle from now on, unless it is
-    /// `leaving`.
-    pub(super) fn next(
-        &self,
-        instance: u64,
-        worker: usize,
-        addr: &Addr<GuestActor>,
-        leaving: bool,
-    ) -> Option<QueuedCall> {
-        let mut inner = self.inner.lock();
-        while let Some(mut call) = inner.waiting.pop_front() {
-            self.leave_queue(&mut inner, &call);
-            if call.expires <= Instant::now() {
-                let failure = self.expired(call.accepted);
-                call.answer(None, Err(failure));
-            } else if !call.is_abandoned() {
-                call.dispatched_to(instance, &self.counters);
-                return Some(call);
-            }
-        }
-        if !leaving {
-            inner.idle.push(Idle { instance, worker, addr: addr.clone() });
-            // A caller that waits for room may have the instance, also one whose payload would never fit the queue.
-            self.room.notify_one();
-        }
-        None
-    }
-
-    /// Adds a live instance.
-    pub(super) fn join(&self, instance: u64) {
-        self.inner.lock().members.push(instance);
-    }
-
-    /// Forgets an instance that is gone.
-    pub fn part(&self, instance: u64) {
-        let mut inner = self.inner.lock();
-        inner.members.retain(|member| *member != instance);
-        inner.idle.retain(|idle| idle.instance != instance);
-    }
-
-    /// Takes an idle instance out, so that no call reaches it any more; `false` where it is busy.
-    pub(super) fn retire(&self, instance: u64) -> bool {
-        let mut inner = self.inner.lock();
-        let before = inner.idle.len();
-        inner.idle.retain(|idle| idle.instance != instance);
-        inner.idle.len() < before
-    }
-
     /// Opens or closes the module. Closing it for good answers everything that waits.
     pub fn set_gate(&self, gate: Gate) {
         let mut inner = self.inner.lock();
@@ -356,6 +294,7 @@ impl ModuleQueue {
             _ => None,
         };
         inner.gate = gate;
+        inner.closing = false;
         // Callers that wait for room ask again, and are refused.
         self.room.notify_waiters();
         let Some((refusal, waiting)) = refused else { return };
@@ -364,14 +303,16 @@ impl ModuleQueue {
         }
         drop(inner);
         for call in waiting {
-            let refusal = refusal.clone();
-            call.answer(None, Err(CallFailure::Refused { module: Arc::clone(&self.name), refusal }));
+            call.fail(self.refused(refusal.clone()));
         }
     }
 
     /// Takes no new calls, but lets what waits run to its end.
     pub fn close(&self, refusal: Refusal) {
-        self.inner.lock().gate = Gate::Refusing(refusal);
+        let mut inner = self.inner.lock();
+        inner.gate = Gate::Refusing(refusal);
+        inner.closing = true;
+        drop(inner);
         self.room.notify_waiters();
     }
 
@@ -383,12 +324,34 @@ impl ModuleQueue {
 }
 
 impl Inner {
+    /// Why a call from there is not taken; `None` where it is.
+    fn refusal(&self, origin: &Origin) -> Option<Refusal> {
+        match &self.gate {
+            Gate::Open | Gate::Lazy => None,
+            Gate::Finishing if matches!(origin, Origin::Module { .. }) => None,
+            Gate::Finishing => Some(Refusal::ShuttingDown),
+            Gate::Refusing(refusal) => Some(refusal.clone()),
+        }
+    }
+
     /// An idle instance, on the given worker where there is one; the one that was busy last, whose memory is warm.
-    fn take_idle(&mut self, worker: Option<usize>) -> Option<Idle> {
-        let local = worker.and_then(|worker| self.idle.iter().rposition(|idle| idle.worker == worker));
+    pub(super) fn take_idle(&mut self, worker: Option<usize>) -> Option<Idle> {
+        if !self.stalled.is_empty() {
+            return self.take_idle_elsewhere(worker);
+        }
+        let local = worker.and_then(|worker| self.idle.iter().rposition(|idle| idle.desk.worker == worker));
         match local {
             Some(at) => Some(self.idle.swap_remove(at)),
             None => self.idle.pop(),
         }
+    }
+
+    /// The same while workers stall: one that is not theirs.
+    #[cold]
+    fn take_idle_elsewhere(&mut self, worker: Option<usize>) -> Option<Idle> {
+        let turns_over = |idle: &Idle| !self.stalled.contains(&idle.desk.worker);
+        let local = |idle: &Idle| turns_over(idle) && Some(idle.desk.worker) == worker;
+        let at = self.idle.iter().rposition(local).or_else(|| self.idle.iter().rposition(turns_over))?;
+        Some(self.idle.swap_remove(at))
     }
 }

@@ -1,17 +1,20 @@
-//! One accepted call on its way to an instance. Whatever happens to it, its caller gets exactly one reply.
+//! One accepted call on its way to an instance, and the duty to answer it: exactly once, whatever happens.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Instant,
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use super::{CallFailure, CallReply, Counters, Origin, RanOn};
+use super::{CallFailure, CallReply, Counters, Origin, Outcome, RanOn};
 use crate::bindings::Chain;
 
 /// A call that was accepted and not yet answered.
@@ -33,124 +36,134 @@ pub struct QueuedCall {
     pub origin: Origin,
     /// The modules that wait for it.
     pub chain: Chain,
-    /// Where a calling instance's wait is kept up to date with the instance that took the call.
-    pub(super) dispatched: Option<Arc<AtomicU64>>,
-    /// Counts it among the calls that run while an instance has it.
-    pub(super) running: Option<Running>,
-    pub(super) reply: Option<oneshot::Sender<CallReply>>,
+    /// The duty to answer it; on the instance's desk while one has the call.
+    pub(super) pledge: Option<Pledge>,
 }
 
 impl QueuedCall {
     /// Whether nobody waits for the reply any more.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
+        self.pledge.as_ref().is_none_or(Pledge::is_abandoned)
+    }
+
+    /// Notes where the reply goes.
+    pub(super) fn reply_to(&mut self, sender: oneshot::Sender<CallReply>) {
+        if let Some(pledge) = &mut self.pledge {
+            pledge.reply = Some(sender);
+        }
+    }
+
+    /// Answers a caller who waits elsewhere.
+    pub(super) fn fail(mut self, failure: CallFailure) {
+        if let Some(pledge) = self.pledge.take() {
+            pledge.answer(None, Err(failure));
+        }
+    }
+
+    /// The reply for a caller who is there and gets it as a value.
+    pub(super) fn refuse(mut self, failure: CallFailure) -> CallReply {
+        if let Some(mut pledge) = self.pledge.take() {
+            pledge.count(Outcome::of(&failure));
+        }
+        CallReply { call: self.id, ran_on: None, outcome: Err(failure) }
+    }
+}
+
+/// The duty to answer one call and to count it, both exactly once. One that is dropped says that the call was lost.
+#[derive(Debug)]
+pub(super) struct Pledge {
+    call: u64,
+    accepted: Instant,
+    counters: Arc<Counters>,
+    /// Whether an instance has the call.
+    taken: bool,
+    counted: bool,
+    /// Where a calling instance's wait is kept up to date with the instance that took the call.
+    dispatched: Option<Arc<AtomicU64>>,
+    reply: Option<oneshot::Sender<CallReply>>,
+}
+
+impl Pledge {
+    pub(super) fn new(
+        call: u64,
+        accepted: Instant,
+        counters: &Arc<Counters>,
+        dispatched: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        let counters = Arc::clone(counters);
+        Self { call, accepted, counters, taken: false, counted: false, dispatched, reply: None }
+    }
+
+    fn is_abandoned(&self) -> bool {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Notes which instance has it now. To be called under the queue's lock, so that a call that leaves the queue is
-    /// seen to run at once.
-    pub(super) fn dispatched_to(&mut self, instance: u64, counters: &Arc<Counters>) {
-        self.running = Some(Running::new(counters));
+    /// The id of the call.
+    pub(super) fn call(&self) -> u64 {
+        self.call
+    }
+
+    /// Notes which instance has the call now. To be called under the queue's lock, so that a call that leaves the queue
+    /// is seen to run at once.
+    pub(super) fn taken_by(&mut self, instance: u64) {
+        self.counters.in_flight.fetch_add(u64::from(!self.taken), Relaxed);
+        self.taken = true;
         self.note(instance);
     }
 
-    /// Notes that no instance has it any more.
+    /// Notes that no instance has the call any more.
     pub(super) fn taken_back(&mut self) {
-        self.running = None;
+        self.counters.in_flight.fetch_sub(u64::from(self.taken), Relaxed);
+        self.taken = false;
         self.note(0);
     }
 
     fn note(&self, instance: u64) {
         if let Some(dispatched) = &self.dispatched {
-            dispatched.store(instance, Ordering::SeqCst);
+            dispatched.store(instance, SeqCst);
         }
     }
 
-    /// Answers the caller.
+    /// Counts the call and answers its caller.
     pub(super) fn answer(mut self, ran_on: Option<RanOn>, outcome: Result<Bytes, CallFailure>) {
+        self.count(outcome.as_ref().map_or_else(Outcome::of, |_response| Outcome::Ok));
         self.send(ran_on, outcome);
     }
 
+    /// Says that the call was lost, and why.
+    pub(super) fn lose(self, why: String) {
+        self.answer(None, Err(CallFailure::Lost(why)));
+    }
+
+    /// Before the reply, so that whoever has it finds its call counted, and not among those that run.
+    fn count(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        if self.taken {
+            self.counters.ended(outcome, self.accepted.elapsed());
+            self.counters.in_flight.fetch_sub(1, Relaxed);
+        } else {
+            self.counters.refused(outcome);
+        }
+    }
+
     fn send(&mut self, ran_on: Option<RanOn>, outcome: Result<Bytes, CallFailure>) {
-        // Before the reply, so that whoever has it does not see its call running.
-        self.running = None;
         if let Some(reply) = self.reply.take() {
             // A caller that has gone does not want the reply.
-            drop(reply.send(CallReply { call: self.id, ran_on, outcome }));
+            drop(reply.send(CallReply { call: self.call, ran_on, outcome }));
         }
     }
 }
 
-impl Drop for QueuedCall {
-    /// A call that is dropped without an answer was lost with whatever held it.
+impl Drop for Pledge {
     fn drop(&mut self) {
-        let what = "the instance that had it was ended from outside".to_owned();
-        self.send(None, Err(CallFailure::Lost(what)));
-    }
-}
-
-/// One running call in the counters, however it ends.
-#[derive(Debug)]
-pub(super) struct Running(Arc<Counters>);
-
-impl Running {
-    fn new(counters: &Arc<Counters>) -> Self {
-        counters.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counters))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Bytes of payload that may wait in all queues together.
-#[derive(Debug)]
-pub struct QueueBudget {
-    limit: u64,
-    used: AtomicU64,
-    /// Told whenever bytes are given back: a caller may wait for those of another module's queue.
-    room: Notify,
-}
-
-impl QueueBudget {
-    /// A budget of so many bytes.
-    #[must_use]
-    pub fn new(limit: u64) -> Self {
-        Self { limit, used: AtomicU64::new(0), room: Notify::new() }
-    }
-
-    /// Bytes that wait now.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// The limit in bytes.
-    #[must_use]
-    pub fn limit(&self) -> u64 {
-        self.limit
-    }
-
-    pub(super) fn take(&self, bytes: u64) -> bool {
-        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
-    }
-
-    /// Takes bytes past the limit, for a call that was accepted before.
-    pub(super) fn force(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-        // All of those who wait: only they know how many bytes they need.
-        self.room.notify_waiters();
-    }
-
-    pub(super) fn room(&self) -> &Notify {
-        &self.room
+        if self.counted {
+            return;
+        }
+        let abandoned = !self.taken && self.is_abandoned();
+        self.count(if abandoned { Outcome::Abandoned } else { Outcome::Lost });
+        self.send(None, Err(CallFailure::Lost("what had it was dropped".to_owned())));
     }
 }

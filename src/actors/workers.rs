@@ -1,8 +1,18 @@
-//! The threads on which instances and bindings live.
+//! The threads on which instances and bindings live: each turns over when it is asked to, and is replaced when it ends.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
+    time::{Duration, Instant},
+};
 
-use actix::{Arbiter, ArbiterHandle};
+use actix::{Arbiter, ArbiterHandle, Message, Recipient};
 
 thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -14,39 +24,118 @@ pub fn current_worker() -> Option<usize> {
     WORKER.get()
 }
 
+/// Tells the supervisor that a worker's thread has ended without having been asked to. Nobody answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WorkerEnded {
+    /// Index of the worker.
+    pub worker: usize,
+    /// Which of its threads: 0 for the first, one more for each replacement.
+    pub life: u64,
+}
+
 /// All workers: one thread with one arbiter each.
 #[derive(Debug)]
-pub struct Workers(Vec<Arbiter>);
+pub struct Workers {
+    workers: Vec<Worker>,
+    ended: Recipient<WorkerEnded>,
+    /// Set when the workers are asked to end, which is no news then.
+    stopping: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    arbiter: Arbiter,
+    life: u64,
+    /// Number of the last beat that was sent, and when.
+    asked: (u64, Instant),
+    /// Number of the last beat that came round.
+    turned: Arc<AtomicU64>,
+}
+
+/// Lives on a worker and tells of its end: it is dropped with everything else there, also when the thread panics.
+struct EndNotice {
+    worker: usize,
+    life: u64,
+    ended: Recipient<WorkerEnded>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        if !self.stopping.load(Acquire) {
+            // One notice for each thread; it must not be lost to a full mailbox.
+            self.ended.do_send(WorkerEnded { worker: self.worker, life: self.life });
+        }
+    }
+}
 
 impl Workers {
     /// Starts so many workers, at least one. Must be called within an actix system.
     #[must_use]
-    pub fn start(count: usize) -> Self {
-        let start = |index| {
-            let arbiter = Arbiter::new();
-            // Refused only by an arbiter that has ended, and this one has just begun.
-            arbiter.spawn_fn(move || WORKER.set(Some(index)));
-            arbiter
-        };
-        Self((0..count.max(1)).map(start).collect())
+    pub fn start(count: usize, ended: Recipient<WorkerEnded>) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let workers = (0..count.max(1)).map(|index| Worker::start(index, 0, &ended, &stopping)).collect();
+        Self { workers, ended, stopping }
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.workers.len()
     }
 
     /// The worker of that index, counted round.
     #[must_use]
     pub fn handle(&self, index: usize) -> Option<ArbiterHandle> {
-        self.0.get(index % self.0.len().max(1)).map(Arbiter::handle)
+        self.workers.get(index % self.workers.len().max(1)).map(|worker| worker.arbiter.handle())
+    }
+
+    /// Which thread of the worker it is: 0 for the first, one more for each replacement.
+    #[must_use]
+    pub fn life(&self, index: usize) -> Option<u64> {
+        self.workers.get(index).map(|worker| worker.life)
+    }
+
+    /// Puts a new thread in the place of one that has ended.
+    pub fn replace(&mut self, index: usize) {
+        if let Some(worker) = self.workers.get_mut(index) {
+            *worker = Worker::start(index, worker.life + 1, &self.ended, &self.stopping);
+        }
+    }
+
+    /// Asks a worker to turn over once more, if it has done so since it was last asked. Returns for how long it has not; zero
+    /// for a worker that turns over, `None` for one whose thread has ended.
+    pub fn beat(&mut self, index: usize, now: Instant) -> Option<Duration> {
+        let worker = self.workers.get_mut(index)?;
+        let (asked, at) = worker.asked;
+        if worker.turned.load(Acquire) < asked {
+            return Some(now.saturating_duration_since(at));
+        }
+        worker.asked = (asked + 1, now);
+        let turned = Arc::clone(&worker.turned);
+        worker.arbiter.spawn_fn(move || turned.store(asked + 1, Release)).then_some(Duration::ZERO)
     }
 
     /// Asks every worker to end. What still lives there is dropped.
     pub fn stop(&self) {
-        for arbiter in &self.0 {
-            arbiter.stop();
+        self.stopping.store(true, Release);
+        for worker in &self.workers {
+            worker.arbiter.stop();
         }
+    }
+}
+
+impl Worker {
+    fn start(index: usize, life: u64, ended: &Recipient<WorkerEnded>, stopping: &Arc<AtomicBool>) -> Self {
+        let arbiter = Arbiter::new();
+        let notice = EndNotice { worker: index, life, ended: ended.clone(), stopping: Arc::clone(stopping) };
+        // Refused only by an arbiter that has ended, and this one has just begun.
+        arbiter.spawn_fn(move || WORKER.set(Some(index)));
+        arbiter.spawn(async move {
+            let _notice = notice;
+            std::future::pending::<()>().await;
+        });
+        Self { arbiter, life, asked: (0, Instant::now()), turned: Arc::default() }
     }
 }

@@ -1,20 +1,40 @@
-//! The actor around a binding: one per binding and worker.
+//! The actor around a binding: one per binding and worker, at the same address for the life of the worker.
 //!
-//! It owns the [`Binding`] of its worker and the rules that hold for every type: nothing is started past its
-//! deadline, the calls in flight are bounded, a panic ends one call and is followed by a fresh binding. It knows no
-//! operation.
+//! It owns the [`Binding`](super::Binding) of its worker, where there is one, and the rules that hold for every type:
+//! nothing is started past its deadline, the calls in flight are bounded, a panic ends one call. It knows no operation
+//! and decides nothing: what follows a panic is the supervisor's order.
+//!
+//! ```text
+//!              ┌──────────────── Hold, panic ────────────────┐
+//!              ▼                                             │
+//!  new ──▶ Holding ────────────── Serve ─────────────────▶ Serving
+//!              │ ▲                                           │ ▲
+//!       Refuse │ └── Hold ── Refusing ◀────── Refuse ────────┘ │
+//!              └───────────────▶ └──────────── Serve ──────────┘
+//! ```
+//!
+//! Calls that come while it holds wait, each until its own deadline and within the same bound as calls in flight.
+
+mod messages;
+mod reply;
+mod state;
+mod subject;
+mod waiting;
 
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
-    time::Instant,
 };
 
-use actix::{Actor, Context, Handler, dev::MessageResponse, dev::OneshotSender};
+use actix::{Actor, Context, Handler, Recipient};
 
-use super::{Answer, Binding, BindingCall, BindingCounters, BindingFactory, BindingFuture, BindingReply, guard};
-use crate::host::{HostCallError, HostErrorKind};
+use self::state::{Phase, State};
+pub use self::{
+    messages::{BindingExited, End, Hold, Refuse, Serve},
+    reply::{Held, Pending, Reply},
+};
+use super::{BindingCall, BindingCounters};
 
 /// Host calls that may lie in the mailbox of one actor, at some 200 bytes each.
 ///
@@ -34,36 +54,29 @@ pub struct BindingActor {
     state: Rc<State>,
 }
 
-/// Shared by the actor and the answers that it still owes.
-struct State {
-    name: Arc<str>,
-    worker: usize,
-    factory: Arc<dyn BindingFactory>,
-    counters: Arc<BindingCounters>,
-    current: RefCell<Current>,
-    in_flight: Cell<usize>,
-}
-
-/// The binding of this worker.
-#[derive(Clone)]
-enum Current {
-    /// It answers.
-    Ready(Rc<dyn Binding>),
-    /// The factory panicked, with this message; the next call tries again.
-    Broken(String),
-}
-
 impl BindingActor {
-    /// Makes the actor with its binding, ready to answer.
+    /// Makes the actor of the binding with that index and name; calls wait until it is told what to do.
+    #[must_use]
     pub fn new(
+        binding: usize,
         name: Arc<str>,
         worker: usize,
-        factory: Arc<dyn BindingFactory>,
         counters: Arc<BindingCounters>,
+        supervisor: Recipient<BindingExited>,
     ) -> Self {
-        let current = RefCell::new(Current::Broken("not made yet".to_owned()));
-        let state = State { name, worker, factory, counters, current, in_flight: Cell::new(0) };
-        state.make();
+        let state = State {
+            binding,
+            name,
+            worker,
+            counters,
+            supervisor,
+            phase: RefCell::new(Phase::Holding),
+            waiting: RefCell::default(),
+            alarm: Cell::new(None),
+            in_flight: Cell::new(0),
+            generation: Cell::new(0),
+            ending: Cell::new(false),
+        };
         Self { state: Rc::new(state) }
     }
 }
@@ -76,168 +89,54 @@ impl Actor for BindingActor {
     }
 }
 
+impl Drop for BindingActor {
+    /// The last word of an actor: its worker ends, or code of the actor panicked.
+    fn drop(&mut self) {
+        let what = if std::thread::panicking() { "code of the actor panicked" } else { "its worker ended" };
+        // Gone with the worker either way.
+        self.state.replace(Phase::Holding).ok();
+        self.state.report(what, None, true);
+    }
+}
+
 impl Handler<BindingCall> for BindingActor {
     type Result = Reply;
 
     fn handle(&mut self, call: BindingCall, _: &mut Self::Context) -> Reply {
-        let reply = State::take(&self.state, call);
-        if let Reply::Now(reply) = &reply {
-            self.state.counters.answered(reply);
-        }
-        reply
+        State::take(&self.state, call)
     }
 }
 
-/// What the handler gives to actix: a reply that is sent, or one that is waited for beside the actor.
-pub enum Reply {
-    /// Sent at once.
-    Now(BindingReply),
-    /// Sent when it is there.
-    Later(Pending),
-}
+impl Handler<Serve> for BindingActor {
+    type Result = ();
 
-impl MessageResponse<BindingActor, BindingCall> for Reply {
-    fn handle(self, _: &mut Context<BindingActor>, tx: Option<OneshotSender<BindingReply>>) {
-        match self {
-            Self::Now(reply) => deliver(tx, reply),
-            Self::Later(pending) => {
-                actix::spawn(pending.run(tx));
-            }
-        }
+    fn handle(&mut self, Serve(factory): Serve, _: &mut Self::Context) {
+        State::serve(&self.state, &factory);
     }
 }
 
-fn deliver(tx: Option<OneshotSender<BindingReply>>, reply: BindingReply) {
-    // A guest that no longer waits was ended at its deadline and has its own error.
-    tx.and_then(|tx| tx.send(reply).err());
-}
+impl Handler<Hold> for BindingActor {
+    type Result = ();
 
-/// The call that a panic is reported with.
-struct Subject {
-    module: Arc<str>,
-    instance: u64,
-    call: u64,
-}
-
-impl State {
-    /// Checks what holds for every binding, then calls it.
-    fn take(this: &Rc<Self>, call: BindingCall) -> Reply {
-        let binding = match this.admit(&call) {
-            Ok(binding) => binding,
-            Err(error) => return Reply::Now(Err(error)),
-        };
-        let subject =
-            Subject { module: Arc::clone(&call.caller.module), instance: call.caller.instance, call: call.caller.call };
-        match guard::catch(|| binding.call(call)) {
-            Ok(Answer::Now(reply)) => Reply::Now(reply),
-            Ok(Answer::Later(work)) => {
-                Reply::Later(Pending { work, subject, binding, in_flight: InFlight::enter(this) })
-            }
-            Err(panic) => Reply::Now(Err(this.panicked(&binding, &subject, &panic))),
-        }
-    }
-
-    fn admit(&self, call: &BindingCall) -> Result<Rc<dyn Binding>, HostCallError> {
-        let refuse = |kind, why: String| Err(HostCallError::new(kind, format!("binding `{}` {why}", self.name)));
-        if call.caller.deadline <= Instant::now() {
-            return refuse(HostErrorKind::TimedOut, "was not reached before the deadline of the call".to_owned());
-        }
-        if self.in_flight.get() >= MAX_IN_FLIGHT {
-            return refuse(HostErrorKind::Unavailable, format!("is busy: {MAX_IN_FLIGHT} host calls wait for it here"));
-        }
-        if matches!(&*self.current.borrow(), Current::Broken(_)) {
-            self.make();
-        }
-        match &*self.current.borrow() {
-            Current::Ready(binding) => Ok(Rc::clone(binding)),
-            Current::Broken(why) => refuse(HostErrorKind::Unavailable, format!("could not be started: {why}")),
-        }
-    }
-
-    /// Puts a fresh binding in place of what is there.
-    fn make(&self) {
-        let fresh = match guard::catch(|| self.factory.make(self.worker)) {
-            Ok(binding) => Current::Ready(Rc::from(binding)),
-            Err(panic) => {
-                tracing::error!(binding = %self.name, worker = self.worker, panic, "binding could not be made");
-                Current::Broken(panic)
-            }
-        };
-        self.replace(fresh);
-    }
-
-    fn replace(&self, fresh: Current) {
-        let old = self.current.replace(fresh);
-        if let Err(panic) = guard::catch(|| drop(old)) {
-            tracing::error!(binding = %self.name, worker = self.worker, panic, "binding panicked while it was dropped");
-        }
-    }
-
-    /// Reports a panic and starts the binding anew, once for all calls that it had in flight.
-    fn panicked(&self, binding: &Rc<dyn Binding>, subject: &Subject, panic: &str) -> HostCallError {
-        tracing::error!(
-            binding = %self.name,
-            worker = self.worker,
-            module = %subject.module,
-            instance = subject.instance,
-            call = subject.call,
-            panic,
-            "binding panicked"
-        );
-        let still_current = matches!(&*self.current.borrow(), Current::Ready(current) if Rc::ptr_eq(current, binding));
-        if still_current {
-            self.counters.restarted(panic);
-            self.make();
-        }
-        HostCallError::new(HostErrorKind::Internal, format!("binding `{}` panicked: {panic}", self.name))
+    fn handle(&mut self, _: Hold, _: &mut Self::Context) {
+        self.state.leave_binding(Phase::Holding);
     }
 }
 
-/// A reply that is waited for.
-pub struct Pending {
-    work: BindingFuture,
-    subject: Subject,
-    binding: Rc<dyn Binding>,
-    in_flight: InFlight,
-}
+impl Handler<Refuse> for BindingActor {
+    type Result = ();
 
-impl Pending {
-    /// Waits for the reply, or until nobody waits for it any more.
-    async fn run(self, tx: Option<OneshotSender<BindingReply>>) {
-        let Self { work, subject, binding, in_flight } = self;
-        let state = &in_flight.0;
-        let work = guard::catch_future(work);
-        let (outcome, tx) = match tx {
-            None => (Some(work.await), None),
-            Some(mut tx) => {
-                let outcome = tokio::select! {
-                    biased;
-                    outcome = work => Some(outcome),
-                    () = tx.closed() => None,
-                };
-                (outcome, Some(tx))
-            }
-        };
-        let Some(outcome) = outcome else { return state.counters.given_up() };
-        let reply = outcome.unwrap_or_else(|panic| Err(state.panicked(&binding, &subject, &panic)));
-        state.counters.answered(&reply);
-        deliver(tx, reply);
+    fn handle(&mut self, Refuse(why): Refuse, _: &mut Self::Context) {
+        State::refuse_all(&self.state, why);
     }
 }
 
-/// One call in flight; counted until it is dropped, however it ends.
-struct InFlight(Rc<State>);
+impl Handler<End> for BindingActor {
+    type Result = ();
 
-impl InFlight {
-    fn enter(state: &Rc<State>) -> Self {
-        state.in_flight.set(state.in_flight.get() + 1);
-        Self(Rc::clone(state))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get() - 1);
+    fn handle(&mut self, End(why): End, _: &mut Self::Context) {
+        self.state.ending.set(true);
+        State::refuse_all(&self.state, why);
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use super::BindingCall;
 use crate::host::HostCallError;
@@ -47,14 +47,25 @@ impl From<HostCallError> for Answer {
 pub trait Binding: 'static {
     /// Answers one host call. Never blocks: what takes time goes into the future, what blocks to another thread.
     ///
-    /// A panic, here or in the future, is caught by the actor, which then drops this value and makes a fresh one.
+    /// A panic, here or in the future, is caught by the actor, which then drops this value; the supervisor decides what
+    /// follows.
     fn call(&self, call: BindingCall) -> Answer;
 }
 
+/// How an asked backend is: well, or what is wrong with it, with its causes.
+pub type Check = BoxFuture<'static, Result<(), String>>;
+
 /// The shared backend of a binding, opened once; makes the [`Binding`] of each worker.
 pub trait BindingFactory: Send + Sync + 'static {
-    /// Makes the binding of a worker: at its start, and again after a panic. Cheap, and never blocks.
+    /// Makes the binding of a worker: when it begins to serve, and again after a panic. Cheap, and never blocks.
     fn make(&self, worker: usize) -> Box<dyn Binding>;
+
+    /// Asks the backend whether it is well, by way of everything that a call needs; `None` where there is nothing to ask.
+    ///
+    /// Never blocks, neither here nor in the future, which has no deadline of its own.
+    fn check(&self) -> Option<Check> {
+        None
+    }
 
     /// Ends the backend: what was accepted is finished and durable when this returns, what comes later is answered
     /// with `unavailable`.

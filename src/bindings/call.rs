@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Instant};
 use actix::Message;
 use bytes::Bytes;
 
-use crate::{config::Link, host::HostCallError};
+use crate::{
+    config::Link,
+    host::{HostCallError, LineLimit},
+};
 
 /// A host call on its way to a binding.
 ///
@@ -41,6 +44,8 @@ pub struct Caller {
     pub deadline: Instant,
     /// The modules that wait for this guest call, outermost first.
     pub chain: Chain,
+    /// How many lines the instance may log.
+    pub lines: LineLimit,
 }
 
 /// The modules in a chain of nested guest calls, cheap to extend and to share.

@@ -78,6 +78,13 @@ pub enum BindingError {
         #[source]
         source: BoxError,
     },
+    /// A test told it to fail.
+    #[cfg(feature = "fault-injection")]
+    #[error("binding `{binding}`: told not to start")]
+    Injected {
+        /// Name of the binding.
+        binding: Arc<str>,
+    },
     /// A thread of the backend could not be started.
     #[error("binding `{binding}`: cannot start its thread `{thread}`")]
     Thread {

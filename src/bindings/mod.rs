@@ -6,15 +6,16 @@
 //!      ▲                        │ owns                │ owns                        ▲
 //!      └──────── reply ─────────┤                     ├───────── reply ─────────────┘
 //!                               ▼                     ▼
-//!                            Binding               Binding      made by the factory, again after a panic
+//!                            Binding               Binding      made by the factory, when the supervisor says so
 //!                               └───────┬─────────────┘
 //!                                       ▼
 //!                          BindingFactory: the backend, opened once
 //! ```
 //!
-//! [`start_backend`] opens what a `[bindings.NAME]` table asks for. Every worker then starts one [`BindingActor`] over
-//! it, so that a host call stays on the worker of its guest; what the workers share (a database, a map) is behind the
-//! [`BindingFactory`]. Links, renamed operations and the denial of everything else are resolved by the sender: a
+//! Every worker has one [`BindingActor`] for each binding, so that a host call stays on the worker of its guest.
+//! [`start_backend`] opens what a `[bindings.NAME]` table asks for: what the workers share (a database, a map) is behind
+//! the [`BindingFactory`]. The supervisor hands it to the actors ([`Serve`](actor::Serve)), hears of every panic at once
+//! ([`BindingExited`]) and decides what follows; meanwhile calls wait. Links, renamed operations and the denial of everything else are resolved by the sender: a
 //! [`BindingCall`] that arrives here is allowed.
 //!
 //! The actor holds the rules that are the same for every type (deadline, bound, panics, counters) in [`mod@actor`]; a
@@ -29,6 +30,8 @@ mod binding;
 mod call;
 mod counters;
 mod error;
+#[cfg(feature = "fault-injection")]
+pub mod faulty;
 mod guard;
 pub mod keyvalue;
 pub mod log;
@@ -38,9 +41,9 @@ mod registry;
 #[cfg(test)]
 mod testing;
 
-pub use actor::BindingActor;
-pub use binding::{Answer, Binding, BindingFactory, BindingFuture, BindingReply, ModuleCaller};
+pub use actor::{BindingActor, BindingExited, Hold, Refuse, Serve};
+pub use binding::{Answer, Binding, BindingFactory, BindingFuture, BindingReply, Check, ModuleCaller};
 pub use call::{BindingCall, Caller, Chain};
 pub use counters::{BindingCounters, BindingCounts};
 pub use error::BindingError;
-pub use registry::{BindingContext, start_backend};
+pub use registry::{BindingContext, operations, start_backend};

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{BindingError, BindingFactory, ModuleCaller, keyvalue, log::LogFactory, module::ModuleFactory};
+use super::{
+    BindingError, BindingFactory, ModuleCaller, keyvalue,
+    log::{self, LogFactory},
+    module::ModuleFactory,
+};
 use crate::config::{Binding, BindingSettings};
 
 /// What bindings need from the rest of the daemon.
@@ -24,7 +28,21 @@ pub fn start_backend(binding: &Binding, context: &BindingContext) -> Result<Arc<
         BindingSettings::Log => Arc::new(LogFactory::new(name)),
         BindingSettings::Module => Arc::new(ModuleFactory::new(Arc::clone(&context.modules))),
         BindingSettings::KeyValue(settings) => keyvalue::start(name, settings)?,
+        #[cfg(feature = "fault-injection")]
+        BindingSettings::Faulty => super::faulty::start(name)?,
     })
+}
+
+/// The operations that a type has, under whose names calls are counted; empty where guests name what they like.
+#[must_use]
+pub fn operations(settings: &BindingSettings) -> &'static [&'static str] {
+    match settings {
+        BindingSettings::Log => &log::OPERATIONS,
+        BindingSettings::Module => &[],
+        BindingSettings::KeyValue(_) => &keyvalue::OPERATIONS,
+        #[cfg(feature = "fault-injection")]
+        BindingSettings::Faulty => &super::faulty::OPERATIONS,
+    }
 }
 
 #[cfg(test)]

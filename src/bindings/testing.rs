@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{BindingCall, Caller, Chain};
-use crate::config::{Link, Operations};
+use crate::{
+    config::{Link, Operations},
+    host::LineLimit,
+};
 
 /// A host call of module `tester` over a link that shares nothing.
 pub(crate) fn call(operation: &str, payload: impl AsRef<[u8]>) -> BindingCall {
@@ -20,6 +23,7 @@ pub(crate) fn call(operation: &str, payload: impl AsRef<[u8]>) -> BindingCall {
             call: 42,
             deadline: Instant::now() + Duration::from_secs(30),
             chain: Chain::default(),
+            lines: LineLimit::default(),
         },
         namespace: String::new(),
         operation: operation.into(),

@@ -390,6 +390,9 @@ pub enum BindingSettings {
     Module,
     /// `keyvalue`.
     KeyValue(KeyValueSettings),
+    /// `faulty`, for tests: no settings.
+    #[cfg(feature = "fault-injection")]
+    Faulty,
 }
 
 impl BindingSettings {
@@ -400,6 +403,8 @@ impl BindingSettings {
             Self::Log => "log",
             Self::Module => "module",
             Self::KeyValue(_) => "keyvalue",
+            #[cfg(feature = "fault-injection")]
+            Self::Faulty => "faulty",
         }
     }
 }

@@ -93,7 +93,7 @@ pub enum HostErrorKind {
 impl HostErrorKind {
     /// The kind as guests see it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotGranted => "not_granted",
             Self::NotAllowed => "not_allowed",

@@ -1,28 +1,14 @@
 //! Where guests' lines go: the console log and what WASI guests write to stdout and stderr.
 //!
-//! Owns the two protections against a guest that floods: a line's length and the rate of lines.
+//! Protects against a guest that floods in two ways: by a line's length, and by the rate of lines, a [`LineLimit`].
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use parking_lot::Mutex;
+use super::line_limit::LineLimit;
 
 /// Longest line in bytes. Half of it cuts stack traces of real programs; twice as much lets one guest fill a journal's
 /// fields, which journald cuts at the same size.
 pub const MAX_LINE: usize = 64 * 1024;
-
-/// Lines that an instance may log at once. A guest that dumps its state after a failure writes some hundred.
-const BURST: f64 = 1_000.0;
-
-/// Lines a second in the long run: more than a person reads, little enough that ten flooding guests leave the log usable.
-const LINES_PER_SECOND: f64 = 200.0;
 
 /// Where a guest's line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +28,11 @@ pub trait Console: Send + Sync {
 
     /// Is told how many lines were dropped because the guest flooded.
     fn dropped(&self, lines: u64);
+
+    /// The limit of lines, asked once. Where the guest has other ways into the same log, they share theirs.
+    fn limit(&self) -> LineLimit {
+        LineLimit::default()
+    }
 }
 
 /// Logs lines through `tracing` at info, under the target `wapcd::guest`.
@@ -62,14 +53,7 @@ impl Console for TracingConsole {
 #[derive(Clone)]
 pub(super) struct GuestConsole {
     sink: Arc<dyn Console>,
-    bucket: Arc<Mutex<Bucket>>,
-    /// Lines dropped since the last report; beside the lock, so that a quiet guest's call costs one load.
-    dropped: Arc<AtomicU64>,
-}
-
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
+    limit: LineLimit,
 }
 
 impl fmt::Debug for GuestConsole {
@@ -80,48 +64,34 @@ impl fmt::Debug for GuestConsole {
 
 impl GuestConsole {
     pub(super) fn new(sink: Arc<dyn Console>) -> Self {
-        let bucket = Bucket { tokens: BURST, filled: Instant::now() };
-        Self { sink, bucket: Arc::new(Mutex::new(bucket)), dropped: Arc::default() }
+        let limit = sink.limit();
+        Self { sink, limit }
     }
 
     /// Passes a line on, unless the guest floods.
     pub(super) fn line(&self, stream: Stream, bytes: &[u8]) {
-        if !self.bucket.lock().admit(Instant::now()) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+        if self.limit.admit() {
+            self.tell_dropped();
+            self.sink.line(stream, &text_of(bytes));
         }
-        self.tell_dropped();
-        self.sink.line(stream, &text_of(bytes));
     }
 
     /// Reports what was dropped since the last report, at the rate of lines: a report is a line too.
     #[inline]
     pub(super) fn report_dropped(&self) {
-        if self.dropped.load(Ordering::Relaxed) > 0 && self.bucket.lock().admit(Instant::now()) {
-            self.tell_dropped();
-        }
+        self.tell(self.limit.take_dropped_in_rate());
     }
 
     /// Reports what was dropped since the last report, whatever the rate.
     pub(super) fn tell_dropped(&self) {
-        match self.dropped.swap(0, Ordering::Relaxed) {
-            0 => {}
-            lines => self.sink.dropped(lines),
-        }
+        self.tell(self.limit.take_dropped());
     }
-}
 
-impl Bucket {
-    /// Whether a line may pass at `now`.
-    fn admit(&mut self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.filled).min(Duration::from_secs(3600));
-        self.tokens = (self.tokens + elapsed.as_secs_f64() * LINES_PER_SECOND).min(BURST);
-        self.filled = now;
-        let admitted = self.tokens >= 1.0;
-        if admitted {
-            self.tokens -= 1.0;
+    #[inline]
+    fn tell(&self, lines: u64) {
+        if lines > 0 {
+            self.sink.dropped(lines);
         }
-        admitted
     }
 }
 
@@ -141,16 +111,6 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flood_is_cut_to_the_rate_and_counted() {
-        let start = Instant::now();
-        let mut bucket = Bucket { tokens: BURST, filled: start };
-        let passed = (0..5_000).filter(|_| bucket.admit(start)).count();
-        assert_eq!(passed, 1_000);
-        let later = start + Duration::from_secs(1);
-        assert_eq!((0..5_000).filter(|_| bucket.admit(later)).count(), 200);
-    }
 
     #[test]
     fn long_and_broken_lines_are_cut_at_a_character() {

@@ -49,4 +49,10 @@ pub trait WebAssemblyEngineProvider: Send {
 
     /// The state of the live instance, `None` before `init` has succeeded.
     fn state(&mut self) -> Option<&mut ModuleState>;
+
+    /// Bytes of the live instance's linear memory; 0 without an instance, or where the engine does not tell. Asked after
+    /// every call.
+    fn memory_bytes(&mut self) -> u64 {
+        0
+    }
 }

@@ -29,6 +29,7 @@ mod engine;
 mod error;
 pub mod functions;
 mod limits;
+mod line_limit;
 mod memory;
 mod state;
 mod waiting;
@@ -42,6 +43,7 @@ pub use self::{
     engine::{Running, WebAssemblyEngineProvider},
     error::{BoxError, CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind, chain},
     limits::Limits,
+    line_limit::LineLimit,
     state::{
         Callback, HostCallNames, HostCallStep, MAX_OPERATION, ModuleHost, ModuleState, PendingHostCall, panic_message,
     },

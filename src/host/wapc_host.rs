@@ -228,6 +228,12 @@ impl WapcHostAsync {
         self.0.alive
     }
 
+    /// Returns the bytes of the instance's linear memory; 0 where there is no instance or the engine does not tell.
+    #[must_use]
+    pub fn memory_bytes(&mut self) -> u64 {
+        self.0.engine.memory_bytes()
+    }
+
     /// Calls an operation of the guest under the deadline of its limits. If the instance has ended, a fresh one is
     /// started first.
     ///

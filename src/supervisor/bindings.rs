@@ -1,120 +1,261 @@
-//! Starts the bindings: a shared backend each, and an actor on every worker.
+//! What happens to a binding: open, serve, restart, close, fail. Opening and closing a backend may block, so both happen
+//! on threads of their own.
 
-use std::{sync::Arc, time::Duration};
-
-use actix::{Actor, Recipient};
-use tokio::sync::oneshot;
-
-use super::status::{BindingState, BindingStatus};
-use crate::{
-    actors::{Modules, Workers},
-    bindings::{BindingActor, BindingCall, BindingContext, BindingCounters, BindingFactory, start_backend},
-    config::Binding,
-    host::chain,
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// How long the actors of a binding may take to start. They start at once unless a worker hangs.
-const ACTORS_START: Duration = Duration::from_secs(10);
+use actix::{AsyncContext, Context, Handler, Message};
 
-/// A binding that was started, or what became of it.
-pub(super) struct BindingChild {
-    name: Arc<str>,
-    type_name: &'static str,
-    counters: Arc<BindingCounters>,
-    backend: Result<Running, String>,
+use super::{
+    binding_child::{BindingPhase, Closed, panic_report},
+    module_child::Then,
+    status::BindingStatus,
+    topology::Node,
+    tree::{Place, Supervisor},
+};
+use crate::{
+    actors::{ExitReason, ExitReport, causes_of},
+    bindings::{BindingError, BindingExited, BindingFactory, start_backend},
+    config::Shutdown,
+};
+
+/// A backend was opened, or was not. Sent by the thread that opened it.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct BindingOpened {
+    binding: usize,
+    era: u64,
+    /// `None` where opening it panicked, whose message the log has.
+    result: Option<Result<Arc<dyn BindingFactory>, BindingError>>,
 }
 
-struct Running {
-    factory: Arc<dyn BindingFactory>,
-    /// The actor on each worker.
-    actors: Vec<Recipient<BindingCall>>,
+/// A backend was closed, or its time for that is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct BindingClosed {
+    binding: usize,
+    era: u64,
 }
 
-impl BindingChild {
-    /// Opens the backend, off this thread since that may block, and starts an actor on every worker. A binding that does
-    /// not start is there all the same: its guests are told `unavailable`, and everything else runs.
-    pub(super) async fn start(binding: Binding, modules: &Modules, workers: &Workers) -> Self {
-        let (name, type_name) = (Arc::clone(&binding.name), binding.settings.type_name());
-        let counters = Arc::new(BindingCounters::default());
-        let context = BindingContext { modules: Arc::new(modules.clone()) };
-        let opened = tokio::task::spawn_blocking(move || start_backend(&binding, &context)).await;
-        let backend = match opened {
-            Ok(Ok(factory)) => start_actors(&name, &factory, &counters, workers).await,
-            Ok(Err(error)) => Err(chain(&error)),
-            Err(error) => Err(format!("opening it panicked: {error}")),
-        };
-        match &backend {
-            Ok(_) => tracing::info!(binding = %name, r#type = type_name, "binding started"),
-            Err(error) => tracing::error!(binding = %name, r#type = type_name, error, "binding did not start"),
+impl Supervisor {
+    /// Opens the backend of a binding that has none, off this thread.
+    pub(super) fn open_binding(&mut self, binding: usize, ctx: &mut Context<Self>) {
+        let context = self.context.clone();
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        if !matches!(child.phase, BindingPhase::Waiting | BindingPhase::Stopped | BindingPhase::Failed) {
+            return;
         }
-        Self { name, type_name, counters, backend }
+        child.enter(BindingPhase::Opening);
+        child.hold();
+        let (config, era, supervisor) = (Arc::clone(&child.config), child.era, ctx.address());
+        let opening = tokio::task::spawn_blocking(move || start_backend(&config, &context));
+        actix::spawn(async move {
+            // One notice for each opening.
+            supervisor.do_send(BindingOpened { binding, era, result: opening.await.ok() });
+        });
+        self.touched(Node::Binding(binding), ctx);
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The actor on a worker, if the binding runs.
-    pub(super) fn actor(&self, worker: usize) -> Option<Recipient<BindingCall>> {
-        self.backend.as_ref().ok()?.actors.get(worker).cloned()
-    }
-
-    pub(super) fn status(&self) -> BindingStatus {
-        let counts = self.counters.read();
-        let state = match &self.backend {
-            Ok(_) => BindingState::Running,
-            Err(_) => BindingState::Failed,
+    fn binding_opened(&mut self, opened: BindingOpened, ctx: &mut Context<Self>) {
+        let BindingOpened { binding, era, result } = opened;
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        if child.era != era {
+            // Nobody wants it any more. Closing it may block.
+            if let Some(Ok(factory)) = result {
+                tokio::task::spawn_blocking(move || factory.stop());
+            }
+            return;
+        }
+        let causes = match result {
+            Some(Ok(factory)) => {
+                child.enter(BindingPhase::Serving);
+                child.factory = Some(factory);
+                child.running_since = Some(Instant::now());
+                child.serve(None);
+                return self.touched(Node::Binding(binding), ctx);
+            }
+            Some(Err(error)) => causes_of(&error),
+            None => vec!["opening its backend panicked".to_owned()],
         };
-        BindingStatus {
-            name: self.name.to_string(),
-            type_name: self.type_name.to_owned(),
-            state,
-            group: None,
-            next_try: None,
-            host_calls: Vec::new(),
-            restarts_by_reason: Default::default(),
-            restarts_in_window: 0,
-            last_exit: self.backend.as_ref().err().map(|error| super::status::ExitStatus {
-                reason: "start_failed".to_owned(),
-                causes: vec![error.clone()],
-                backtrace: Vec::new(),
-                operation: None,
-                call: None,
-                origin: None,
-                at: 0.0,
-            }),
-            uptime_s: None,
-            calls_ok: counts.calls_ok,
-            calls_failed: counts.calls_failed,
-            restarts: counts.restarts,
+        child.enter(BindingPhase::Waiting);
+        let report = ExitReport::new(ExitReason::StartFailed, causes);
+        self.child_ended(Node::Binding(binding), report, None, Instant::now(), ctx);
+        self.touched(Node::Binding(binding), ctx);
+    }
+
+    /// Hears that a binding's actor panicked, or is gone with its worker.
+    fn binding_exited(&mut self, exit: BindingExited, ctx: &mut Context<Self>) {
+        let (binding, worker) = (exit.binding, exit.worker);
+        let supervisor = ctx.address().recipient();
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        if exit.gone {
+            // The actor itself is gone. One that was replaced with its worker is no news.
+            if child.is_connected(worker) || !self.workers.handle(worker).is_some_and(|handle| handle.spawn_fn(|| {})) {
+                return;
+            }
+            child.renew(binding, worker, &self.workers, &supervisor);
+        }
+        if child.phase != BindingPhase::Serving {
+            return;
+        }
+        let (report, place) = (panic_report(&exit), Place { instance: None, slot: None, worker });
+        self.child_ended(Node::Binding(binding), report, Some(place), exit.at, ctx);
+        self.touched(Node::Binding(binding), ctx);
+    }
+
+    /// Restarts a binding: where one actor panicked that one's part of it, else the backend.
+    pub(super) fn restart_binding(
+        &mut self,
+        binding: usize,
+        reason: ExitReason,
+        place: Option<Place>,
+        after: Duration,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        let until = Instant::now() + after;
+        match (child.phase, place) {
+            (BindingPhase::Serving, Some(place)) if reason == ExitReason::Panicked => {
+                if after.is_zero() {
+                    return child.serve(Some(place.worker));
+                }
+                child.backoff.insert(place.worker, until);
+                let era = child.era;
+                self.later(after, ctx, move |supervisor, ctx| {
+                    let Some(child) = supervisor.bindings.get_mut(binding).filter(|child| child.era == era) else {
+                        return;
+                    };
+                    if child.backoff.get(&place.worker) == Some(&until) {
+                        child.serve(Some(place.worker));
+                        supervisor.touched(Node::Binding(binding), ctx);
+                    }
+                });
+            }
+            (BindingPhase::Serving, _) => {
+                self.close_binding(binding, Closed::Reopen, ctx);
+                if let Some(child) = self.bindings.get_mut(binding) {
+                    child.next_try = Some(until);
+                }
+            }
+            _ => self.reopen_at(binding, until, ctx),
         }
     }
 
-    /// The backend, to be stopped by whoever may block.
-    pub(super) fn backend(&self) -> Option<Arc<dyn BindingFactory>> {
-        self.backend.as_ref().ok().map(|running| Arc::clone(&running.factory))
+    /// Opens the backend again when its wait is over.
+    fn reopen_at(&mut self, binding: usize, until: Instant, ctx: &mut Context<Self>) {
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        child.enter(BindingPhase::Waiting);
+        let wait = until.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            return self.open_binding(binding, ctx);
+        }
+        child.next_try = Some(until);
+        let era = child.era;
+        self.later(wait, ctx, move |supervisor, ctx| {
+            if supervisor.bindings.get(binding).is_some_and(|child| child.era == era) {
+                supervisor.open_binding(binding, ctx);
+            }
+        });
+    }
+
+    /// Closes the backend, off this thread and within its `shutdown`; calls wait, or are refused if nothing follows.
+    pub(super) fn close_binding(&mut self, binding: usize, closed: Closed, ctx: &mut Context<Self>) {
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        child.enter(BindingPhase::Closing(closed));
+        child.hold();
+        let (era, supervisor, budget) = (child.era, ctx.address(), child.config.shutdown);
+        let factory = child.factory.take();
+        let name = Arc::clone(child.name());
+        actix::spawn(async move {
+            if let Some(factory) = factory {
+                close(&name, factory, budget).await;
+            }
+            // One notice for each closing.
+            supervisor.do_send(BindingClosed { binding, era });
+        });
+        self.touched(Node::Binding(binding), ctx);
+    }
+
+    fn binding_closed(&mut self, closed: BindingClosed, ctx: &mut Context<Self>) {
+        let BindingClosed { binding, era } = closed;
+        let Some(child) = self.bindings.get_mut(binding).filter(|child| child.era == era) else { return };
+        let BindingPhase::Closing(next) = child.phase else { return };
+        let until = child.next_try;
+        match next {
+            Closed::Reopen => self.reopen_at(binding, until.unwrap_or_else(Instant::now), ctx),
+            Closed::Then(Then::Hold) => child.enter(BindingPhase::Waiting),
+            Closed::Then(Then::Stop) => {
+                child.enter(BindingPhase::Stopped);
+                child.refuse();
+            }
+        }
+        self.touched(Node::Binding(binding), ctx);
+    }
+
+    /// Gives a binding up: its guests are told `unavailable`, and why.
+    pub(super) fn fail_binding(&mut self, binding: usize, report: ExitReport, ctx: &mut Context<Self>) {
+        let Some(child) = self.bindings.get_mut(binding) else { return };
+        child.enter(BindingPhase::Failed);
+        child.last_exit = Some(report);
+        child.refuse();
+        if let Some(factory) = child.factory.take() {
+            let (name, budget) = (Arc::clone(child.name()), child.config.shutdown);
+            actix::spawn(async move { close(&name, factory, budget).await });
+        }
+        self.touched(Node::Binding(binding), ctx);
+    }
+
+    /// Everything about the bindings.
+    pub(super) fn binding_status(&self, now: Instant) -> Vec<BindingStatus> {
+        let status = |(at, child): (usize, &super::binding_child::BindingChild)| {
+            let node = Node::Binding(at);
+            let mut status = child.status(now);
+            status.group = self.group_name(node);
+            status.restarts_in_window = self.histories.in_window(&self.tree, node, now);
+            status
+        };
+        self.bindings.iter().enumerate().map(status).collect()
     }
 }
 
-async fn start_actors(
-    name: &Arc<str>,
-    factory: &Arc<dyn BindingFactory>,
-    counters: &Arc<BindingCounters>,
-    workers: &Workers,
-) -> Result<Running, String> {
-    let mut actors = Vec::with_capacity(workers.count());
-    for worker in 0..workers.count() {
-        let (started, address) = oneshot::channel();
-        let actor = {
-            let (name, factory, counters) = (Arc::clone(name), Arc::clone(factory), Arc::clone(counters));
-            move || BindingActor::new(name, worker, factory, counters).start().recipient()
-        };
-        // Refused by a worker that has ended; then `address` ends as well.
-        workers.handle(worker).map(|handle| handle.spawn_fn(move || drop(started.send(actor()))));
-        match tokio::time::timeout(ACTORS_START, address).await {
-            Ok(Ok(address)) => actors.push(address),
-            Ok(Err(_)) | Err(_) => return Err(format!("worker {worker} did not start its actor")),
-        }
+/// Closes a backend on a thread that may block, and waits no longer than its `shutdown`.
+pub(super) async fn close(name: &str, factory: Arc<dyn BindingFactory>, budget: Shutdown) {
+    let closing = tokio::task::spawn_blocking(move || factory.stop());
+    let in_time = match budget {
+        Shutdown::Kill => return,
+        Shutdown::Infinity => closing.await.map_err(|error| error.to_string()),
+        Shutdown::After(budget) => match tokio::time::timeout(budget, closing).await {
+            Ok(closed) => closed.map_err(|error| error.to_string()),
+            Err(_elapsed) => Err(format!("it took longer than {} ms", budget.as_millis())),
+        },
+    };
+    if let Err(error) = in_time {
+        tracing::error!(binding = name, error, "binding's backend did not close");
     }
-    Ok(Running { factory: Arc::clone(factory), actors })
+}
+
+impl Handler<BindingOpened> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, opened: BindingOpened, ctx: &mut Context<Self>) {
+        self.binding_opened(opened, ctx);
+    }
+}
+
+impl Handler<BindingClosed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, closed: BindingClosed, ctx: &mut Context<Self>) {
+        self.binding_closed(closed, ctx);
+    }
+}
+
+impl Handler<BindingExited> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, exit: BindingExited, ctx: &mut Context<Self>) {
+        self.binding_exited(exit, ctx);
+    }
 }

@@ -1,25 +1,31 @@
 //! The daemon's parts put together, and the handle by which everyone else reaches them.
 
 use std::{
+    collections::{BTreeSet, HashSet},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use actix::{Actor, Addr, Message, dev::ToEnvelope};
+use actix::{Actor, Addr, AsyncContext, Message, dev::ToEnvelope};
 use thiserror::Error;
-use tokio::time::timeout_at;
+use tokio::{sync::watch, time::timeout_at};
 
 use super::{
-    bindings::BindingChild,
-    child::Child,
-    messages::{
-        Act, Drain, EndModule, EndWorkers, GetBindings, GetModule, GetStatus, IsBusy, ModuleWanted, Want, Wanted,
-    },
+    binding_child::BindingChild,
+    bindings::close,
+    decide::Histories,
+    events::Events,
+    groups::Groups,
+    messages::{Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetStatus, IsBusy, ModuleWanted, Want, Wanted},
+    module_child::ModuleChild,
     status::{BindingStatus, ModuleStatus, Status},
+    topology::{Node, Topology},
     tree::Supervisor,
+    workers::Stalls,
 };
 use crate::{
-    actors::{CallReply, CallRequest, Gate, Leave, ModuleQueue, Modules, QueueBudget, QueueSettings, Workers},
+    actors::{CallReply, CallRequest, Gate, How, ModuleQueue, Modules, QueueBudget, QueueSettings, Workers},
+    bindings::BindingContext,
     config::{Config, Module},
     host::{EngineError, EngineSettings, MappingLimit, WasmtimeEngine},
 };
@@ -62,12 +68,25 @@ impl NoAnswer {
     pub const WAITED: Duration = ANSWER;
 }
 
+/// Why the daemon ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("critical {group} gave up after {because} ended")]
+pub struct EndReason {
+    /// The group that gave up.
+    pub group: String,
+    /// The child that ended last.
+    pub because: String,
+}
+
 /// The way to a running daemon. Cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct SupervisorHandle {
     supervisor: Addr<Supervisor>,
     modules: Modules,
-    names: Arc<[Arc<str>]>,
+    /// Modules in the order of their start.
+    order: Arc<[(usize, Arc<str>)]>,
+    events: Events,
+    ended: watch::Receiver<Option<EndReason>>,
 }
 
 /// How many instances the engine must have room for: all that are configured, and a replacement beside each module's.
@@ -89,7 +108,7 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
 /// Starts workers, bindings and modules, in this order. Must be called within an actix system, whose thread becomes the
 /// supervisor's.
 ///
-/// A binding or module that does not start is failed in the status and keeps nothing else from running.
+/// A binding or module that does not start shows that in the status and keeps nothing else from running.
 ///
 /// # Errors
 /// [`StartError`] when so many instances do not fit this machine.
@@ -97,25 +116,57 @@ pub async fn start(config: Config) -> Result<SupervisorHandle, StartError> {
     let settings = engine_settings(&config);
     let instances = settings.instances;
     let engine = WasmtimeEngine::new(settings).map_err(|source| StartError::Engine { instances, source })?;
-    let workers = Workers::start(config.daemon.workers);
     let (modules, wanted) = (Modules::default(), Arc::new(OnceLock::new()));
     let budget = Arc::new(QueueBudget::new(config.daemon.queue_bytes));
-    let children = children(&config, workers.count(), &budget, &wanted);
+    let workers = config.daemon.workers.max(1);
+    let children = children(&config, workers, &budget, &wanted);
     modules.set(children.iter().map(|child| Arc::clone(&child.queue)));
-    let names = children.iter().map(|child| Arc::clone(&child.config.name)).collect();
-    let mut bindings = Vec::with_capacity(config.bindings.len());
-    for binding in config.bindings {
-        bindings.push(BindingChild::start(binding, &modules, &workers).await);
-    }
-    let started = Instant::now();
-    let supervisor =
-        Supervisor { workers, bindings, children, engine, budget, started, loader: None, draining: false }.start();
+    let tree = Topology::new(&config);
+    let named = |node: &Node| match node {
+        Node::Module(at) => children.get(*at).map(|child| (*at, Arc::clone(&child.config.name))),
+        Node::Binding(_) | Node::Group(_) => None,
+    };
+    let order = tree.order().iter().filter_map(named).collect();
+    let (ended, end) = watch::channel(None);
+    let events = Events::default();
+    let parts = (events.clone(), BindingContext { modules: Arc::new(modules.clone()) });
+    let supervisor = Supervisor::create(move |ctx| {
+        let (events, context) = parts;
+        let workers = Workers::start(workers, ctx.address().recipient());
+        let exited = ctx.address().recipient();
+        let bindings = config.bindings.into_iter().enumerate();
+        let bindings = bindings.map(|(at, binding)| BindingChild::new(at, binding, &workers, &exited)).collect();
+        Supervisor {
+            stalls: Stalls::new(workers.count()),
+            workers,
+            bindings,
+            modules: children,
+            groups: Groups::new(config.groups),
+            tree,
+            histories: Histories::default(),
+            parked: HashSet::new(),
+            waiting: BTreeSet::new(),
+            engine,
+            budget,
+            context,
+            events,
+            started: Instant::now(),
+            loader: None,
+            draining: false,
+            ended,
+        }
+    });
     wanted.get_or_init(|| supervisor.clone().recipient());
-    Ok(SupervisorHandle { supervisor, modules, names })
+    Ok(SupervisorHandle { supervisor, modules, order, events, ended: end })
 }
 
 /// A child for every module. Instances are dealt to the workers in turn, so that modules with one instance spread.
-fn children(config: &Config, workers: usize, budget: &Arc<QueueBudget>, wanted: &Arc<OnceLock<Wanted>>) -> Vec<Child> {
+fn children(
+    config: &Config,
+    workers: usize,
+    budget: &Arc<QueueBudget>,
+    wanted: &Arc<OnceLock<Wanted>>,
+) -> Vec<ModuleChild> {
     let mut next_worker = (0..workers).cycle();
     let child = |(index, module): (usize, &Module)| {
         let gate = if module.lazy { Gate::Lazy } else { Gate::Open };
@@ -130,7 +181,7 @@ fn children(config: &Config, workers: usize, budget: &Arc<QueueBudget>, wanted: 
         let queue = ModuleQueue::new(Arc::clone(&module.name), settings, gate, Arc::clone(budget), want);
         let count = module.instances.count(workers);
         let places: Vec<usize> = next_worker.by_ref().take(count).collect();
-        Child::new(Arc::new(module.clone()), Arc::new(queue), &places)
+        ModuleChild::new(Arc::new(module.clone()), Arc::new(queue), &places)
     };
     config.modules.iter().enumerate().map(child).collect()
 }
@@ -170,7 +221,7 @@ impl SupervisorHandle {
     /// # Errors
     /// [`NoAnswer`].
     pub async fn bindings(&self) -> Result<Vec<BindingStatus>, NoAnswer> {
-        self.ask(GetBindings).await
+        Ok(self.ask(GetStatus).await?.bindings)
     }
 
     /// Loads a module that does not run, with a clear history. Answers when it runs or has failed; `None` for a module
@@ -210,30 +261,51 @@ impl SupervisorHandle {
         self.modules.call(module, request).await
     }
 
+    /// Every change of state.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.events.clone()
+    }
+
+    /// Waits until the daemon should end by itself, because a critical group has failed. Otherwise for ever.
+    pub async fn ended(&self) -> EndReason {
+        let mut ended = self.ended.clone();
+        loop {
+            if let Some(reason) = ended.borrow_and_update().clone() {
+                return reason;
+            }
+            if ended.changed().await.is_err() {
+                // The supervisor is gone: whoever waits here is about to be, too.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Stops the daemon's children: takes no new calls, finishes what was accepted, ends modules and bindings in the
-    /// reverse order of their start. What still runs after `grace` is ended with an error to its caller.
-    pub async fn shutdown(&self, grace: Duration) {
+    /// reverse order of their start. What still runs after `grace`, or after a module's own `shutdown`, is ended with an
+    /// error to its caller. `why` is for the event.
+    pub async fn shutdown(&self, grace: Duration, why: &str) {
         let deadline = tokio::time::Instant::now() + grace;
-        let drained = self.drain(deadline).await;
-        let how: fn() -> Leave = if drained { || Leave::WhenFree } else { || Leave::Now };
+        let drained = self.drain(deadline, why).await;
+        let how = if drained { How::WhenFree } else { How::Now };
         if !drained {
             tracing::warn!(grace_ms = grace.as_millis(), "grace time is over, ending calls that still run");
         }
         // Nothing runs any more, or is ended now: this only waits for workers that hang, together and not in turn.
         let until = tokio::time::Instant::now() + LAST_WAIT;
-        for module in (0..self.names.len()).rev() {
-            if let Ok(Some(gone)) = self.ask(EndModule { module, how: how() }).await
+        for (module, name) in self.order.iter().rev() {
+            if let Ok(Some(gone)) = self.ask(EndModule { module: *module, how }).await
                 && timeout_at(until, gone).await.is_err()
             {
-                tracing::error!(module = self.names.get(module).map(|name| &**name), "module did not end in time");
+                tracing::error!(module = &**name, "module did not end in time");
             }
         }
         self.end_bindings().await;
     }
 
     /// Waits until no call runs or waits; `false` when the deadline came first.
-    async fn drain(&self, deadline: tokio::time::Instant) -> bool {
-        if self.ask(Drain).await.is_err() {
+    async fn drain(&self, deadline: tokio::time::Instant, why: &str) -> bool {
+        if self.ask(Drain { why: why.to_owned() }).await.is_err() {
             return false;
         }
         while self.ask(IsBusy).await.unwrap_or(false) {
@@ -245,11 +317,11 @@ impl SupervisorHandle {
         true
     }
 
+    /// Closes the backends one after the other, last started first, each within its `shutdown`.
     async fn end_bindings(&self) {
-        let Ok(backends) = self.ask(EndWorkers).await else { return };
-        let stopping = tokio::task::spawn_blocking(move || backends.0.iter().for_each(|backend| backend.stop()));
-        if tokio::time::timeout(LAST_WAIT, stopping).await.is_err() {
-            tracing::error!("bindings did not end in time");
+        let Ok(Backends(backends)) = self.ask(EndWorkers).await else { return };
+        for (name, backend, budget) in backends {
+            close(&name, backend, budget).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the supervisor does with each message. Handlers find the child, let `tree.rs` act, and answer at once.
+//! What the supervisor does with each message. Handlers find the child, let others act, and answer at once.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Instant};
 
@@ -6,54 +6,40 @@ use actix::{Context, Handler};
 use tokio::sync::oneshot;
 
 use super::{
-    bindings::BindingChild,
-    child::{Child, Phase, SlotState},
+    events::{Subject, What},
     instance::InstanceStarted,
-    loader::{ModuleError, ModuleLoaded},
-    messages::{Act, Backends, Drain, EndModule, EndWorkers, GetBindings, GetModule, GetStatus, IsBusy, ModuleWanted},
-    status::{BindingStatus, ModuleStatus},
+    loader::ModuleLoaded,
+    messages::{Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetStatus, IsBusy, ModuleWanted, Want},
+    module_child::{ModuleChild, Phase},
+    modules::HowToStop,
+    status::ModuleStatus,
+    topology::Node,
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, Gate, InstanceExited, Leave, Refusal, causes_of};
+use crate::actors::{ExitReason, ExitReport, Gate, How, InstanceExited, Refusal, causes_of};
 
 impl Handler<ModuleLoaded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, message: ModuleLoaded, ctx: &mut Context<Self>) {
         let ModuleLoaded { module, load, result } = message;
-        let current = self
-            .children
-            .get(module)
-            .is_some_and(|child| child.load.load(Relaxed) == load && child.phase == Phase::Loading);
-        match result {
-            _ if !current => {}
-            Ok(loaded) => self.loaded(module, loaded, ctx),
-            Err(error) => self.fail(module, load_report(&error)),
+        let current = |child: &ModuleChild| child.load.load(Relaxed) == load && child.phase == Phase::Loading;
+        if !self.modules.get(module).is_some_and(current) {
+            return;
         }
+        match result {
+            Ok(loaded) => self.loaded(module, loaded, ctx),
+            Err(error) => self.load_failed(module, ExitReport::new(ExitReason::LoadFailed, causes_of(&error)), ctx),
+        }
+        self.touched(Node::Module(module), ctx);
     }
-}
-
-fn load_report(error: &ModuleError) -> ExitReport {
-    ExitReport::new(ExitReason::LoadFailed, causes_of(error))
 }
 
 impl Handler<InstanceStarted> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, message: InstanceStarted, _: &mut Context<Self>) {
-        let InstanceStarted { module, slot, instance, addr } = message;
-        let Some(child) = self.children.get_mut(module) else { return };
-        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
-        match child.phase {
-            Phase::Up => {}
-            Phase::Stopping => addr.do_send(Leave::WhenFree),
-            Phase::Idle | Phase::Loading | Phase::Stopped | Phase::Failed => addr.do_send(Leave::AfterCall),
-        }
-        place.state = SlotState::Live(instance, addr);
-        let (name, worker) = (&child.config.name, place.worker);
-        tracing::info!(module = %name, instance, generation = child.generation, worker, "instance started");
-        child.running_since.get_or_insert_with(Instant::now);
-        child.tell_settled();
+    fn handle(&mut self, started: InstanceStarted, ctx: &mut Context<Self>) {
+        self.instance_started(started, ctx);
     }
 }
 
@@ -61,16 +47,17 @@ impl Handler<InstanceExited> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
-        self.exited(exit, ctx);
+        self.instance_exited(exit, ctx);
     }
 }
 
 impl Handler<ModuleWanted> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ModuleWanted(module): ModuleWanted, _: &mut Context<Self>) {
-        if self.children.get(module).is_some_and(|child| child.phase == Phase::Idle) {
-            self.load(module);
+    fn handle(&mut self, ModuleWanted(module): ModuleWanted, ctx: &mut Context<Self>) {
+        if self.modules.get(module).is_some_and(|child| child.phase == Phase::Idle) {
+            self.load(module, ctx);
+            self.touched(Node::Module(module), ctx);
         }
     }
 }
@@ -87,40 +74,67 @@ impl Handler<GetModule> for Supervisor {
     type Result = Option<ModuleStatus>;
 
     fn handle(&mut self, GetModule(name): GetModule, _: &mut Context<Self>) -> Self::Result {
-        Some(self.children.get(self.find(&name)?)?.status(Instant::now()))
-    }
-}
-
-impl Handler<GetBindings> for Supervisor {
-    type Result = Vec<BindingStatus>;
-
-    fn handle(&mut self, _: GetBindings, _: &mut Context<Self>) -> Self::Result {
-        self.bindings.iter().map(BindingChild::status).collect()
+        self.module_status(self.find(&name)?, Instant::now())
     }
 }
 
 impl Handler<Act> for Supervisor {
     type Result = Option<oneshot::Receiver<()>>;
 
-    fn handle(&mut self, Act { module, action }: Act, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Act { module, action }: Act, ctx: &mut Context<Self>) -> Self::Result {
         let module = self.find(&module).filter(|_| !self.draining)?;
-        self.act(module, action);
-        Some(self.children.get_mut(module)?.settled())
+        self.events.record(self.subject(Node::Module(module)), What::Asked { action: action.as_str().to_owned() });
+        self.act(module, action, ctx);
+        self.touched(Node::Module(module), ctx);
+        Some(self.modules.get_mut(module)?.settled())
+    }
+}
+
+impl Supervisor {
+    fn act(&mut self, module: usize, action: Want, ctx: &mut Context<Self>) {
+        let node = Node::Module(module);
+        let Some(child) = self.modules.get(module) else { return };
+        match (action, child.phase) {
+            (Want::Stop, Phase::Stopped) => {}
+            (Want::Stop, _) => {
+                self.parked.insert(node);
+                self.groups.forget(node);
+                self.stop_module(module, HowToStop::Asked, ctx);
+            }
+            (Want::Restart, Phase::Up) => self.renew_instances(module, ctx),
+            (Want::Start | Want::Restart, _) if child.is_wanted() => {}
+            (Want::Start | Want::Restart, _) => {
+                self.parked.remove(&node);
+                // A member of a group that gave up comes back with its group.
+                let top = self.tree.root_of(node);
+                match top {
+                    Node::Group(group) if self.groups.is_failed(group) => self.revive(top, ctx),
+                    _ => {
+                        self.histories.clear([node]);
+                        self.load(module, ctx);
+                    }
+                }
+            }
+        }
     }
 }
 
 impl Handler<Drain> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
+    fn handle(&mut self, Drain { why }: Drain, ctx: &mut Context<Self>) {
         self.draining = true;
-        for child in &self.children {
+        self.events.record(Subject::Daemon, What::DaemonDraining { why });
+        self.groups.abandon();
+        for module in 0..self.modules.len() {
+            let Some(child) = self.modules.get(module) else { continue };
             match child.queue.gate() {
                 Gate::Open => child.queue.set_gate(Gate::Finishing),
                 // Nothing is loaded any more.
                 Gate::Lazy => child.queue.set_gate(Gate::Refusing(Refusal::ShuttingDown)),
                 Gate::Finishing | Gate::Refusing(_) => {}
             }
+            self.drain_module(module, ctx);
         }
     }
 }
@@ -130,20 +144,21 @@ impl Handler<IsBusy> for Supervisor {
 
     fn handle(&mut self, _: IsBusy, _: &mut Context<Self>) -> bool {
         let busy =
-            |child: &Child| child.queue.numbers().calls > 0 || child.queue.counters().in_flight.load(Relaxed) > 0;
-        self.children.iter().any(busy)
+            |child: &ModuleChild| child.queue.numbers().calls > 0 || child.queue.counters().in_flight.load(Relaxed) > 0;
+        self.modules.iter().any(busy)
     }
 }
 
 impl Handler<EndModule> for Supervisor {
     type Result = Option<oneshot::Receiver<()>>;
 
-    fn handle(&mut self, EndModule { module, how }: EndModule, _: &mut Context<Self>) -> Self::Result {
-        let runs = |child: &Child| matches!(child.phase, Phase::Loading | Phase::Up) || !child.is_empty();
-        if self.children.get(module).is_some_and(runs) {
-            self.stop(module, how);
+    fn handle(&mut self, EndModule { module, how }: EndModule, ctx: &mut Context<Self>) -> Self::Result {
+        let how = if how == How::Now { HowToStop::AtOnce } else { HowToStop::Asked };
+        let child = self.modules.get(module)?;
+        if !matches!(child.phase, Phase::Idle | Phase::Stopped | Phase::Failed) || !child.is_empty() {
+            self.stop_module(module, how, ctx);
         }
-        Some(self.children.get_mut(module)?.settled())
+        Some(self.modules.get_mut(module)?.settled())
     }
 }
 
@@ -153,6 +168,12 @@ impl Handler<EndWorkers> for Supervisor {
     fn handle(&mut self, _: EndWorkers, _: &mut Context<Self>) -> Self::Result {
         self.workers.stop();
         self.loader = None;
-        Backends(self.bindings.iter().rev().filter_map(BindingChild::backend).collect())
+        let mut open = Vec::new();
+        for node in self.tree.order().iter().rev() {
+            let Node::Binding(at) = node else { continue };
+            let Some(child) = self.bindings.get_mut(*at) else { continue };
+            open.extend(child.factory.take().map(|factory| (child.name().clone(), factory, child.config.shutdown)));
+        }
+        Backends(open)
     }
 }

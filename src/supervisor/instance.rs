@@ -16,7 +16,10 @@ use futures_util::{
 };
 
 use crate::{
-    actors::{ExitReason, ExitReport, GuestActor, GuestLines, InstanceExited, InstanceParts, Links, ModuleQueue},
+    actors::{
+        ExitReason, ExitReport, GuestActor, GuestLines, InstanceExited, InstanceFacts, InstanceParts, Links,
+        ModuleQueue,
+    },
     bindings::BindingCall,
     config::{Module, ModuleLimits, Wasi},
     host::{CompiledModule, HostOptions, Limits, LoadError, WapcHostAsync, WasiParams, panic_message},
@@ -33,6 +36,7 @@ pub(super) struct InstanceStarted {
     pub(super) slot: usize,
     pub(super) instance: u64,
     pub(super) addr: Addr<GuestActor>,
+    pub(super) facts: Arc<InstanceFacts>,
 }
 
 /// Everything that starting an instance takes.
@@ -64,9 +68,9 @@ async fn run(start: Start, instance: u64, registration: AbortRegistration) {
     let making = AssertUnwindSafe(make(start, instance)).catch_unwind();
     let report = match Abortable::new(making, registration).await {
         // Both are notices of which there is one for each instance: they must not be lost to a full mailbox.
-        Ok(Ok(Ok(actor))) => {
+        Ok(Ok(Ok((actor, facts)))) => {
             let addr = actor.start();
-            return started.do_send(InstanceStarted { module, slot, instance, addr });
+            return started.do_send(InstanceStarted { module, slot, instance, addr, facts });
         }
         Ok(Ok(Err(error))) => ExitReport::of_load(&error),
         Ok(Err(panic)) => ExitReport::new(ExitReason::Panicked, vec![panic_message(&*panic)]),
@@ -75,17 +79,20 @@ async fn run(start: Start, instance: u64, registration: AbortRegistration) {
     exited.do_send(InstanceExited { module, slot, instance, report, at: Instant::now() });
 }
 
-async fn make(start: Start, instance: u64) -> Result<GuestActor, LoadError> {
+async fn make(start: Start, instance: u64) -> Result<(GuestActor, Arc<InstanceFacts>), LoadError> {
     let Start { module, slot, worker, generation, compiled, config, queue, bindings, exited, .. } = start;
     let to = |name: &str| bindings.iter().find(|(binding, _)| &**binding == name).map(|(_, actor)| actor.clone());
-    let links = Links::new(&config.links, to, Arc::clone(&config.name), instance, generation);
+    let links = config.links.iter().filter_map(|link| Some((Arc::clone(link), to(&link.to)?)));
+    let links = Links::new(links, Arc::clone(&config.name), instance, generation);
     links.begin_start(Instant::now() + config.limits.call_timeout);
     let console = GuestLines { module: Arc::clone(&config.name), instance, links: Arc::clone(&links) };
     let options = HostOptions { limits: Limits::from(&config.limits), console: Arc::new(console) };
     let provider = Box::new(compiled.provider(wasi(&config.wasi)));
     let host = WapcHostAsync::with_options(provider, Some(links.callback()), options).await?;
-    let parts = InstanceParts { host, links, queue, supervisor: exited, module, slot, instance, generation, worker };
-    Ok(GuestActor::new(parts))
+    let (supervisor, facts) = (exited, Arc::new(InstanceFacts::default()));
+    let seen = Arc::clone(&facts);
+    let parts = InstanceParts { host, links, queue, supervisor, facts, module, slot, instance, generation, worker };
+    Ok((GuestActor::new(parts), seen))
 }
 
 impl From<&ModuleLimits> for Limits {

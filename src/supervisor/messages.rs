@@ -7,8 +7,8 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use super::status::{BindingStatus, ModuleStatus, Status};
-use crate::{actors::Leave, bindings::BindingFactory};
+use super::status::{ModuleStatus, Status};
+use crate::{actors::How, bindings::BindingFactory, config::Shutdown};
 
 /// Asks what everything is. Answered at once.
 #[derive(Message)]
@@ -19,11 +19,6 @@ pub(super) struct GetStatus;
 #[derive(Message)]
 #[rtype(result = "Option<ModuleStatus>")]
 pub(super) struct GetModule(pub(super) String);
-
-/// Asks what the bindings are.
-#[derive(Message)]
-#[rtype(result = "Vec<BindingStatus>")]
-pub(super) struct GetBindings;
 
 /// Starts, stops or restarts a module. The answer, at once, is a receiver that hears when the module has settled; `None`
 /// for a module that does not exist or when the daemon stops.
@@ -42,6 +37,17 @@ pub(super) enum Want {
     Restart,
 }
 
+impl Want {
+    /// The name in events.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 /// A lazy module got its first call. Sent by its queue.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -50,7 +56,10 @@ pub(super) struct ModuleWanted(pub(super) usize);
 /// The daemon stops: from now on only calls from module to module are taken.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Drain;
+pub(super) struct Drain {
+    /// What asked for it.
+    pub(super) why: String,
+}
 
 /// Whether a call runs or waits anywhere.
 #[derive(Message)]
@@ -62,7 +71,7 @@ pub(super) struct IsBusy;
 #[rtype(result = "Option<oneshot::Receiver<()>>")]
 pub(super) struct EndModule {
     pub(super) module: usize,
-    pub(super) how: Leave,
+    pub(super) how: How,
 }
 
 /// Gives out the backends of the bindings, last started first, and ends the workers.
@@ -72,7 +81,7 @@ pub(super) struct EndWorkers;
 
 /// Backends that whoever may block stops.
 #[derive(actix::MessageResponse)]
-pub(super) struct Backends(pub(super) Vec<Arc<dyn BindingFactory>>);
+pub(super) struct Backends(pub(super) Vec<(Arc<str>, Arc<dyn BindingFactory>, Shutdown)>);
 
 /// Addresses of the supervisor, as others hold them.
 pub(super) type Wanted = Recipient<ModuleWanted>;

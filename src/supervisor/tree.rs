@@ -1,25 +1,31 @@
 //! The supervisor: an actor on the main thread that owns all children and carries out decisions.
 //!
-//! It sends and never waits, so that it answers whatever the workers do. `handlers.rs` holds what each message does.
+//! It sends and never waits, so that it answers whatever the workers do. What happens to a child of each kind is in
+//! `modules.rs`, `bindings.rs` and `groups.rs`; here is what concerns all of them: from an exit to its consequence.
 
 use std::{
+    collections::{BTreeSet, HashSet},
     sync::{Arc, atomic::Ordering::AcqRel},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context, Handler, Message};
 
 use super::{
-    bindings::BindingChild,
-    child::{Child, Phase, SlotState},
-    decide::{Decision, History, decide},
-    instance::{self, Start},
-    loader::{LoadRequest, Loaded, Loader},
-    messages::Want,
-    status::Status,
+    binding_child::{BindingChild, BindingPhase},
+    decide::{Decision, Exit, Histories, decide},
+    events::{Events, Subject, What},
+    groups::{Groups, Run},
+    handle::EndReason,
+    loader::Loader,
+    module_child::{ModuleChild, Phase, exit_status, wall},
+    status::{ModuleState, Status},
+    topology::{Node, Topology},
 };
 use crate::{
-    actors::{ExitReason, ExitReport, Gate, InstanceExited, Leave, QueueBudget, Refusal, Workers},
+    actors::{ExitReport, QueueBudget, Workers},
+    bindings::BindingContext,
+    config::Group,
     host::WasmtimeEngine,
 };
 
@@ -30,12 +36,34 @@ const MAILBOX: usize = 1024;
 pub(super) struct Supervisor {
     pub(super) workers: Workers,
     pub(super) bindings: Vec<BindingChild>,
-    pub(super) children: Vec<Child>,
+    pub(super) modules: Vec<ModuleChild>,
+    pub(super) groups: Groups,
+    pub(super) tree: Topology,
+    pub(super) histories: Histories,
+    /// Leaves that someone stopped.
+    pub(super) parked: HashSet<Node>,
+    /// Modules whose code is there and whose turn is not.
+    pub(super) waiting: BTreeSet<usize>,
     pub(super) engine: WasmtimeEngine,
     pub(super) budget: Arc<QueueBudget>,
+    pub(super) context: BindingContext,
+    pub(super) events: Events,
+    pub(super) stalls: super::workers::Stalls,
     pub(super) started: Instant,
     pub(super) loader: Option<Loader>,
     pub(super) draining: bool,
+    pub(super) ended: tokio::sync::watch::Sender<Option<EndReason>>,
+}
+
+/// Where something that ended lived.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Id of the instance; none for a binding.
+    pub(super) instance: Option<u64>,
+    /// Its place in the module.
+    pub(super) slot: Option<usize>,
+    /// Its worker.
+    pub(super) worker: usize,
 }
 
 impl Actor for Supervisor {
@@ -47,235 +75,315 @@ impl Actor for Supervisor {
             Ok(loader) => self.loader = Some(loader),
             Err(error) => tracing::error!(%error, "threads that load modules did not start"),
         }
-        for module in 0..self.children.len() {
-            if self.children.get(module).is_some_and(|child| !child.config.lazy) {
-                self.load(module);
-            }
+        self.events.record(Subject::Daemon, What::DaemonStarted { version: env!("CARGO_PKG_VERSION").to_owned() });
+        for node in self.tree.order().to_vec() {
+            self.start_leaf(node, ctx);
         }
+        self.beat(ctx);
+        self.check_health(ctx);
     }
 }
 
 impl Supervisor {
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        self.children.iter().position(|child| &*child.config.name == name)
+        self.modules.iter().position(|child| &*child.config.name == name)
     }
 
-    /// Reads and compiles the module's file; [`ModuleLoaded`](super::loader::ModuleLoaded) tells how that went.
-    pub(super) fn load(&mut self, module: usize) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        child.phase = Phase::Loading;
-        let (path, limit) = (child.config.path.clone(), child.config.limits.module_size);
-        let request = LoadRequest { module, load: child.next_load(), current: Arc::clone(&child.load), path, limit };
-        if !self.loader.as_ref().is_some_and(|loader| loader.load(request)) {
-            let causes = vec!["the threads that load modules are not running".to_owned()];
-            self.fail(module, ExitReport::new(ExitReason::LoadFailed, causes));
+    /// What a node is called in events.
+    pub(super) fn subject(&self, node: Node) -> Subject {
+        let name = |name: Option<&Arc<str>>| name.map_or_else(|| Arc::from(""), Arc::clone);
+        match node {
+            Node::Module(at) => Subject::Module(name(self.modules.get(at).map(|child| &child.config.name))),
+            Node::Binding(at) => Subject::Binding(name(self.bindings.get(at).map(BindingChild::name))),
+            Node::Group(at) => Subject::Group(name(self.groups.config(at).map(|group: &Group| &group.name))),
         }
     }
 
-    /// Starts an instance in every empty place.
-    fn fill(&mut self, module: usize, ctx: &mut Context<Self>) {
-        let slots = self.children.get(module).map_or(0, |child| child.slots.len());
-        for slot in 0..slots {
-            self.start_instance(module, slot, ctx);
+    /// Starts a leaf that does not run: at the start, with its group, or on a new chance.
+    pub(super) fn start_leaf(&mut self, node: Node, ctx: &mut Context<Self>) {
+        match node {
+            Node::Binding(binding) => self.open_binding(binding, ctx),
+            Node::Module(module) => self.start_module(module, ctx),
+            Node::Group(_) => {}
         }
     }
 
-    fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        let (Some(code), Some(place)) = (&child.code, child.slots.get_mut(slot)) else { return };
-        if !matches!(place.state, SlotState::Empty) {
-            return;
+    /// Decides what follows from the end of a child, and does it.
+    pub(super) fn child_ended(
+        &mut self,
+        child: Node,
+        report: ExitReport,
+        place: Option<Place>,
+        at: Instant,
+        ctx: &mut Context<Self>,
+    ) {
+        let exit = Exit { child, reason: report.reason, succeeded: self.take_success(child), at, roll: rand::random() };
+        let (mut decision, histories) = decide(&self.tree, exit, std::mem::take(&mut self.histories), &self.parked);
+        self.histories = histories;
+        if self.draining && matches!(decision, Decision::RestartGroup { .. }) {
+            // A group that stops anyway is not stopped and started before.
+            decision = Decision::Restart(Duration::ZERO);
         }
-        let worker = place.worker;
-        let to = |binding: &BindingChild| Some((Arc::from(binding.name()), binding.actor(worker)?));
-        let start = Start {
-            module,
-            slot,
-            worker,
-            generation: child.generation,
-            compiled: code.compiled.clone(),
-            config: Arc::clone(&child.config),
-            queue: Arc::clone(&child.queue),
-            bindings: self.bindings.iter().filter_map(to).collect(),
-            started: ctx.address().recipient(),
-            exited: ctx.address().recipient(),
+        let what = What::Exited {
+            instance: place.and_then(|place| place.instance),
+            worker: place.map(|place| place.worker),
+            exit: exit_status(&report),
+            decision: decision.as_str().to_owned(),
+            backoff_s: decision.wait().filter(|wait| !wait.is_zero()).map(|wait| wait.as_secs_f64()),
         };
-        let instance = self.workers.handle(worker).and_then(|handle| instance::start(&handle, start));
-        match instance {
-            Some((instance, abort)) => place.state = SlotState::Starting(instance, abort),
-            None => {
-                let report = ExitReport::new(ExitReason::Panicked, vec![format!("worker {worker} has ended")]);
-                self.fail(module, report);
-            }
-        }
-    }
-
-    /// Gives a module up: it answers every caller with the reason, and what still runs ends.
-    pub(super) fn fail(&mut self, module: usize, report: ExitReport) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        let why = report.causes.join(": ");
-        tracing::error!(module = %child.config.name, exit_reason = %report.reason, error = why, "module failed");
-        child.phase = Phase::Failed;
-        child.running_since = None;
-        child.queue.set_gate(Gate::Refusing(Refusal::Failed(why)));
-        child.last_exit = Some(report);
-        child.abort_starts();
-        leave(child, || Leave::AfterCall);
-        child.tell_settled();
-    }
-
-    pub(super) fn loaded(&mut self, module: usize, loaded: Loaded, ctx: &mut Context<Self>) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        child.generation += 1;
-        child.phase = Phase::Up;
-        tracing::info!(module = %child.config.name, generation = child.generation, sha256 = loaded.sha256, "module loaded");
-        child.code = Some(loaded);
-        self.fill(module, ctx);
-    }
-
-    /// Carries out what follows from the exit of an instance.
-    pub(super) fn exited(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
-        let InstanceExited { module, slot, instance, .. } = exit;
-        let Some(child) = self.children.get_mut(module) else { return };
-        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
-        place.state = SlotState::Empty;
-        child.queue.part(instance);
-        if child.live().next().is_none() {
-            child.running_since = None;
-        }
-        match child.phase {
-            Phase::Up if exit.report.reason == ExitReason::Stopped => {
-                // It left because a restart was asked for.
-                tracing::info!(module = %child.config.name, instance, "instance restarts");
-                child.restarts += 1;
-                self.start_instance(module, slot, ctx);
-            }
-            Phase::Up => self.restart_or_not(exit, ctx),
-            Phase::Stopping if child.is_empty() => self.stopped(module),
-            Phase::Idle | Phase::Loading | Phase::Stopping | Phase::Stopped | Phase::Failed => {
-                if exit.report.reason != ExitReason::Stopped {
-                    child.last_exit = Some(exit.report);
-                }
-                child.tell_settled();
-            }
-        }
-    }
-
-    fn restart_or_not(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
-        let InstanceExited { module, slot, instance, report, at } = exit;
-        let Some(child) = self.children.get_mut(module) else { return };
-        let succeeded = child.queue.counters().succeeded.swap(false, AcqRel);
-        let history = std::mem::take(&mut child.history);
-        let (decision, history) = decide(&child.config.restart, report.reason, succeeded, history, at);
-        child.history = history;
-        let (operation, call, origin) = match &report.call {
-            Some((operation, call, origin)) => (operation.as_str(), *call, origin.to_string()),
-            None => ("", 0, String::new()),
-        };
-        tracing::warn!(
-            module = %child.config.name, instance, exit_reason = %report.reason, error = report.causes.join(": "),
-            operation, call, origin, %decision, "instance ended"
-        );
+        self.events.record(self.subject(child), what);
+        self.note_exit(child, report.clone(), decision.wait().is_some());
         match decision {
-            Decision::Restart => {
-                child.restarts += 1;
-                child.last_exit = Some(report);
-                self.start_instance(module, slot, ctx);
+            Decision::Restart(after) => self.restart_leaf(child, &report, place, after, ctx),
+            Decision::RestartGroup { group, stop, start, after } => {
+                self.restart_group(Run::new(group, child, stop, start, at + after), child, ctx);
             }
-            Decision::Stop => {
-                child.last_exit = Some(report);
-                self.stop(module, Leave::AfterCall);
-            }
-            Decision::GiveUp => self.fail(module, report),
+            Decision::Stop => self.stop_ended(child, ctx),
+            Decision::Fail { top, stop, critical } => self.fail_tree(child, &report, (top, &stop, critical), ctx),
         }
     }
 
-    /// Takes no new calls, finishes what is there and ends the instances.
-    pub(super) fn stop(&mut self, module: usize, how: Leave) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        // A load under way is stale from here on.
-        child.next_load();
-        let instances = !child.is_empty();
-        let refusal = refusal(self.draining);
-        match (&how, instances) {
-            (Leave::WhenFree, true) => child.queue.close(refusal),
-            _ => child.queue.set_gate(Gate::Refusing(refusal)),
+    fn take_success(&self, child: Node) -> bool {
+        match child {
+            Node::Module(at) => {
+                self.modules.get(at).is_some_and(|child| child.queue.counters().succeeded.swap(false, AcqRel))
+            }
+            Node::Binding(at) => self.bindings.get(at).is_some_and(|child| child.counters.take_succeeded()),
+            Node::Group(_) => false,
         }
-        child.phase = Phase::Stopping;
-        child.abort_starts();
-        leave(child, || match how {
-            Leave::WhenFree => Leave::WhenFree,
-            Leave::AfterCall => Leave::AfterCall,
-            Leave::Now => Leave::Now,
+    }
+
+    fn note_exit(&mut self, child: Node, report: ExitReport, restarts: bool) {
+        let (counts, last_exit) = match child {
+            Node::Module(at) => match self.modules.get_mut(at) {
+                Some(child) => (&mut child.restarts, &mut child.last_exit),
+                None => return,
+            },
+            Node::Binding(at) => match self.bindings.get_mut(at) {
+                Some(child) => (&mut child.restarts, &mut child.last_exit),
+                None => return,
+            },
+            Node::Group(_) => return,
+        };
+        if restarts {
+            counts.add(report.reason);
+        }
+        *last_exit = Some(report);
+    }
+
+    fn restart_leaf(
+        &mut self,
+        child: Node,
+        report: &ExitReport,
+        place: Option<Place>,
+        after: Duration,
+        ctx: &mut Context<Self>,
+    ) {
+        match child {
+            Node::Module(module) => self.restart_instance(module, place, after, ctx),
+            Node::Binding(binding) => self.restart_binding(binding, report.reason, place, after, ctx),
+            Node::Group(_) => {}
+        }
+    }
+
+    /// Carries out that a child ended as it may.
+    fn stop_ended(&mut self, child: Node, ctx: &mut Context<Self>) {
+        match child {
+            Node::Module(module) => self.stop_module(module, super::modules::HowToStop::Ended, ctx),
+            Node::Binding(binding) => {
+                self.close_binding(binding, super::binding_child::Closed::Then(super::module_child::Then::Stop), ctx)
+            }
+            Node::Group(_) => {}
+        }
+    }
+
+    /// Carries out that a child cannot be restarted: it fails, with the whole group that gave up, if one did.
+    fn fail_tree(
+        &mut self,
+        child: Node,
+        report: &ExitReport,
+        (top, stop, critical): (Node, &[Node], bool),
+        ctx: &mut Context<Self>,
+    ) {
+        let because = self.subject(child).to_string();
+        let mut others = report.clone();
+        if let Node::Group(group) = top {
+            let decision = if critical { "stop_daemon" } else { "fail" }.to_owned();
+            self.events.record(self.subject(top), What::GroupGaveUp { because: because.clone(), decision });
+            let name = self.groups.config(group).map_or("", |group| &group.name);
+            others.causes.insert(0, format!("its group `{name}` gave up after {because} ended"));
+            others.call = None;
+            for group in self.tree.groups_of(top) {
+                self.groups.fail(group);
+            }
+        }
+        self.fail_leaf(child, report.clone(), ctx);
+        for leaf in stop {
+            self.fail_leaf(*leaf, others.clone(), ctx);
+        }
+        self.retry_later(top, ctx);
+        if critical && !self.draining {
+            self.ended.send_replace(Some(EndReason { group: self.subject(top).to_string(), because }));
+        }
+    }
+
+    fn fail_leaf(&mut self, leaf: Node, report: ExitReport, ctx: &mut Context<Self>) {
+        match leaf {
+            Node::Module(module) => self.fail_module(module, report, ctx),
+            Node::Binding(binding) => self.fail_binding(binding, report, ctx),
+            Node::Group(_) => {}
+        }
+    }
+
+    /// Gives what failed a new chance when its time has come.
+    fn retry_later(&mut self, top: Node, ctx: &mut Context<Self>) {
+        let after = match top {
+            Node::Group(group) => self.groups.config(group).and_then(|group| group.retry_failed),
+            leaf => self.tree.restart(leaf).and_then(|restart| restart.retry_failed),
+        };
+        let Some(after) = after else { return };
+        let next_try = Instant::now() + after;
+        let mut leaves = self.tree.leaves_of(&[top]);
+        leaves.retain(|leaf| !self.parked.contains(leaf));
+        for leaf in &leaves {
+            match leaf {
+                Node::Module(at) => {
+                    self.modules.get_mut(*at).into_iter().for_each(|child| child.next_try = Some(next_try))
+                }
+                Node::Binding(at) => {
+                    self.bindings.get_mut(*at).into_iter().for_each(|child| child.next_try = Some(next_try))
+                }
+                Node::Group(_) => {}
+            }
+        }
+        let eras: Vec<(Node, u64)> = leaves.into_iter().map(|leaf| (leaf, self.era(leaf))).collect();
+        if let Node::Group(group) = top {
+            self.groups.retry_at(group, next_try);
+        }
+        self.later(after, ctx, move |supervisor, ctx| {
+            // Whoever acted in between has given the chance already.
+            if !supervisor.draining && eras.iter().all(|(leaf, era)| supervisor.era(*leaf) == *era) {
+                supervisor.revive(top, ctx);
+            }
         });
-        if !instances {
-            self.stopped(module);
+    }
+
+    /// Starts everything below a node again, with a clear history. What someone stopped stays as it is.
+    pub(super) fn revive(&mut self, top: Node, ctx: &mut Context<Self>) {
+        let groups = self.tree.groups_of(top);
+        for group in &groups {
+            self.groups.revive(*group);
         }
-    }
-
-    fn stopped(&mut self, module: usize) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        tracing::info!(module = %child.config.name, "module stopped");
-        child.phase = Phase::Stopped;
-        child.running_since = None;
-        // Whatever came in between is answered too.
-        child.queue.set_gate(Gate::Refusing(refusal(self.draining)));
-        child.tell_settled();
-    }
-
-    /// Gives a module that does not run a new chance, from its file.
-    fn start_again(&mut self, module: usize) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        child.history = History::default();
-        child.queue.set_gate(Gate::Open);
-        // One that still finishes what it had makes way for the new code after its call, not when nothing waits any more.
-        leave(child, || Leave::AfterCall);
-        child.mark_leaving();
-        self.load(module);
-    }
-
-    pub(super) fn act(&mut self, module: usize, action: Want) {
-        let Some(child) = self.children.get_mut(module) else { return };
-        let running = matches!(child.phase, Phase::Loading | Phase::Up);
-        match action {
-            Want::Start if running => {}
-            Want::Start => self.start_again(module),
-            Want::Stop if child.phase == Phase::Stopped => {}
-            Want::Stop => self.stop(module, Leave::WhenFree),
-            Want::Restart if child.phase == Phase::Up => {
-                leave(child, || Leave::AfterCall);
-                child.mark_leaving();
+        let leaves = self.tree.leaves_of(&[top]);
+        self.histories.clear(groups.into_iter().map(Node::Group).chain(leaves.iter().copied()));
+        for leaf in leaves {
+            if !self.parked.contains(&leaf) {
+                self.start_leaf(leaf, ctx);
             }
-            Want::Restart if running => {}
-            Want::Restart => self.start_again(module),
         }
     }
 
+    fn era(&self, leaf: Node) -> u64 {
+        match leaf {
+            Node::Module(at) => self.modules.get(at).map_or(0, |child| child.era),
+            Node::Binding(at) => self.bindings.get(at).map_or(0, |child| child.era),
+            Node::Group(_) => 0,
+        }
+    }
+
+    /// Does something later, on this actor.
+    pub(super) fn later(
+        &self,
+        after: Duration,
+        ctx: &Context<Self>,
+        act: impl FnOnce(&mut Self, &mut Context<Self>) + Send + 'static,
+    ) {
+        // A task of its own: an actor's own timers are all polled at each of its messages.
+        let address = ctx.address();
+        actix::spawn(async move {
+            tokio::time::sleep(after).await;
+            // A timer must not be lost to a full mailbox; there are few.
+            address.do_send(Due(Box::new(act)));
+        });
+    }
+
+    /// To be called after every change of a leaf: records its new state, tells those who wait for it, and lets modules start
+    /// that waited for it.
+    pub(super) fn touched(&mut self, node: Node, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let change = match node {
+            Node::Module(at) => self.modules.get_mut(at).and_then(|child| {
+                child.tell_settled();
+                let (state, before) = (child.state(), child.recorded);
+                // An instance that is rebuilt at once is an exit and a start, and no more.
+                if child.phase == Phase::Up && (before, state) == (ModuleState::Running, ModuleState::Starting) {
+                    return None;
+                }
+                child.recorded = state;
+                let why = why_of(state == ModuleState::Backoff || state == ModuleState::Failed, &child.last_exit);
+                let next_try = child.next_restart();
+                (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
+            }),
+            Node::Binding(at) => self.bindings.get_mut(at).and_then(|child| {
+                let (state, before) = (child.state(), child.recorded);
+                child.recorded = state;
+                let troubled = matches!(child.phase, BindingPhase::Failed | BindingPhase::Waiting);
+                let why = why_of(troubled || !child.backoff.is_empty(), &child.last_exit);
+                let next_try = child.next_restart();
+                (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
+            }),
+            Node::Group(_) => None,
+        };
+        if let Some((from, to, why, next_try)) = change {
+            let next_try = next_try.map(|at| wall(at, now));
+            let what = What::StateChanged { from: from.to_owned(), to: to.to_owned(), why, next_try };
+            self.events.record(self.subject(node), what);
+        }
+        self.advance_groups(ctx);
+        // Only bindings and members of groups are waited for.
+        if matches!(node, Node::Binding(_)) || self.tree.parent(node).is_some() {
+            self.wake_waiting(ctx);
+        }
+    }
+
+    /// Describes everything there is.
     pub(super) fn status(&self) -> Status {
         let now = Instant::now();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
-            workers: Vec::new(),
-            groups: Vec::new(),
             draining: self.draining,
             queue_bytes: self.budget.used(),
-            modules: self.children.iter().map(|child| child.line(now)).collect(),
-            bindings: self.bindings.iter().map(BindingChild::status).collect(),
+            workers: self.worker_status(now),
+            modules: (0..self.modules.len()).filter_map(|module| self.module_status(module, now)).collect(),
+            bindings: self.binding_status(now),
+            groups: self.group_status(now),
         }
+    }
+
+    /// Name of the group that a node belongs to.
+    pub(super) fn group_name(&self, node: Node) -> Option<String> {
+        Some(self.groups.config(self.tree.parent(node)?)?.name.to_string())
     }
 }
 
-/// What a module that stops tells its callers.
-fn refusal(draining: bool) -> Refusal {
-    if draining { Refusal::ShuttingDown } else { Refusal::Stopped }
+fn why_of(troubled: bool, last_exit: &Option<ExitReport>) -> Option<String> {
+    last_exit.as_ref().filter(|_| troubled).map(|exit| format!("{}: {}", exit.reason, exit.causes.join(": ")))
 }
 
-/// Asks every live instance to end.
-fn leave(child: &Child, how: impl Fn() -> Leave) {
-    for addr in child.live() {
-        // An instance is asked a few times in its life; one whose mailbox is closed is gone already.
-        addr.do_send(how());
+/// What is done later.
+type Deed = Box<dyn FnOnce(&mut Supervisor, &mut Context<Supervisor>) + Send>;
+
+/// Something that was put off is due. Sent by the supervisor's own timers.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Due(Deed);
+
+impl Handler<Due> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Due(act): Due, ctx: &mut Context<Self>) {
+        act(self, ctx);
     }
 }

@@ -108,7 +108,7 @@ fn a_second_daemon_on_the_same_database_runs_without_it_and_says_so() {
     second.configure(&toml().replace("\"cache.redb\"", &format!("{database:?}")));
     let second = second.start();
     assert_unavailable(&second, &["cache.redb", "open"]);
-    second.log_line(&["binding did not start", "cache"]);
+    second.log_line(&["state changed", "cache", "\"to\":\"failed\""]);
     assert_eq!(count(&first), r#"{"value":2}"#);
 }
 

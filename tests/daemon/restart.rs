@@ -34,7 +34,7 @@ fn past_its_intensity_a_module_fails_and_says_why_at_once_while_others_go_on() {
     let status = daemon.module("bad");
     assert_eq!((status.restarts, status.instances.len()), (2, 0));
     assert_eq!(status.last_exit.unwrap().operation.as_deref(), Some("trap"));
-    daemon.log_line(&["module failed", "\"bad\""]);
+    daemon.log_line(&["state changed", "\"bad\"", "\"to\":\"failed\""]);
 }
 
 #[test]

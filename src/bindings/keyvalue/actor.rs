@@ -9,7 +9,7 @@ use super::{
     store::{Store, Submitted},
 };
 use crate::{
-    bindings::{Answer, Binding, BindingCall, BindingFactory},
+    bindings::{Answer, Binding, BindingCall, BindingFactory, Check},
     config::KeyValueSettings,
     host::{HostCallError, HostErrorKind},
 };
@@ -30,6 +30,10 @@ impl KeyValueFactory {
 impl BindingFactory for KeyValueFactory {
     fn make(&self, _worker: usize) -> Box<dyn Binding> {
         Box::new(KeyValue { name: Arc::clone(&self.name), limits: self.limits, store: Arc::clone(&self.store) })
+    }
+
+    fn check(&self) -> Option<Check> {
+        self.store.check()
     }
 
     fn stop(&self) {
@@ -63,5 +67,5 @@ impl Binding for KeyValue {
 }
 
 fn stopped(name: &str, gone: tokio::sync::oneshot::error::RecvError) -> HostCallError {
-    HostCallError::with_source(HostErrorKind::Unavailable, format!("binding `{name}` was stopped"), gone)
+    HostCallError::with_source(HostErrorKind::Unavailable, format!("binding `{name}` ended before it answered"), gone)
 }

@@ -26,8 +26,9 @@ const DEFAULT_PAGE: u64 = 100;
 /// Keys in one page at most: a larger page only makes the other guests of the backend wait longer.
 const MAX_PAGE: u64 = 1000;
 
-/// The operations, for the error that lists them.
-const OPERATIONS: &str = "get, set, delete, exists, keys, increment, compare_and_set";
+/// The operations.
+pub(in crate::bindings) const OPERATIONS: [&str; 7] =
+    ["get", "set", "delete", "exists", "keys", "increment", "compare_and_set"];
 
 /// What a backend is asked.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(super) enum Read {
     Get(Key),
     Exists(Key),
     Keys(KeysPage),
+    /// Whether the backend can be read at all; asked by the daemon, never by a guest.
+    Probe,
 }
 
 /// A page of keys.
@@ -168,7 +171,7 @@ pub(super) fn parse(call: &BindingCall, limits: Limits) -> Result<(Command, Form
         "compare_and_set" => reader.read(|request| reader.compare_and_set(request)),
         other => Err(HostCallError::new(
             HostErrorKind::NoSuchOperation,
-            format!("binding `{}` has no operation `{}`: {OPERATIONS}", call.link.to, cut(other)),
+            format!("binding `{}` has no operation `{}`: {}", call.link.to, cut(other), OPERATIONS.join(", ")),
         )),
     }
 }

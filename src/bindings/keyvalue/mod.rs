@@ -41,6 +41,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(super) use self::command::OPERATIONS;
 use self::{actor::KeyValueFactory, memory::MemoryStore, redb::RedbStore, store::Store};
 use super::{BindingError, BindingFactory};
 use crate::config::{KeyValueBackend, KeyValueSettings};

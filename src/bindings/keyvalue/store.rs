@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 use super::{command::Command, operations::Outcome, record::Millis};
-use crate::host::HostCallError;
+use crate::{bindings::Check, host::HostCallError};
 
 /// The answer to a command.
 pub(super) type Outcomes = Result<Outcome, HostCallError>;
@@ -22,6 +22,11 @@ pub(super) enum Submitted {
 pub(super) trait Store: Send + Sync + 'static {
     /// Takes a command; never blocks. One that waits until `deadline` is answered without being started.
     fn submit(&self, command: Command, deadline: Instant) -> Submitted;
+
+    /// Asks whether it is well; `None` where it cannot be otherwise. Never blocks.
+    fn check(&self) -> Option<Check> {
+        None
+    }
 
     /// Finishes what was taken, then ends; may block.
     fn stop(&self) {}

@@ -8,10 +8,14 @@
 //! that was cut carries its full length in the field `cut_from`. Every line has the target [`TARGET`] and the fields
 //! `module`, `instance`, `call`, `binding`, and `namespace` where the guest named one.
 //!
+//! The lines of an instance are limited, together with those of its console: 1000 at once and 200 a second. What
+//! is over it is dropped, the guest is answered all the same, and how many lines it were is logged under the same target.
+//!
 //! Errors: `no_such_operation`, listing what there is. There are no settings, and no state.
 
 mod actor;
 mod operations;
 
 pub(super) use actor::LogFactory;
+pub(super) use operations::OPERATIONS;
 pub use operations::{MAX_TEXT, TARGET};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tracing::Level;
 
 use crate::{
-    bindings::{BindingCall, BindingReply, payload::cut},
+    bindings::{BindingCall, BindingReply, Caller, payload::cut},
     host::{HostCallError, HostErrorKind},
 };
 
@@ -17,9 +17,13 @@ pub const TARGET: &str = "wapcd::guest";
 /// fill the log twice as fast, and half of it cuts the JSON documents that people log while they look for an error.
 pub const MAX_TEXT: usize = 64 * 1024;
 
-/// Writes one event.
+/// The operations, each a level.
+pub(in crate::bindings) const OPERATIONS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
+
+/// Writes one event, unless the guest floods. A line that nobody wants to see costs nothing of its budget.
 macro_rules! write_event {
     ($level:ident, $binding:expr, $call:expr) => {
+        if tracing::enabled!(target: TARGET, Level::$level) && may_pass($call) {
         tracing::event!(
             target: TARGET,
             Level::$level,
@@ -32,6 +36,7 @@ macro_rules! write_event {
             "{}",
             text(&$call.payload)
         )
+        }
     };
 }
 
@@ -46,11 +51,24 @@ pub(super) fn log(binding: &str, call: &BindingCall) -> BindingReply {
         other => {
             return Err(HostCallError::new(
                 HostErrorKind::NoSuchOperation,
-                format!("binding `{binding}` has no operation `{}`: trace, debug, info, warn, error", cut(other)),
+                format!("binding `{binding}` has no operation `{}`: {}", cut(other), OPERATIONS.join(", ")),
             ));
         }
     }
     Ok(Bytes::new())
+}
+
+/// Whether the instance may log another line; reports what was dropped before it, as the instance's console does.
+fn may_pass(call: &BindingCall) -> bool {
+    let Caller { module, instance, call, lines, .. } = &call.caller;
+    let admitted = lines.admit();
+    if admitted {
+        let lines = lines.take_dropped();
+        if lines > 0 {
+            tracing::warn!(target: TARGET, module = &**module, instance, call, lines, "guest floods, lines dropped");
+        }
+    }
+    admitted
 }
 
 /// At most [`MAX_TEXT`] bytes of text, whatever the payload is.
@@ -130,6 +148,35 @@ mod tests {
         let (reply, lines) = logged(&call("print", "x"));
         let expected = "no_such_operation: binding `log` has no operation `print`: trace, debug, info, warn, error";
         assert_eq!((reply.unwrap_err().to_string().as_str(), lines.len()), (expected, 0));
+    }
+
+    #[test]
+    fn a_flood_is_dropped_and_reported_with_the_next_line_that_passes() {
+        let call = call("info", "x");
+        let dropped = (0..5_000).map(|_| logged(&call)).filter(|(_, lines)| lines.is_empty()).count();
+        assert!(dropped > 3_000, "{dropped}");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let lines = loop {
+            let (reply, lines) = logged(&call);
+            assert!(reply.unwrap().is_empty() && std::time::Instant::now() < deadline);
+            if !lines.is_empty() {
+                break lines;
+            }
+        };
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        let report =
+            "WARN wapcd::guest message=guest floods, lines dropped module=\"tester\" instance=7 call=42 lines=";
+        assert!(lines.first().unwrap().starts_with(report), "{lines:?}");
+    }
+
+    #[test]
+    fn lines_below_the_level_cost_nothing() {
+        let call = call("debug", "x");
+        for _ in 0..5_000 {
+            log("log", &call).unwrap();
+        }
+        assert_eq!(call.caller.lines.take_dropped(), 0);
+        assert!(call.caller.lines.admit());
     }
 
     #[test]

@@ -16,6 +16,8 @@ enum BindingType {
     Log,
     Module,
     KeyValue,
+    #[cfg(feature = "fault-injection")]
+    Faulty,
 }
 
 const TYPES: &[(&str, BindingType)] =
@@ -56,7 +58,7 @@ fn read<'d>(named: &Named<'d>, state_dir: &Path) -> WrittenBinding<'d> {
     };
     let node = section.require("type", "the binding's type: \"keyvalue\", \"log\" or \"module\"");
     // With an unknown type nothing can be said about the other keys: they are neither known nor unknown.
-    let Some(binding_type) = node.and_then(|node| node.choice(TYPES)) else {
+    let Some(binding_type) = node.and_then(|node| type_of(&node)) else {
         return binding;
     };
     binding.settings = Some(match binding_type {
@@ -66,9 +68,20 @@ fn read<'d>(named: &Named<'d>, state_dir: &Path) -> WrittenBinding<'d> {
             binding.path = section.get("path");
             BindingSettings::KeyValue(keyvalue(&section, named.name, state_dir))
         }
+        #[cfg(feature = "fault-injection")]
+        BindingType::Faulty => BindingSettings::Faulty,
     });
     section.finish();
     binding
+}
+
+fn type_of(node: &Node<'_>) -> Option<BindingType> {
+    // Not among those that are listed: nobody but the tests shall come upon it.
+    #[cfg(feature = "fault-injection")]
+    if node.is_text() && node.text("a type") == Some("faulty") {
+        return Some(BindingType::Faulty);
+    }
+    node.choice(TYPES)
 }
 
 fn keyvalue(section: &Section<'_>, name: &str, state_dir: &Path) -> KeyValueSettings {

@@ -200,6 +200,11 @@ impl WebAssemblyEngineProvider for WasmtimeProvider {
     fn state(&mut self) -> Option<&mut ModuleState> {
         self.instance.as_mut()?.store.data_mut().state.as_mut()
     }
+
+    fn memory_bytes(&mut self) -> u64 {
+        let size = |instance: &Instance| Some(instance.store.data().memory?.data_size(&instance.store) as u64);
+        self.instance.as_ref().and_then(size).unwrap_or(0)
+    }
 }
 
 /// Starts `compiled` in a new store and, when that has succeeded, makes it the provider's instance.

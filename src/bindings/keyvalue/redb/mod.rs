@@ -21,7 +21,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -35,7 +35,14 @@ use super::{
     command::{Command, Read, Write},
     store::{Clock, Store, Submitted, wall_clock},
 };
-use crate::bindings::BindingError;
+use crate::{
+    bindings::{BindingError, Check},
+    host::chain,
+};
+
+/// After which time a check is not worth its answer any more. Whoever asks has given up before; a queue that nobody
+/// empties must not fill with questions.
+const CHECKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A database file with the two threads that may touch it.
 pub(super) struct RedbStore {
@@ -69,6 +76,13 @@ impl RedbStore {
         Ok(store)
     }
 
+    /// The name of a thread that ended, though nobody stopped it. While somebody stops it, nothing is said.
+    fn ended_thread(&self) -> Option<String> {
+        let threads = self.threads.try_lock()?;
+        let ended = threads.iter().find(|thread| thread.is_finished())?;
+        Some(ended.thread().name().unwrap_or_default().to_owned())
+    }
+
     fn spawn(
         &self,
         name: &Arc<str>,
@@ -96,14 +110,34 @@ impl Store for RedbStore {
         }
     }
 
+    /// One read goes the way of all reads, through the thread to the file. The thread that writes is only looked at: a
+    /// write would wake the disk, and whoever is told of a failed one has it opened anew.
+    fn check(&self) -> Option<Check> {
+        let ended = self.ended_thread();
+        let submitted = self.submit(Command::Read(Read::Probe), Instant::now() + CHECKED_WITHIN);
+        Some(Box::pin(async move {
+            if let Some(thread) = ended {
+                return Err(format!("the thread `{thread}` has ended"));
+            }
+            let outcome = match submitted {
+                Submitted::Done(outcome) => outcome,
+                Submitted::Waiting(outcome) => {
+                    outcome.await.map_err(|gone| format!("the database ended before it answered: {gone}"))?
+                }
+            };
+            outcome.map(|_| ()).map_err(|error| chain(&error))
+        }))
+    }
+
     fn stop(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock());
+        // Held to the end: whoever asks for a second stop returns when the file is free as well.
+        let mut threads = self.threads.lock();
         if threads.is_empty() {
             return;
         }
         self.writes.end();
         self.reads.end();
-        for thread in threads {
+        for thread in threads.drain(..) {
             // The threads catch the panics of their work; one that still ended by a panic has nothing left to do.
             thread.join().ok();
         }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     time::Instant,
@@ -52,6 +52,8 @@ pub(super) struct Queue<C> {
     what: &'static str,
     sender: SyncSender<Item<C>>,
     bytes: Arc<AtomicUsize>,
+    /// Whether the thread was told to end.
+    ended: AtomicBool,
 }
 
 /// The thread's end.
@@ -87,6 +89,7 @@ impl Weigh for Read {
     fn weight(&self) -> usize {
         match self {
             Self::Get(key) | Self::Exists(key) => key.stored().len(),
+            Self::Probe => 0,
             Self::Keys(page) => page.prefix.stored().len() + page.after.as_ref().map_or(0, |key| key.stored().len()),
         }
     }
@@ -108,7 +111,7 @@ impl Weigh for Write {
 pub(super) fn queue<C: Weigh>(name: Arc<str>, what: &'static str) -> (Queue<C>, Jobs<C>) {
     let (sender, receiver) = sync_channel(MAX_WAITING);
     let jobs = Jobs { name: Arc::clone(&name), receiver };
-    (Queue { name, what, sender, bytes: Arc::default() }, jobs)
+    (Queue { name, what, sender, bytes: Arc::default(), ended: AtomicBool::new(false) }, jobs)
 }
 
 impl<C: Weigh> Queue<C> {
@@ -128,12 +131,14 @@ impl<C: Weigh> Queue<C> {
         let job = Job { command, reply: Reply { sender: reply, deadline, charge } };
         self.sender.try_send(Item::Job(job)).map_err(|error| match error {
             TrySendError::Full(_) => self.unavailable(&format!("is busy: {MAX_WAITING} {} wait", self.what)),
-            TrySendError::Disconnected(_) => self.unavailable("was stopped"),
+            TrySendError::Disconnected(_) if self.ended.load(Relaxed) => self.unavailable("was stopped"),
+            TrySendError::Disconnected(_) => self.unavailable(&format!("has lost its thread for {}", self.what)),
         })
     }
 
     /// Tells the thread to end behind what waits now.
     pub(super) fn end(&self) {
+        self.ended.store(true, Relaxed);
         // A thread that is gone needs no word.
         self.sender.send(Item::End).ok();
     }

@@ -205,8 +205,12 @@ impl Disk {
     }
 
     fn store(&self) -> RedbStore {
+        RedbStore::start("cache".into(), self.opener(), wall_clock()).unwrap()
+    }
+
+    fn opener(&self) -> Opener {
         let disk = self.clone();
-        let opener: Opener = Box::new(move |_: Opening| {
+        Box::new(move |_: Opening| {
             let opened = ::redb::Builder::new().create_with_backend(disk.clone()).map_err(::redb::Error::from);
             let checked = opened.and_then(|database| table::create(&database).map(|()| database));
             checked.map_err(|error| BindingError::Damaged {
@@ -214,8 +218,7 @@ impl Disk {
                 path: "disk".into(),
                 source: error.into(),
             })
-        });
-        RedbStore::start("cache".into(), opener, wall_clock()).unwrap()
+        })
     }
 }
 
@@ -336,4 +339,91 @@ fn large_values_fill_the_queue_by_their_bytes() {
     drop(stopped);
     first.blocking_recv().unwrap().unwrap();
     run(&store, set("third")).unwrap();
+}
+
+fn check(store: &RedbStore) -> Result<(), String> {
+    let check = store.check().unwrap();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check)
+}
+
+/// A clock that ends the thread that looks at it, which catches no panics of its own code.
+fn broken_clock() -> (Arc<AtomicBool>, Clock) {
+    let breaks = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&breaks);
+    let clock = Arc::new(move || {
+        assert!(!asked.load(SeqCst), "no time");
+        1000
+    });
+    (breaks, clock)
+}
+
+#[test]
+fn a_check_goes_through_to_the_file_and_tells_the_cause_of_a_failure() {
+    let disk = Disk::default();
+    let store = disk.store();
+    assert_eq!(check(&store), Ok(()));
+    run(&store, set("a", b"1", None)).unwrap();
+    assert_eq!(check(&store), Ok(()));
+    disk.fails.store(true, SeqCst);
+    run(&store, set("b", b"1", None)).unwrap_err();
+    // The failed write has the database opened anew, which fails as well.
+    let error = check(&store).unwrap_err();
+    assert!(error.contains("the database of binding `cache` failed") && error.contains("no space left"), "{error}");
+    disk.fails.store(false, SeqCst);
+    let deadline = soon();
+    while let Err(error) = check(&store) {
+        assert!(Instant::now() < deadline, "still {error}");
+        std::thread::yield_now();
+    }
+    store.stop();
+    assert_eq!(check(&store), Err("unavailable: binding `cache` was stopped".to_owned()));
+}
+
+#[test]
+fn a_thread_that_dies_is_found_by_the_check_and_answered_for() {
+    for (command, error) in [
+        (set("a", b"1", None), "unavailable: binding `cache` has lost its thread for writes"),
+        (get("a"), "unavailable: binding `cache` has lost its thread for reads"),
+    ] {
+        let (breaks, clock) = broken_clock();
+        let disk = Disk::default();
+        let store = RedbStore::start("cache".into(), disk.opener(), clock).unwrap();
+        run(&store, set("a", b"1", None)).unwrap();
+        assert_eq!(check(&store), Ok(()));
+        breaks.store(true, SeqCst);
+        let writes = matches!(command, Command::Write(_));
+        let Submitted::Waiting(outcome) = store.submit(command, soon()) else { panic!("it waits") };
+        // Nobody is left to answer, which the caller hears at once.
+        outcome.blocking_recv().unwrap_err();
+        breaks.store(false, SeqCst);
+        let again = || if writes { set("a", b"1", None) } else { get("a") };
+        let deadline = soon();
+        while check(&store).is_ok() {
+            assert!(Instant::now() < deadline, "the check does not see it");
+        }
+        let refused = match store.submit(again(), soon()) {
+            Submitted::Done(outcome) => outcome.unwrap_err().to_string(),
+            Submitted::Waiting(_) => panic!("there is no thread"),
+        };
+        assert_eq!(refused, error);
+        store.stop();
+        run(&disk.store(), get("a")).unwrap();
+    }
+}
+
+#[test]
+fn a_database_is_served_again_at_once_after_a_stop_and_whoever_stops_it_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cache.redb");
+    for round in 0..20 {
+        let store = Arc::new(open(&path).unwrap());
+        let other = Arc::clone(&store);
+        run(&store, set(&format!("k{round}"), b"1", None)).unwrap();
+        let stopping = thread::spawn(move || other.stop());
+        store.stop();
+        let next = open(&path).unwrap();
+        run(&next, get(&format!("k{round}"))).unwrap();
+        next.stop();
+        stopping.join().unwrap();
+    }
 }

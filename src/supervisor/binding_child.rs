@@ -1,0 +1,243 @@
+//! One binding as a supervised child: its backend, opened once, and an actor on every worker.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use actix::{Actor, Addr, Recipient};
+
+use super::{
+    module_child::{Restarts, Then, exit_status, wall},
+    status::{BindingState, BindingStatus, HostCallCount},
+};
+use crate::{
+    actors::{ExitReport, Workers},
+    bindings::{
+        BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Hold, Refuse, Serve, operations,
+    },
+    config::Binding,
+};
+
+/// A binding under supervision.
+pub(super) struct BindingChild {
+    pub(super) config: Arc<Binding>,
+    pub(super) counters: Arc<BindingCounters>,
+    /// Its actor on each worker.
+    actors: Vec<Addr<BindingActor>>,
+    pub(super) phase: BindingPhase,
+    /// The backend while it is open.
+    pub(super) factory: Option<Arc<dyn BindingFactory>>,
+    /// Workers on which nothing serves until a restart at this time.
+    pub(super) backoff: BTreeMap<usize, Instant>,
+    pub(super) restarts: Restarts,
+    pub(super) last_exit: Option<ExitReport>,
+    pub(super) running_since: Option<Instant>,
+    /// Counts openings and closings, so that timers and answers of an earlier one do nothing.
+    pub(super) era: u64,
+    /// When it is started again.
+    pub(super) next_try: Option<Instant>,
+    /// The state that was last recorded as an event.
+    pub(super) recorded: BindingState,
+    /// Health checks that have failed in a row.
+    pub(super) sick: u32,
+    /// Whether a health check has not been answered yet.
+    pub(super) checking: bool,
+}
+
+/// What a binding is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BindingPhase {
+    /// Its backend is being opened.
+    Opening,
+    /// It answers, on some workers at least.
+    Serving,
+    /// Its backend is being closed; what comes then.
+    Closing(Closed),
+    /// Nothing is open until a restart.
+    Waiting,
+    /// Nothing is open, because it ended as it may.
+    Stopped,
+    /// Nothing is open, because it failed.
+    Failed,
+}
+
+/// What a binding is when its backend has been closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// Opened again, when its wait is over.
+    Reopen,
+    /// Stopped, or held for its group.
+    Then(Then),
+}
+
+impl BindingChild {
+    /// Starts an actor on every worker, which holds calls until the backend is open.
+    pub(super) fn new(index: usize, config: Binding, workers: &Workers, supervisor: &Recipient<BindingExited>) -> Self {
+        let counters = Arc::new(BindingCounters::new(operations(&config.settings)));
+        let mut child = Self {
+            config: Arc::new(config),
+            counters,
+            actors: Vec::new(),
+            phase: BindingPhase::Waiting,
+            factory: None,
+            backoff: BTreeMap::new(),
+            restarts: Restarts::default(),
+            last_exit: None,
+            running_since: None,
+            era: 0,
+            next_try: None,
+            recorded: BindingState::Starting,
+            sick: 0,
+            checking: false,
+        };
+        child.actors =
+            (0..workers.count()).filter_map(|worker| child.actor_on(index, worker, workers, supervisor)).collect();
+        child
+    }
+
+    fn actor_on(
+        &self,
+        index: usize,
+        worker: usize,
+        workers: &Workers,
+        supervisor: &Recipient<BindingExited>,
+    ) -> Option<Addr<BindingActor>> {
+        let (name, counters, supervisor) =
+            (Arc::clone(&self.config.name), Arc::clone(&self.counters), supervisor.clone());
+        let make =
+            move |_: &mut actix::Context<BindingActor>| BindingActor::new(index, name, worker, counters, supervisor);
+        Some(BindingActor::start_in_arbiter(&workers.handle(worker)?, make))
+    }
+
+    /// Puts a fresh actor on a worker whose old one is gone, in the state of the others.
+    pub(super) fn renew(
+        &mut self,
+        index: usize,
+        worker: usize,
+        workers: &Workers,
+        supervisor: &Recipient<BindingExited>,
+    ) {
+        let Some(fresh) = self.actor_on(index, worker, workers, supervisor) else { return };
+        if let Some(actor) = self.actors.get_mut(worker) {
+            *actor = fresh;
+        }
+        self.backoff.remove(&worker);
+        match (self.phase, &self.factory) {
+            (BindingPhase::Serving, Some(_)) => self.serve(Some(worker)),
+            (BindingPhase::Stopped | BindingPhase::Failed, _) => self.refuse(),
+            _ => {}
+        }
+    }
+
+    /// Whether the actor on a worker is there.
+    pub(super) fn is_connected(&self, worker: usize) -> bool {
+        self.actors.get(worker).is_some_and(Addr::connected)
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// The actor on a worker.
+    pub(super) fn actor(&self, worker: usize) -> Option<Recipient<BindingCall>> {
+        self.actors.get(worker).map(|actor| actor.clone().recipient())
+    }
+
+    /// Lets one worker, or all, answer from the open backend. Notices like the others: rare, and not to be lost.
+    pub(super) fn serve(&mut self, worker: Option<usize>) {
+        let Some(factory) = &self.factory else { return };
+        for (at, actor) in self.actors.iter().enumerate() {
+            if worker.is_none_or(|worker| worker == at) {
+                self.backoff.remove(&at);
+                actor.do_send(Serve(Arc::clone(factory)));
+            }
+        }
+    }
+
+    /// Lets calls wait on every worker.
+    pub(super) fn hold(&self) {
+        for actor in &self.actors {
+            actor.do_send(Hold);
+        }
+    }
+
+    /// Answers every call with `unavailable`, and why.
+    pub(super) fn refuse(&self) {
+        let why = match &self.last_exit {
+            Some(exit) if self.phase == BindingPhase::Failed => format!("it has failed: {}", exit.causes.join(": ")),
+            _ => "it is stopped".to_owned(),
+        };
+        for actor in &self.actors {
+            actor.do_send(Refuse(why.clone()));
+        }
+    }
+
+    /// Begins another opening or closing, which makes timers and answers of every earlier one stale.
+    pub(super) fn enter(&mut self, phase: BindingPhase) {
+        self.phase = phase;
+        self.era += 1;
+        self.next_try = None;
+        self.sick = 0;
+        self.checking = false;
+        self.backoff.clear();
+        if phase != BindingPhase::Serving {
+            self.running_since = None;
+        }
+    }
+
+    /// The state as people see it.
+    pub(super) fn state(&self) -> BindingState {
+        match self.phase {
+            BindingPhase::Opening => BindingState::Starting,
+            BindingPhase::Serving if self.backoff.is_empty() => BindingState::Running,
+            BindingPhase::Serving | BindingPhase::Waiting => BindingState::Backoff,
+            BindingPhase::Closing(_) => BindingState::Draining,
+            BindingPhase::Stopped => BindingState::Stopped,
+            BindingPhase::Failed => BindingState::Failed,
+        }
+    }
+
+    /// When it, or its actor on some worker, is started again.
+    pub(super) fn next_restart(&self) -> Option<Instant> {
+        self.backoff.values().min().copied().or(self.next_try)
+    }
+
+    /// Everything about the binding but its place in the tree.
+    pub(super) fn status(&self, now: Instant) -> BindingStatus {
+        let counts = self.counters.read();
+        let host_call = |(operation, outcome, count): &(&str, &str, u64)| HostCallCount {
+            operation: (*operation).to_owned(),
+            outcome: (*outcome).to_owned(),
+            count: *count,
+        };
+        BindingStatus {
+            name: self.config.name.to_string(),
+            type_name: self.config.settings.type_name().to_owned(),
+            state: self.state(),
+            group: None,
+            next_try: self.next_restart().map(|at| wall(at, now)),
+            calls_ok: counts.calls_ok,
+            calls_failed: counts.calls_failed,
+            host_calls: counts.host_calls.iter().map(host_call).collect(),
+            restarts: self.restarts.total(),
+            restarts_by_reason: self.restarts.by_reason(),
+            restarts_in_window: 0,
+            last_exit: self.last_exit.as_ref().map(exit_status),
+            uptime_s: self.running_since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
+        }
+    }
+}
+
+/// The report of a binding's actor that panicked.
+pub(super) fn panic_report(exit: &BindingExited) -> ExitReport {
+    use crate::actors::{ExitReason, Origin};
+    let mut report = ExitReport::new(ExitReason::Panicked, vec![exit.panic.clone()]);
+    report.at = SystemTime::now();
+    report.call = exit
+        .caller
+        .clone()
+        .map(|(module, instance, call, operation)| (operation, call, Origin::Module { module, instance }));
+    report
+}

@@ -1,0 +1,138 @@
+//! Looks after the workers: notices one that no longer turns over, and replaces one whose thread has ended.
+//!
+//! A thread that ends tells so itself. One that hangs cannot: it is asked to turn over twice a second.
+
+use std::time::{Duration, Instant};
+
+use actix::{AsyncContext, Context, Handler};
+
+use super::{
+    events::{Subject, What},
+    module_child::SlotState,
+    status::{WorkerState, WorkerStatus},
+    tree::Supervisor,
+};
+use crate::actors::{ExitReason, ExitReport, InstanceExited, WorkerEnded};
+
+/// How often each worker is asked to turn over: twice a second is no load, and a hang is seen within [`STALL`] and one beat.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// How long a worker may take to turn over before it counts as stalled. Guests give way after some milliseconds, also when
+/// there are many; whatever takes a second blocks the thread.
+const STALL: Duration = Duration::from_secs(1);
+
+/// What is known of each worker's turns.
+#[derive(Debug, Default)]
+pub(super) struct Stalls(Vec<Stall>);
+
+#[derive(Debug, Default, Clone)]
+struct Stall {
+    /// For how long it has not turned over.
+    time: Duration,
+    /// Whether that was noticed.
+    noticed: bool,
+    replaced: u64,
+}
+
+impl Stalls {
+    pub(super) fn new(workers: usize) -> Self {
+        Self(vec![Stall::default(); workers])
+    }
+}
+
+impl Supervisor {
+    /// Begins to look after the workers.
+    pub(super) fn beat(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(BEAT, |supervisor, ctx| {
+            let now = Instant::now();
+            for worker in 0..supervisor.workers.count() {
+                match supervisor.workers.beat(worker, now) {
+                    Some(stalled) => supervisor.note_turn(worker, stalled),
+                    None => supervisor.replace_worker(worker, ctx),
+                }
+            }
+            for module in &supervisor.modules {
+                module.queue.sweep(now);
+            }
+        });
+    }
+
+    fn note_turn(&mut self, worker: usize, stalled: Duration) {
+        let Some(stall) = self.stalls.0.get_mut(worker) else { return };
+        let (before, noticed) = (stall.time, stall.noticed);
+        stall.time = stalled;
+        stall.noticed = stalled > STALL;
+        let what = match (noticed, stall.noticed) {
+            (false, true) => What::WorkerStalled { stalled_s: stalled.as_secs_f64() },
+            // What was seen last; the beat before this one was still missing.
+            (true, false) => What::WorkerRecovered { stalled_s: before.as_secs_f64() },
+            (false, false) | (true, true) => return,
+        };
+        let stalls = stall.noticed;
+        self.events.record(Subject::Worker(worker), what);
+        for module in &self.modules {
+            module.queue.set_stalled(worker, stalls);
+        }
+    }
+
+    /// Puts a new thread in the place of one that has ended: fresh actors of all bindings, and every instance that lived
+    /// there has exited.
+    pub(super) fn replace_worker(&mut self, worker: usize, ctx: &mut Context<Self>) {
+        self.workers.replace(worker);
+        let Some(stall) = self.stalls.0.get_mut(worker) else { return };
+        stall.replaced += 1;
+        let was_stalled = std::mem::take(&mut stall.noticed);
+        stall.time = Duration::ZERO;
+        self.events.record(Subject::Worker(worker), What::WorkerReplaced { replaced: stall.replaced });
+        if was_stalled {
+            self.modules.iter().for_each(|module| module.queue.set_stalled(worker, false));
+        }
+        let supervisor = ctx.address().recipient();
+        for (index, binding) in self.bindings.iter_mut().enumerate() {
+            binding.renew(index, worker, &self.workers, &supervisor);
+        }
+        for lost in self.lost_on(worker) {
+            self.instance_exited(lost, ctx);
+        }
+    }
+
+    /// The exits of all instances on a worker that has ended. Those that tell of it themselves come too late and are ignored.
+    fn lost_on(&self, worker: usize) -> Vec<InstanceExited> {
+        let mut lost = Vec::new();
+        for (module, child) in self.modules.iter().enumerate() {
+            for (slot, place) in child.slots.iter().enumerate().filter(|(_, place)| place.worker == worker) {
+                let Some(instance) = place.state.id() else { continue };
+                let report = ExitReport::new(ExitReason::Panicked, vec![format!("its worker {worker} ended")]);
+                lost.push(InstanceExited { module, slot, instance, report, at: Instant::now() });
+            }
+        }
+        lost
+    }
+
+    pub(super) fn worker_status(&self, _now: Instant) -> Vec<WorkerStatus> {
+        let lives_on = |worker: usize| {
+            let places = self.modules.iter().flat_map(|module| &module.slots);
+            let live = |state: &SlotState| matches!(state, SlotState::Live(_) | SlotState::Leaving(_));
+            places.filter(|place| place.worker == worker && live(&place.state)).count()
+        };
+        let status = |(index, stall): (usize, &Stall)| WorkerStatus {
+            index,
+            state: if stall.noticed { WorkerState::Stalled } else { WorkerState::Running },
+            stalled_s: stall.noticed.then_some(stall.time.as_secs_f64()),
+            instances: lives_on(index),
+            replaced: stall.replaced,
+        };
+        self.stalls.0.iter().enumerate().map(status).collect()
+    }
+}
+
+impl Handler<WorkerEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: WorkerEnded, ctx: &mut Context<Self>) {
+        // One that was found out before it told has been replaced already.
+        if self.workers.life(ended.worker) == Some(ended.life) {
+            self.replace_worker(ended.worker, ctx);
+        }
+    }
+}
