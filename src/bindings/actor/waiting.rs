@@ -19,9 +19,13 @@ impl Waiting {
     }
 }
 
-/// Takes out what nobody waits for any more and what is past its deadline.
+/// Takes out what nobody waits for any more and what is past its deadline. Where there is nothing of that kind, nothing
+/// is moved: a full queue asks before it refuses a call.
 pub(super) fn take_expired(queue: &mut VecDeque<Waiting>, now: Instant) -> Vec<Waiting> {
     let is_over = |waiting: &Waiting| waiting.is_given_up() || waiting.call.caller.deadline <= now;
+    if !queue.iter().any(is_over) {
+        return Vec::new();
+    }
     let (over, left) = std::mem::take(queue).into_iter().partition::<Vec<_>, _>(is_over);
     queue.extend(left);
     over
