@@ -44,6 +44,27 @@ pub(super) const QUEUE: RangeInclusive<u32> = 1..=10_000_000;
 /// From the shortest timer to a day.
 pub(super) const QUEUE_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
 
+/// Who wants no calls stops the module; more than ten million in the shortest period is no limit any more.
+pub(super) const RATE_LIMIT_CALLS: RangeInclusive<u32> = 1..=10_000_000;
+/// From the shortest timer to a day.
+pub(super) const RATE_LIMIT_PER: RangeInclusive<Duration> = TICK..=DAY;
+/// A burst of none would refuse every call; otherwise as for calls.
+pub(super) const RATE_LIMIT_BURST: RangeInclusive<u32> = 1..=10_000_000;
+/// From the shortest timer to an hour: a module that waits longer for a database is better seen as failed.
+pub(super) const BINDING_WAIT: RangeInclusive<Duration> = TICK..=Duration::from_secs(60 * 60);
+/// Who wants none says `"kill"`; an hour is longer than any service manager waits.
+pub(super) const SHUTDOWN: RangeInclusive<Duration> = TICK..=Duration::from_secs(60 * 60);
+
+/// A hundred checks a second are load and no longer a check; once a day is the least that can be called regular.
+pub(super) const HEALTH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=DAY;
+/// From the shortest timer to the longest interval.
+pub(super) const HEALTH_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
+/// Without a failed check nothing is unhealthy; a thousand in a row at the shortest interval are ten seconds.
+pub(super) const HEALTH_FAILURES: RangeInclusive<u32> = 1..=1_000;
+
+/// Groups within groups: a tree that a person still understands has a handful of levels, and what walks it may recurse.
+pub(super) const GROUP_DEPTH: usize = 16;
+
 /// None: the first failure ends the module. More than 10,000 restarts in a period is no limit any more.
 pub(super) const INTENSITY: RangeInclusive<u32> = 0..=10_000;
 /// From the shortest timer to a day.

@@ -8,8 +8,8 @@ use std::{
 
 use super::{
     model::{
-        Backoff, Binding, BindingSettings, EngineKind, HealthCheck, Instances, LogFormat, LogLevel, Logging, Module,
-        ModuleLimits, OnFull, Restart, RestartType, Shutdown, Wasi,
+        Backoff, Binding, BindingSettings, EngineKind, Group, HealthCheck, Instances, LogFormat, LogLevel, Logging,
+        Module, ModuleLimits, OnFull, Restart, RestartType, Shutdown, Strategy, Wasi,
     },
     size::{KIB, MIB},
 };
@@ -71,10 +71,15 @@ pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// One failed check can be chance, three in a row are not.
 pub const HEALTH_FAILURES: u32 = 3;
 
+/// As OTP's default: children fail alone unless somebody says that they belong together.
+pub const GROUP_STRATEGY: Strategy = Strategy::OneForOne;
 /// As OTP's default: a second restart within the period ends the group.
 pub const GROUP_INTENSITY: u32 = 1;
 /// As OTP's default.
 pub const GROUP_PERIOD: Duration = Duration::from_secs(5);
+
+/// Long enough to count per second, which is how limits are mostly thought of.
+pub const RATE_LIMIT_PER: Duration = Duration::from_secs(1);
 
 /// Bytes of keys and values of a binding in memory: as much as one guest may hold.
 pub const KEYVALUE_MAX_BYTES: u64 = 64 * MIB;
@@ -152,6 +157,22 @@ impl Binding {
     #[must_use]
     pub fn with_defaults(name: impl Into<Arc<str>>, settings: BindingSettings) -> Self {
         Self { name: name.into(), settings, restart: Restart::default(), shutdown: BINDING_SHUTDOWN, health: None }
+    }
+}
+
+impl Group {
+    /// Makes the group of a configuration that names it, and does not name its members yet.
+    #[must_use]
+    pub fn with_defaults(name: &str) -> Self {
+        Self {
+            name: Arc::from(name),
+            strategy: GROUP_STRATEGY,
+            members: Vec::new(),
+            intensity: GROUP_INTENSITY,
+            period: GROUP_PERIOD,
+            retry_failed: Some(RETRY_FAILED),
+            critical: false,
+        }
     }
 }
 

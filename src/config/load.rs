@@ -11,10 +11,10 @@ use super::{
     check,
     environment::Environment,
     error::{ConfigError, ConfigErrorKind, ConfigErrors},
-    model::{Config, Metrics},
+    model::Config,
     reader::{self, Report, Section},
     sections::{
-        bindings, control, daemon, logging,
+        bindings, control, daemon, groups, logging, metrics,
         module::{self, ModuleDefaults},
         root,
     },
@@ -68,12 +68,14 @@ pub(super) fn read_sections(report: &Report<'_>, source: PathBuf, env: &Environm
     let control = control::read(sections.control, &daemon.runtime_dir, report);
     let logging = logging::read(sections.logging);
     let (limits, restart) = root::defaults(sections.defaults);
-    let written_bindings = bindings::read_all(sections.bindings, &daemon.state_dir);
+    let written_bindings = bindings::read_all(sections.bindings, &daemon.state_dir, &restart);
     let written_modules = module::read_all(sections.modules, &ModuleDefaults { limits, restart, base });
+    let written_groups = groups::read_all(sections.groups);
+    let metrics = metrics::read(sections.metrics);
 
     let bindings = check::bindings(&written_bindings, report);
+    let groups = check::groups(written_groups, &written_modules, &written_bindings);
     let modules = check::modules(written_modules, &bindings, &written_bindings);
-    let (groups, metrics) = (Vec::new(), Metrics::default());
     Config { source, daemon, control, logging, bindings, modules, groups, metrics }
 }
 

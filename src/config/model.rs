@@ -396,6 +396,21 @@ pub enum BindingSettings {
 }
 
 impl BindingSettings {
+    /// Whether there is a backend that can fail, be restarted and be stopped; the others only pass calls on.
+    #[must_use]
+    pub fn has_backend(&self) -> bool {
+        !matches!(self, Self::Log | Self::Module)
+    }
+
+    /// Whether the backend can be asked whether it is well.
+    #[must_use]
+    pub fn can_be_asked(&self) -> bool {
+        // A map in memory is well as long as the process is.
+        let in_memory =
+            matches!(self, Self::KeyValue(KeyValueSettings { backend: KeyValueBackend::Memory { .. }, .. }));
+        self.has_backend() && !in_memory
+    }
+
     /// The type's name in the configuration.
     #[must_use]
     pub fn type_name(&self) -> &'static str {

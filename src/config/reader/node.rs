@@ -77,6 +77,12 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// One value of a table, without making its key known; `None` where there is none, or no table.
+    pub(in crate::config) fn entry(&self, key: &str) -> Option<Self> {
+        let value = self.value.as_table()?.get(key)?;
+        Some(Self::new(self.report, join(&self.path, key), value))
+    }
+
     /// The value as a list.
     pub(in crate::config) fn list(&self, expected: &str) -> Option<Vec<Self>> {
         match self.value {

@@ -18,6 +18,7 @@ pub(in crate::config) struct Section<'d> {
     span: Range<usize>,
     table: &'d DeTable<'d>,
     known: RefCell<Vec<&'static str>>,
+    refused: RefCell<Vec<&'static str>>,
 }
 
 /// A table that the file names itself, such as a module.
@@ -45,7 +46,7 @@ impl<'d> Section<'d> {
         span: Range<usize>,
         table: &'d DeTable<'d>,
     ) -> Self {
-        Self { report, path, span, table, known: RefCell::default() }
+        Self { report, path, span, table, known: RefCell::default(), refused: RefCell::default() }
     }
 
     /// The key path of one of its keys.
@@ -91,6 +92,14 @@ impl<'d> Section<'d> {
         self.get(key).and_then(|node| read(&node)).unwrap_or(default)
     }
 
+    /// Notes a problem with a key that belongs elsewhere, if it is there. It is neither offered nor reported as unknown.
+    pub(in crate::config) fn refuse(&self, key: &'static str, problem: impl FnOnce() -> Problem) {
+        if let Some((key, _)) = self.table.get_key_value(key) {
+            self.report.add(&self.path_of(key.get_ref()), Some(key.span()), problem());
+        }
+        self.refused.borrow_mut().push(key);
+    }
+
     /// The tables of a section whose keys are names, in file order.
     pub(in crate::config) fn named(&self) -> Vec<Named<'d>> {
         self.table
@@ -101,8 +110,9 @@ impl<'d> Section<'d> {
 
     /// Reports every key that nobody asked for.
     pub(in crate::config) fn finish(self) {
-        let known = self.known.borrow();
-        for key in self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+        let (known, refused) = (self.known.borrow(), self.refused.borrow());
+        let is = |keys: &[&str], key: &Spanned<DeString<'_>>| keys.contains(&key.get_ref().as_ref());
+        for key in self.table.keys().filter(|key| !is(&known, key) && !is(&refused, key)) {
             self.unknown(key, &known);
         }
     }

@@ -2,11 +2,11 @@
 
 use std::{ops::Range, path::Path};
 
-use super::names;
+use super::{health, names, restart, shutdown};
 use crate::config::{
     bounds, defaults,
     error::ConfigErrorKind,
-    model::{BindingSettings, KeyValueBackend, KeyValueSettings},
+    model::{BindingSettings, HealthCheck, KeyValueBackend, KeyValueSettings, Restart, Shutdown},
     reader::{Named, Node, Problem, Section},
 };
 
@@ -42,17 +42,38 @@ pub(in crate::config) struct WrittenBinding<'d> {
     pub(in crate::config) settings: Option<BindingSettings>,
     /// The `path` of its database, if it is written.
     pub(in crate::config) path: Option<Node<'d>>,
+    /// How it is restarted.
+    pub(in crate::config) restart: Restart,
+    /// How long its backend may take to end.
+    pub(in crate::config) shutdown: Shutdown,
+    /// When its backend is asked whether it is well.
+    pub(in crate::config) health: Option<HealthCheck>,
+    /// Its own keys that count restarts; none may be there in a member of a group.
+    pub(in crate::config) counts: Vec<Node<'d>>,
 }
 
 /// Reads `[bindings]`, in file order; relative databases are meant against the state directory.
-pub(in crate::config) fn read_all<'d>(section: Option<Section<'d>>, state_dir: &Path) -> Vec<WrittenBinding<'d>> {
+pub(in crate::config) fn read_all<'d>(
+    section: Option<Section<'d>>,
+    state_dir: &Path,
+    restart: &Restart,
+) -> Vec<WrittenBinding<'d>> {
     let named = section.map(|section| section.named()).unwrap_or_default();
-    named.iter().map(|named| read(named, state_dir)).collect()
+    named.iter().map(|named| read(named, state_dir, restart)).collect()
 }
 
-fn read<'d>(named: &Named<'d>, state_dir: &Path) -> WrittenBinding<'d> {
+fn read<'d>(named: &Named<'d>, state_dir: &Path, restart: &Restart) -> WrittenBinding<'d> {
     names::check(named);
-    let mut binding = WrittenBinding { name: named.name, span: named.span.clone(), settings: None, path: None };
+    let mut binding = WrittenBinding {
+        name: named.name,
+        span: named.span.clone(),
+        settings: None,
+        path: None,
+        restart: restart.clone(),
+        shutdown: defaults::BINDING_SHUTDOWN,
+        health: None,
+        counts: Vec::new(),
+    };
     let Some(section) = named.node.section("a table with the binding's type and settings") else {
         return binding;
     };
@@ -71,6 +92,7 @@ fn read<'d>(named: &Named<'d>, state_dir: &Path) -> WrittenBinding<'d> {
         #[cfg(feature = "fault-injection")]
         BindingType::Faulty => BindingSettings::Faulty,
     });
+    supervision(&section, &mut binding);
     section.finish();
     binding
 }
@@ -116,4 +138,38 @@ fn belongs(node: &Node<'_>, chosen: Backend, owner: Backend) -> Option<()> {
         expected: format!("only keys of the backend \"{}\"", name(chosen)),
         hint: None,
     })
+}
+
+/// How its backend is restarted, stopped and asked; a binding without a backend has none of these keys.
+fn supervision<'d>(section: &Section<'d>, binding: &mut WrittenBinding<'d>) {
+    let Some(settings) = &binding.settings else { return };
+    if !settings.has_backend() {
+        for key in ["restart", "shutdown", "health"] {
+            section.refuse(key, || Problem {
+                kind: ConfigErrorKind::Conflict,
+                found: format!("`{key}` on a binding of type \"{}\"", settings.type_name()),
+                expected: "it only on bindings with a backend that can fail and be stopped, such as \"keyvalue\""
+                    .to_owned(),
+                hint: None,
+            });
+        }
+        return;
+    }
+    if let Some(node) = section.get("restart") {
+        binding.counts = restart::counts(&node);
+        binding.restart = restart::read(node.section("a table"), &binding.restart);
+    }
+    binding.shutdown = section.or("shutdown", binding.shutdown, shutdown::read);
+    binding.health = section.get("health").and_then(|node| {
+        if settings.can_be_asked() { health::of_binding(&node) } else { node.problem(cannot_be_asked()) }
+    });
+}
+
+fn cannot_be_asked() -> Problem {
+    Problem {
+        kind: ConfigErrorKind::Conflict,
+        found: "`health` on a binding whose backend cannot be asked whether it is well".to_owned(),
+        expected: "it only on bindings of type \"keyvalue\" with the backend \"redb\"".to_owned(),
+        hint: Some("without it a backend that ends is noticed all the same".to_owned()),
+    }
 }

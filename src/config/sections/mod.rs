@@ -6,11 +6,16 @@
 pub(super) mod bindings;
 pub(super) mod control;
 pub(super) mod daemon;
+pub(super) mod groups;
+mod health;
 pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod logging;
+pub(super) mod metrics;
 pub(super) mod module;
 pub(super) mod names;
+mod rate_limit;
 pub(super) mod restart;
 pub(super) mod root;
+mod shutdown;
 pub(super) mod wasi;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{limits, links, links::WrittenLink, names, restart, wasi};
+use super::{health, limits, links, links::WrittenLink, names, rate_limit, restart, shutdown, wasi};
 use crate::config::{
     bounds,
     error::ConfigErrorKind,
@@ -29,6 +29,8 @@ pub(in crate::config) struct WrittenModule<'d> {
     pub(in crate::config) module: Module,
     /// Its links, as far as they can be read.
     pub(in crate::config) links: Vec<WrittenLink<'d>>,
+    /// Its own keys that count restarts; none may be there in a member of a group.
+    pub(in crate::config) counts: Vec<Node<'d>>,
 }
 
 /// Reads `[modules]`, in file order.
@@ -47,20 +49,21 @@ fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults<'_>) -> WrittenModule<'
         restart: defaults.restart.clone(),
         ..Module::with_defaults(named.name, "")
     };
-    let (module, links) = match named.node.section("a table with the module's settings") {
-        Some(section) => {
-            let read = (settings(&section, base, defaults.base), section.or("links", Vec::new(), links::read));
-            section.finish();
-            read
-        }
-        None => (base, Vec::new()),
+    let Some(section) = named.node.section("a table with the module's settings") else {
+        return WrittenModule { module: base, links: Vec::new(), counts: Vec::new() };
     };
-    WrittenModule { module, links }
+    let written = WrittenModule {
+        module: settings(&section, base, defaults.base),
+        links: section.or("links", Vec::new(), links::read),
+        counts: section.get("restart").map(|node| restart::counts(&node)).unwrap_or_default(),
+    };
+    section.finish();
+    written
 }
 
 fn settings(section: &Section<'_>, base: Module, directory: &Path) -> Module {
     let path = section.require("path", "the path of the wasm file");
-    Module {
+    let module = Module {
         path: path.and_then(|node| node.path_in(directory)).unwrap_or_default(),
         engine: section.or("engine", base.engine, engine),
         lazy: section.or("lazy", base.lazy, Node::flag),
@@ -70,11 +73,16 @@ fn settings(section: &Section<'_>, base: Module, directory: &Path) -> Module {
         queue_timeout: section
             .or("queue_timeout", base.queue_timeout, |node| node.time(&bounds::QUEUE_TIMEOUT).map(Some)),
         on_full: section.or("on_full", base.on_full, |node| node.choice(ON_FULL)),
+        rate_limit: section.get("rate_limit").and_then(|node| rate_limit::read(&node)),
+        binding_wait: section.or("binding_wait", base.binding_wait, |node| node.time(&bounds::BINDING_WAIT)),
+        shutdown: section.or("shutdown", base.shutdown, shutdown::read),
         limits: limits::read(table(section, "limits"), &base.limits),
         restart: restart::read(table(section, "restart"), &base.restart),
         wasi: wasi::read(table(section, "wasi"), directory),
         ..base
-    }
+    };
+    let health = section.get("health").and_then(|node| health::of_module(&node, module.limits.call_timeout));
+    Module { health, ..module }
 }
 
 fn table<'d>(section: &Section<'d>, key: &'static str) -> Option<Section<'d>> {

@@ -1,4 +1,4 @@
-//! Names of modules and bindings: they become file names, log fields and parts of URLs, so their letters are few.
+//! Names of modules, bindings and groups: they become file names, log fields and parts of URLs, so their letters are few.
 
 use crate::config::{
     error::ConfigErrorKind,

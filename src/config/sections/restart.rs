@@ -1,4 +1,5 @@
-//! `[defaults.restart]` and `[modules.NAME.restart]`: when a failed module is started anew, and when no more.
+//! `[defaults.restart]`, `[modules.NAME.restart]` and `[bindings.NAME.restart]`: when what failed is started anew, and when no
+//! more.
 
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ const TYPES: &[(&str, RestartType)] = &[
     ("transient", RestartType::Transient),
     ("temporary", RestartType::Temporary),
 ];
+
+/// Keys that a group has as well, for all of its members together.
+const COUNTS: &[&str] = &["intensity", "period", "retry_failed"];
 
 /// Reads it over the values that hold where it is silent.
 pub(in crate::config) fn read(section: Option<Section<'_>>, base: &Restart) -> Restart {
@@ -33,8 +37,13 @@ pub(in crate::config) fn read(section: Option<Section<'_>>, base: &Restart) -> R
     restart
 }
 
+/// The keys of a `restart` table that count restarts, as far as they are written. That it is a table is checked by [`read`].
+pub(super) fn counts<'d>(restart: &Node<'d>) -> Vec<Node<'d>> {
+    COUNTS.iter().filter_map(|key| restart.entry(key)).collect()
+}
+
 /// `"never"`, or a time.
-fn retry_failed(node: &Node<'_>) -> Option<Option<Duration>> {
+pub(super) fn retry_failed(node: &Node<'_>) -> Option<Option<Duration>> {
     const NEVER: &str = "never";
     if node.is_text() && node.text(NEVER)? == NEVER {
         return Some(None);

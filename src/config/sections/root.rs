@@ -20,6 +20,10 @@ pub(in crate::config) struct Sections<'d> {
     pub(in crate::config) bindings: Option<Section<'d>>,
     /// `[modules]`.
     pub(in crate::config) modules: Option<Section<'d>>,
+    /// `[groups]`.
+    pub(in crate::config) groups: Option<Section<'d>>,
+    /// `[metrics]`.
+    pub(in crate::config) metrics: Option<Section<'d>>,
 }
 
 /// Takes the sections of a file apart.
@@ -32,6 +36,8 @@ pub(in crate::config) fn read<'d>(root: Section<'d>) -> Sections<'d> {
         defaults: table("defaults", "tables, [defaults.limits] and [defaults.restart]"),
         bindings: table("bindings", "tables by name, such as [bindings.cache]"),
         modules: table("modules", "tables by name, such as [modules.greeter]"),
+        groups: table("groups", "tables by name, such as [groups.shop]"),
+        metrics: table("metrics", "a table, [metrics]"),
     };
     root.finish();
     sections

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
     super::{
-        Backoff, BindingSettings, Config, Instances, KeyValueBackend, KeyValueSettings, LogFormat, LogLevel, Module,
-        OnFull, Operations, Restart, RestartType, Wasi, parse,
+        Backoff, BindingSettings, Config, HealthCheck, Instances, KeyValueBackend, KeyValueSettings, LogFormat,
+        LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart, RestartType, Shutdown, Wasi, parse,
     },
     FILE, good, user,
 };
@@ -31,13 +31,12 @@ fn an_empty_text_gives_the_defaults() {
     assert_eq!(config.control.socket_mode, 0o660);
     assert_eq!((config.logging.level, config.logging.format), (LogLevel::Info, LogFormat::Auto));
     assert_eq!(names(config.bindings.iter().map(|binding| &binding.name)), ["log", "module"]);
-    assert!(config.modules.is_empty());
+    assert!(config.modules.is_empty() && config.groups.is_empty() && config.metrics.listen.is_none());
 }
 
 #[test]
 fn an_empty_section_is_like_none() {
-    let sections =
-        "[daemon]\n[control]\n[logging]\n[defaults]\n[defaults.limits]\n[defaults.restart]\n[modules]\n[bindings]\n";
+    let sections = "[daemon]\n[control]\n[logging]\n[defaults]\n[defaults.limits]\n[defaults.restart]\n[modules]\n[bindings]\n[groups]\n[metrics]\n";
     assert_eq!(good(sections), good(""));
 }
 
@@ -85,9 +84,23 @@ fn every_key_arrives_at_its_place() {
             map_dirs: vec![("/data".to_owned(), "/srv/data".into()), (".".to_owned(), "/etc/wapcd/here".into())],
         }
     );
-    let memory =
-        KeyValueSettings { backend: KeyValueBackend::Memory { max_bytes: 1 << 30 }, max_key: 64, max_value: 1 << 10 };
-    assert_eq!(config.bindings[1].settings, BindingSettings::KeyValue(memory));
+    let checked = |interval, timeout, failures| HealthCheck { interval, timeout, failures };
+    let (millisecond, second, minute) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(60));
+    let health = ModuleHealth { operation: "health".to_owned(), check: checked(minute, 30 * second, 1) };
+    assert_eq!(name.health, Some(health));
+    assert_eq!(name.rate_limit, Some(RateLimit { calls: 100, per: minute, burst: 20 }));
+    assert_eq!((name.binding_wait, name.shutdown), (60 * minute, Shutdown::Kill));
+    assert_eq!(config.bindings[1].health, Some(checked(10 * millisecond, millisecond, 1000)));
+    assert_eq!((config.bindings[1].shutdown, config.bindings[1].restart.intensity), (Shutdown::Infinity, 3));
+    assert_eq!(config.bindings[2].shutdown, Shutdown::After(60 * minute));
+    assert_eq!(names(config.groups.iter().map(|group| &group.name)), ["name", "inner"]);
+    assert_eq!(config.metrics.listen, Some("[::1]:0".parse().unwrap()));
+
+    let redb = |path: &str| KeyValueBackend::Redb { path: path.into() };
+    let other = KeyValueSettings { backend: redb("/var/lib/wapcd/other.redb"), max_key: 64, max_value: 1 << 10 };
+    assert_eq!(config.bindings[1].settings, BindingSettings::KeyValue(other));
+    let memory = KeyValueBackend::Memory { max_bytes: 1 << 30 };
+    assert!(matches!(&config.bindings[2].settings, BindingSettings::KeyValue(settings) if settings.backend == memory));
 }
 
 #[test]

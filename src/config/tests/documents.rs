@@ -4,14 +4,17 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::{
     super::{
-        BindingSettings, Config, KeyValueBackend, Module, Size, TimeSpan, Wasi, load::read_sections, parse,
-        reader::Report,
+        Binding, BindingSettings, Config, Group, HealthCheck, KeyValueBackend, Member, Module, Size, Strategy,
+        TimeSpan, Wasi, load::read_sections, parse, reader::Report,
     },
     FILE, bad, check, good, user,
 };
 
 const SHIPPED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/wapcd.toml"));
 const REFERENCE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"));
+
+/// Sections whose keys are names.
+const NAMED: [&str; 3] = ["modules", "bindings", "groups"];
 
 /// The shipped file with lines that begin with this mark taken as configuration.
 fn uncommented(text: &str, mark: &str) -> String {
@@ -34,14 +37,16 @@ fn schema() -> BTreeSet<String> {
     asked
         .iter()
         .filter(own)
-        .map(|path| path.replace("modules.name", "modules.NAME").replace("bindings.name", "bindings.NAME"))
+        .map(|path| {
+            NAMED.iter().fold(path.clone(), |path, kind| path.replace(&format!("{kind}.name"), &format!("{kind}.NAME")))
+        })
         .map(|path| path.replace("links[1]", "links"))
         .filter(|path| !path.contains('['))
         .collect()
 }
 
 fn in_names(path: &str) -> bool {
-    path.starts_with("modules.") || path.starts_with("bindings.")
+    NAMED.iter().any(|kind| path.split_once('.').is_some_and(|(first, _)| first == *kind))
 }
 
 /// Splits the path of a key into its section and the key.
@@ -79,12 +84,30 @@ fn the_shipped_file_changes_nothing_as_it_is_and_with_its_defaults_uncommented()
 fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_say_so() {
     let config = good(&uncommented(SHIPPED, "##"));
     let greeter = config.modules.iter().find(|module| &*module.name == "greeter").unwrap();
-    let shown = Module { queue_timeout: None, links: Vec::new(), wasi: Wasi::default(), ..greeter.clone() };
+    let shown = Module {
+        queue_timeout: None,
+        rate_limit: None,
+        health: None,
+        links: Vec::new(),
+        wasi: Wasi::default(),
+        ..greeter.clone()
+    };
     assert_eq!(shown, Module::with_defaults("greeter", "/etc/wapcd/greeter.wasm"));
 
     let plain =
         good("[bindings.cache]\ntype = \"keyvalue\"\n[bindings.scratch]\ntype = \"keyvalue\"\nbackend = \"memory\"\n");
-    assert_eq!(config.bindings, plain.bindings);
+    for declared in &plain.bindings[..2] {
+        let shown = config.bindings.iter().find(|binding| binding.name == declared.name).unwrap();
+        assert_eq!(&Binding { health: None, ..shown.clone() }, declared);
+    }
+    let health = config.bindings.iter().find_map(|binding| binding.health).unwrap();
+    assert_eq!((health, &greeter.health.as_ref().unwrap().check), (HealthCheck::default(), &HealthCheck::default()));
+
+    let shop = config.groups.iter().find(|group| &*group.name == "shop").unwrap();
+    let shown = Group { strategy: Strategy::OneForOne, members: Vec::new(), ..shop.clone() };
+    assert_eq!(shown, Group::with_defaults("shop"));
+    assert!(shop.members.iter().any(|member| matches!(member, Member::Group(_))), "{shop:?}");
+    assert!(config.metrics.listen.is_some());
 }
 
 #[test]
@@ -103,7 +126,7 @@ fn every_key_of_the_schema_is_in_the_shipped_file() {
 fn collect(table: &toml::de::DeTable<'_>, parent: &str, paths: &mut BTreeSet<String>) {
     use toml::de::DeValue;
     for (key, value) in table {
-        let named = ["modules", "bindings"].contains(&parent);
+        let named = NAMED.contains(&parent);
         let key = if named { "NAME" } else { key.get_ref() };
         let path = if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") };
         match value.get_ref() {
@@ -140,7 +163,20 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
 fn with(section: &str, key: &str, value: &str) -> String {
     let (before, section) = match (section, key) {
         ("bindings.NAME", "max_bytes") => ("bindings.a = { type = \"keyvalue\", backend = \"memory\", KEY }\n", ""),
+        ("bindings.NAME.health", "timeout") => {
+            ("bindings.a = { type = \"keyvalue\", health = { interval = \"1d\", KEY } }\n", "")
+        }
+        ("bindings.NAME.health", _) => ("bindings.a = { type = \"keyvalue\", health = { KEY } }\n", ""),
         ("bindings.NAME", _) => ("bindings.a = { type = \"keyvalue\", KEY }\n", ""),
+        ("modules.NAME.health", "timeout") => (
+            "defaults.limits.call_timeout = \"1d\"\n\
+             modules.a = { path = \"a\", health = { operation = \"o\", interval = \"1d\", KEY } }\n",
+            "",
+        ),
+        ("modules.NAME.health", _) => ("modules.a = { path = \"a\", health = { operation = \"o\", KEY } }\n", ""),
+        ("modules.NAME.rate_limit", "calls") => ("modules.a = { path = \"a\", rate_limit = { KEY } }\n", ""),
+        ("modules.NAME.rate_limit", _) => ("modules.a = { path = \"a\", rate_limit = { calls = 7, KEY } }\n", ""),
+        ("groups.NAME", _) => ("modules.a = { path = \"a\" }\ngroups.a = { members = [\"modules.a\"], KEY }\n", ""),
         ("modules.NAME", _) => ("modules.a = { path = \"a\", KEY }\n", ""),
         ("defaults.restart.backoff", "initial") => ("defaults.restart.backoff.max = \"1d\"\n", section),
         ("defaults.restart.backoff", "max") => ("defaults.restart.backoff.initial = \"0s\"\n", section),
@@ -153,7 +189,7 @@ fn with(section: &str, key: &str, value: &str) -> String {
     }
 }
 
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 13] = [
     "daemon",
     "control",
     "logging",
@@ -161,7 +197,12 @@ const SECTIONS: [&str; 8] = [
     "defaults.restart",
     "defaults.restart.backoff",
     "modules.NAME",
+    "modules.NAME.health",
+    "modules.NAME.rate_limit",
     "bindings.NAME",
+    "bindings.NAME.health",
+    "groups.NAME",
+    "metrics",
 ];
 
 /// The one value in a cell of the reference, as TOML.

@@ -3,15 +3,22 @@
 use super::bad;
 
 /// A text with one mistake: `line:column`, key path, and words that the report must hold.
-type Mistake = (&'static str, &'static str, &'static str, &'static [&'static str]);
+pub(super) type Mistake<'t> = (&'t str, &'t str, &'t str, &'t [&'t str]);
 
-fn expect(mistakes: &[Mistake]) {
+fn expect(mistakes: &[Mistake<'_>]) {
+    expect_with("", mistakes);
+}
+
+/// Checks texts that follow on whole lines without a mistake; the lines of their places count from there.
+pub(super) fn expect_with(before: &str, mistakes: &[Mistake<'_>]) {
+    let lines = before.matches('\n').count();
     for (text, place, key_path, words) in mistakes {
-        let errors = bad(text);
+        let text = format!("{before}{text}");
+        let errors = bad(&text);
         let report = errors.to_string();
         let found: Vec<_> = errors.iter().collect();
         assert_eq!(found.len(), 1, "one mistake, several reports:\n{report}\n--- text:\n{text}");
-        let position = found[0].position.map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
+        let position = found[0].position.map(|at| format!("{}:{}", at.line - lines, at.column)).unwrap_or_default();
         assert_eq!((position.as_str(), found[0].key_path.as_str()), (*place, *key_path), "{report}\n--- text:\n{text}");
         assert!(report.starts_with("/etc/wapcd/wapcd.toml:"), "{report}");
         for word in *words {
@@ -54,8 +61,8 @@ fn unknown_keys_and_sections_are_reported_with_the_known_ones() {
         ("[watch]\nsettle = \"50ms\"\n", "1:2", "watch", &["unknown key", "`daemon`, `control`, `logging`"]),
         ("[drop_in]\n", "1:2", "drop_in", &["unknown key"]),
         ("[triggers.web]\ntype = \"http\"\n", "1:2", "triggers", &["unknown key"]),
-        ("[groups.a]\n", "1:2", "groups", &["unknown key"]),
-        ("[metrics]\n", "1:2", "metrics", &["unknown key"]),
+        ("[group.a]\n", "1:2", "group", &["unknown key", "did you mean `groups`?"]),
+        ("[metric]\n", "1:2", "metric", &["unknown key", "did you mean `metrics`?"]),
         ("[daemon]\nqueue-bytes = \"1 MiB\"\n", "2:1", "daemon.queue-bytes", &["did you mean `queue_bytes`?"]),
         ("[modules.a]\npath = \"a\"\ninstance = 2\n", "3:1", "modules.a.instance", &["did you mean `instances`?"]),
         ("[modules.a]\npath = \"a\"\n\"with space\" = 2\n", "3:1", "modules.a.\"with space\"", &["unknown key"]),

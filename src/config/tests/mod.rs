@@ -5,8 +5,10 @@
 mod accepted;
 mod documents;
 mod files;
+mod groups;
 mod hostile;
 mod mistakes;
+mod supervision;
 
 use std::path::Path;
 

@@ -1,5 +1,8 @@
 //! What can only be said about several sections together: links lead to bindings and modules that exist, and no two
-//! bindings write one file. Takes what the sections are in the file, gives what leaves `config`.
+//! bindings write one file; `groups` has what concerns groups and their members. Takes what the sections are in the file, gives what leaves `config`.
+
+mod groups;
+mod tree;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,19 +17,34 @@ use super::{
     sections::{bindings::WrittenBinding, links::WrittenLink, module::WrittenModule},
 };
 
+pub(super) use self::groups::groups;
+
 /// Types that exist under their own name without being declared.
 const UNDECLARED: &[BindingSettings] = &[BindingSettings::Log, BindingSettings::Module];
+
+/// Whether a binding exists under this name without being declared.
+fn is_undeclared(name: &str) -> bool {
+    UNDECLARED.iter().any(|settings| settings.type_name() == name)
+}
 
 /// Checks the bindings among themselves and adds those that need no declaration.
 pub(super) fn bindings(written: &[WrittenBinding<'_>], report: &Report<'_>) -> Vec<Binding> {
     no_shared_database(written, report);
-    let declared =
-        written.iter().filter_map(|binding| Some(Binding::with_defaults(binding.name, binding.settings.clone()?)));
+    let declared = written.iter().filter_map(declared_binding);
     let undeclared = UNDECLARED
         .iter()
         .filter(|settings| !written.iter().any(|binding| binding.name == settings.type_name()))
         .map(|settings| Binding::with_defaults(settings.type_name(), settings.clone()));
     declared.chain(undeclared).collect()
+}
+
+fn declared_binding(written: &WrittenBinding<'_>) -> Option<Binding> {
+    Some(Binding {
+        restart: written.restart.clone(),
+        shutdown: written.shutdown,
+        health: written.health,
+        ..Binding::with_defaults(written.name, written.settings.clone()?)
+    })
 }
 
 /// A database belongs to one binding: the second would find it locked.
