@@ -231,3 +231,14 @@ fn bindings_without_a_backend_have_nothing_to_restart_stop_or_ask() {
         &[("shutdown = \"1s\"\n", "1:1", "bindings.m.shutdown", &["of type \"module\""])],
     );
 }
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn the_binding_that_breaks_as_it_is_told_is_supervised_as_others_are() {
+    let text = "[bindings.f]\ntype = \"faulty\"\nshutdown = \"kill\"\nhealth = {}\nrestart.type = \"transient\"\n\
+                [groups.g]\nmembers = [\"f\"]\n";
+    let config = good(text);
+    let faulty = &config.bindings[0];
+    assert_eq!((faulty.shutdown, faulty.health), (Shutdown::Kill, Some(HealthCheck::default())));
+    assert_eq!(config.groups[0].members, [super::super::Member::Binding("f".into())]);
+}
