@@ -289,3 +289,6 @@ fn backoff(backoff: &Backoff, streak: u32, roll: f64) -> Duration {
     let wait = grown.min(backoff.max.as_secs_f64());
     Duration::try_from_secs_f64(wait * (1.0 - backoff.jitter * roll)).unwrap_or(backoff.max)
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,3 +175,8 @@ fn places(config: &Config) -> HashMap<Member, Node> {
     );
     places
 }
+
+#[cfg(test)]
+pub(super) mod sketch;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Groups in groups: who gives up to whom.
+
+use super::{Row, sentences::*};
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        "a restart within the inner group",
+        "G=all [ a H=all [ b c ] d ]",
+        "0 b trap -> H, stop c, start b c; 0 counts H 1; 0 counts G 0",
+        ONE_FOR_ALL,
+    ),
+    (
+        "the inner group gives up under one_for_one",
+        "G=one [ a H=one:0/30 [ b c ] d ]",
+        "0 b trap -> G, stop c, start b c",
+        ESCALATION,
+    ),
+    (
+        "the inner group gives up under one_for_all",
+        "G=all [ a H=one:0/30 [ b c ] d ]",
+        "0 b trap -> G, stop d c a, start a b c d",
+        ESCALATION,
+    ),
+    (
+        "the inner group gives up under rest_for_one",
+        "G=rest [ a H=one:0/30 [ b c ] d ]",
+        "0 b trap -> G, stop d c, start b c d",
+        ESCALATION,
+    ),
+    (
+        "the inner group is the last under rest_for_one",
+        "G=rest [ a H=one:0/30 [ b c ] ]",
+        "0 c trap -> G, stop b, start b c",
+        ESCALATION,
+    ),
+    ("an inner group of one", "G=one [ a H=all:0/30 [ b ] ]", "0 b trap -> G, start b", ESCALATION),
+    (
+        "the outer group restarts an inner one with all below",
+        "G=rest [ a H=all [ b I=one [ c d? ] ] e ]",
+        "0 a trap -> G, stop e d c b, start a b c e",
+        ORDER,
+    ),
+    ("both give up", "G=one:0/30 [ a H=one:0/30 [ b c ] d ] x", "0 b trap -> fail G, stop d c a", ESCALATION),
+    (
+        "three levels give up",
+        "G=one:0/30 [ a H=one:0/30 [ I=all:0/30 [ b ] c ] ]",
+        "0 b trap -> fail G, stop c a",
+        ESCALATION,
+    ),
+    (
+        "the third level gives up, the second restarts",
+        "G=all [ a H=all [ I=all:0/30 [ b ] c ] ]",
+        "0 b trap -> H, stop c, start b c; 0 counts G 0",
+        ESCALATION,
+    ),
+    (
+        "the outer group counts what the inner gave up",
+        "G=one:1/30 [ H=one:0/30 [ a b ] c ]",
+        "0 a trap -> G, stop b, start a b; 0 counts G 1; 1 b trap -> fail G, stop c a",
+        GROUP_COUNTS,
+    ),
+    (
+        "the outer group counts its own members' restarts with it",
+        "G=one:1/30 [ H=one:0/30 [ a b ] c ]",
+        "0 c trap -> restart; 1 b trap -> fail G, stop c a",
+        GROUP_COUNTS,
+    ),
+    (
+        "a restarted inner group begins anew",
+        "G=one:5/30 [ H=one:1/30 [ a ] ] | initial=0",
+        "0 a trap -> restart; 1 a trap -> G, start a; 1 counts H 0; 2 a trap -> restart; 3 a trap -> G, start a; 3 counts G 2",
+        ANEW,
+    ),
+    (
+        "a sibling's inner group begins anew too",
+        "G=all [ a H=one:1/30 [ b c ] ]",
+        "0 b trap -> restart; 0 counts H 1; 1 a trap -> G, stop c b, start a b c; 1 counts H 0",
+        ANEW,
+    ),
+    (
+        "an inner group that is not concerned counts on",
+        "G=one [ a H=one:1/30 [ b c ] ]",
+        "0 b trap -> restart; 1 a trap -> restart; 1 counts H 1; 2 c trap -> G, stop b, start b c",
+        ONE_FOR_ONE,
+    ),
+    (
+        "intensities multiply",
+        "G=one:1/30 [ H=one:1/30 [ a ] ] | initial=0",
+        "0 a trap -> restart; 1 a trap -> G, start a; 2 a trap -> restart; 3 a trap -> fail G",
+        PRODUCT,
+    ),
+    (
+        "a series goes on when the outer group restarts",
+        "G=one:5/30 [ H=one:1/30 [ a ] ]",
+        "0 a trap -> restart; 1 a trap -> G, start a, after 100ms; 2 a trap -> restart, after 200ms",
+        BACKOFF,
+    ),
+    (
+        "a success is known to the outer group as well",
+        "G=one:1/30 [ H=one:0/30 [ a b ] ]",
+        "0 a trap -> G, stop b, start a b; 1 a+ trap -> G, stop b, start a b; 1 counts G 1; 2 b trap -> fail G, stop a",
+        SUCCESS,
+    ),
+    (
+        "a plain count is not forgotten by the outer group",
+        "G=one:1/30 [ H=one:0/30 [ a b ] ] | plain",
+        "0 a trap -> G, stop b, start a b; 1 a+ trap -> fail G, stop b",
+        PLAIN,
+    ),
+    (
+        "who does not load ends its group, and the outer one restarts it",
+        "G=one [ a H=all [ b c ] ]",
+        "0 b load -> G, stop c, start b c; 0 counts H 0; 0 counts G 1",
+        LOAD_FAILED,
+    ),
+    (
+        "who never loads ends the outer group, and waits in between",
+        "G=one:2/30 [ a H=all [ b c ] ]",
+        "0 b load -> G, stop c, start b c; 1 b load -> G, stop c, start b c, after 100ms; 2 b load -> fail G, stop c a",
+        LOAD_FAILED,
+    ),
+    (
+        "a member waits past its deadline below two groups",
+        "G=all:0/30 [ H=all:0/30 [ a b ] c ]",
+        "0 a waited -> restart",
+        HOST_CALL,
+    ),
+    ("a temporary below two groups", "G=all:0/30 [ H=all:0/30 [ a? b ] c ]", "0 a trap -> stop", CONCERNS_NOBODY),
+    (
+        "a temporary of an inner group stays stopped",
+        "G=all [ a H=all [ b? c ] ]",
+        "0 a trap -> G, stop c b, start a c",
+        TEMPORARY,
+    ),
+    (
+        "a temporary of the group that gave up stays stopped",
+        "G=all [ a H=all:0/30 [ b? c ] ]",
+        "0 c trap -> G, stop b a, start a c",
+        TEMPORARY,
+    ),
+    (
+        "a parked member of an inner group stays",
+        "G=all [ a H=all:0/30 [ b c ] ]",
+        "park c; 0 b trap -> G, stop a, start a b",
+        PARKED,
+    ),
+    (
+        "a parked member above stays when both give up",
+        "G=one:0/30 [ a H=one:0/30 [ b c ] d ]",
+        "park a; park c; 0 b trap -> fail G, stop d",
+        PARKED,
+    ),
+    (
+        "a critical inner group whose restart the outer allows",
+        "G=one [ a H=one:0/30! [ b ] ]",
+        "0 b trap -> G, start b",
+        CRITICAL,
+    ),
+    (
+        "a critical inner group that gave up on the way",
+        "G=one:0/30 [ a H=one:0/30! [ b ] ]",
+        "0 b trap -> stop daemon for G, stop a",
+        CRITICAL,
+    ),
+    ("a critical outer group", "G=one:0/30! [ a H=one:0/30 [ b ] ]", "0 b trap -> stop daemon for G, stop a", CRITICAL),
+    (
+        "a critical inner group that is not on the way",
+        "G=one:0/30 [ a H=one:0/30! [ b ] ]",
+        "0 a trap -> fail G, stop b",
+        CRITICAL,
+    ),
+];
