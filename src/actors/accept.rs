@@ -104,7 +104,7 @@ impl ModuleQueue {
         }
     }
 
-    fn accept(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> QueuedCall {
+    pub(super) fn accept(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> QueuedCall {
         let accepted = Instant::now();
         let own = accepted + self.settings.call_timeout;
         let deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
@@ -158,8 +158,10 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.left {
-            // Taken by now or withdrawn: either way it is in the queue no more. What is withdrawn counts as abandoned.
-            drop(self.queue.withdraw(self.id));
+            // Taken by now or withdrawn: either way it is in the queue no more.
+            if let Some(call) = self.queue.withdraw(self.id) {
+                call.abandon();
+            }
         }
     }
 }

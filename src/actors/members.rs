@@ -6,9 +6,9 @@ use std::{sync::Arc, time::Instant};
 use actix::{Addr, dev::SendError};
 
 use super::{
-    GuestActor, GuestCall, ModuleQueue, QueuedCall,
+    Gate, GuestActor, GuestCall, ModuleQueue, QueuedCall,
     desk::Desk,
-    queue::{Gate, Idle, Inner},
+    inner::{Idle, Inner},
 };
 
 impl ModuleQueue {
@@ -136,11 +136,14 @@ impl ModuleQueue {
     /// those of one that has recovered get what waits, at once.
     pub fn set_stalled(&self, worker: usize, stalled: bool) {
         let mut inner = self.inner.lock();
-        inner.stalled.retain(|other| *other != worker);
+        if inner.stalled.contains(&worker) == stalled {
+            return;
+        }
         if stalled {
             inner.stalled.push(worker);
             return;
         }
+        inner.stalled.retain(|other| *other != worker);
         let pairs = self.pair(&mut inner);
         drop(inner);
         self.send_all(pairs);

@@ -26,6 +26,7 @@ mod counters;
 mod desk;
 mod exit;
 mod guest_actor;
+mod inner;
 mod instance;
 mod line;
 mod links;
@@ -35,6 +36,9 @@ mod queue;
 mod queued_call;
 mod rate;
 mod run;
+mod settings;
+#[cfg(test)]
+mod tests;
 mod waits;
 mod workers;
 
@@ -49,7 +53,8 @@ pub use self::{
     instance::{CheckHealth, GuestCall, HealthChecked, How, InstanceFacts, InstanceParts, Leave},
     links::Links,
     modules::Modules,
-    queue::{Gate, ModuleQueue, QueueNumbers, QueueSettings},
+    queue::{ModuleQueue, QueueNumbers},
     queued_call::QueuedCall,
+    settings::{Gate, QueueSettings},
     workers::{WorkerEnded, Workers, current_worker},
 };

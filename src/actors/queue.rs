@@ -3,67 +3,16 @@
 //! All of it sits behind one short lock, so that a call can neither be lost between a busy instance and the queue nor
 //! wait while an instance is idle. Nothing is awaited and no message is sent while the lock is held.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use actix::Addr;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::{
-    CallFailure, CallReply, Counters, GuestActor, Origin, QueueBudget, QueuedCall, Refusal, desk::Desk, line::Line,
+    CallFailure, CallReply, Counters, Gate, QueueBudget, QueueSettings, QueuedCall, Refusal, inner::Inner, line::Line,
     rate::Rate, workers::current_worker,
 };
-use crate::config::{Module, OnFull, RateLimit};
-
-/// Bounds and times of a queue, from the module's configuration.
-#[derive(Debug, Clone)]
-pub struct QueueSettings {
-    /// Calls that may wait.
-    pub calls: usize,
-    /// Bytes of payload that may wait.
-    pub bytes: u64,
-    /// How long a call may wait before it starts.
-    pub timeout: Option<Duration>,
-    /// What happens to a call that finds the queue full.
-    pub on_full: OnFull,
-    /// How many calls it takes in a time; `None`: no limit.
-    pub rate: Option<RateLimit>,
-    /// Time of a call, waiting included.
-    pub call_timeout: Duration,
-    /// Bytes of one payload.
-    pub payload: u64,
-}
-
-impl From<&Module> for QueueSettings {
-    fn from(module: &Module) -> Self {
-        Self {
-            calls: module.queue as usize,
-            bytes: module.queue_bytes,
-            timeout: module.queue_timeout,
-            on_full: module.on_full,
-            rate: module.rate_limit,
-            call_timeout: module.limits.call_timeout,
-            payload: module.limits.payload,
-        }
-    }
-}
-
-/// Whether a module takes calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gate {
-    /// It does; they wait where no instance is idle.
-    Open,
-    /// It does, and the first one loads it.
-    Lazy,
-    /// Only calls from modules that are finishing their own: the daemon stops.
-    Finishing,
-    /// It does not.
-    Refusing(Refusal),
-}
+use crate::config::RateLimit;
 
 /// A queue at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,26 +44,6 @@ pub struct ModuleQueue {
     made: Instant,
 }
 
-pub(super) struct Inner {
-    pub(super) gate: Gate,
-    /// Whether the gate refuses only what is new.
-    pub(super) closing: bool,
-    pub(super) waiting: VecDeque<QueuedCall>,
-    pub(super) bytes: u64,
-    pub(super) idle: Vec<Idle>,
-    /// The live instances, busy ones included.
-    pub(super) members: Vec<Arc<Desk>>,
-    /// Workers that do not turn over: nearly always none.
-    pub(super) stalled: Vec<usize>,
-    /// When the next call is due under the rate limit.
-    due: Duration,
-}
-
-pub(super) struct Idle {
-    pub(super) desk: Arc<Desk>,
-    pub(super) addr: Addr<GuestActor>,
-}
-
 /// What happened to a call that was offered.
 pub(super) enum Placed {
     /// An instance has it.
@@ -142,23 +71,13 @@ impl ModuleQueue {
         budget: Arc<QueueBudget>,
         wanted: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        let inner = Inner {
-            gate,
-            closing: false,
-            waiting: VecDeque::new(),
-            bytes: 0,
-            idle: Vec::new(),
-            members: Vec::new(),
-            stalled: Vec::new(),
-            due: Duration::ZERO,
-        };
         let rate = settings.rate.map(Rate::from);
         Self {
             name,
             settings,
             budget,
             wanted: Box::new(wanted),
-            inner: Mutex::new(inner),
+            inner: Mutex::new(Inner::new(gate)),
             room: Notify::new(),
             line: Line::default(),
             counters: Arc::default(),
@@ -320,38 +239,5 @@ impl ModuleQueue {
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.inner.lock().gate.clone()
-    }
-}
-
-impl Inner {
-    /// Why a call from there is not taken; `None` where it is.
-    fn refusal(&self, origin: &Origin) -> Option<Refusal> {
-        match &self.gate {
-            Gate::Open | Gate::Lazy => None,
-            Gate::Finishing if matches!(origin, Origin::Module { .. }) => None,
-            Gate::Finishing => Some(Refusal::ShuttingDown),
-            Gate::Refusing(refusal) => Some(refusal.clone()),
-        }
-    }
-
-    /// An idle instance, on the given worker where there is one; the one that was busy last, whose memory is warm.
-    pub(super) fn take_idle(&mut self, worker: Option<usize>) -> Option<Idle> {
-        if !self.stalled.is_empty() {
-            return self.take_idle_elsewhere(worker);
-        }
-        let local = worker.and_then(|worker| self.idle.iter().rposition(|idle| idle.desk.worker == worker));
-        match local {
-            Some(at) => Some(self.idle.swap_remove(at)),
-            None => self.idle.pop(),
-        }
-    }
-
-    /// The same while workers stall: one that is not theirs.
-    #[cold]
-    fn take_idle_elsewhere(&mut self, worker: Option<usize>) -> Option<Idle> {
-        let turns_over = |idle: &Idle| !self.stalled.contains(&idle.desk.worker);
-        let local = |idle: &Idle| turns_over(idle) && Some(idle.desk.worker) == worker;
-        let at = self.idle.iter().rposition(local).or_else(|| self.idle.iter().rposition(turns_over))?;
-        Some(self.idle.swap_remove(at))
     }
 }

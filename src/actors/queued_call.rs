@@ -61,6 +61,13 @@ impl QueuedCall {
         }
     }
 
+    /// Ends a call whose caller is going away.
+    pub(super) fn abandon(mut self) {
+        if let Some(mut pledge) = self.pledge.take() {
+            pledge.count(Outcome::Abandoned);
+        }
+    }
+
     /// The reply for a caller who is there and gets it as a value.
     pub(super) fn refuse(mut self, failure: CallFailure) -> CallReply {
         if let Some(mut pledge) = self.pledge.take() {
