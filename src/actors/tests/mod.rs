@@ -138,7 +138,7 @@ impl Fixture {
         let (started, instance) = oneshot::channel();
         let id = NEXT_INSTANCE.fetch_add(1, SeqCst);
         arbiter.spawn(async move {
-            let links = Links::new(&[], |_| None, "menu".into(), id, 1);
+            let links = Links::new([], "menu".into(), id, 1);
             let limits = Limits { deadline: Some(SOON), ..Limits::default() };
             let options = HostOptions { limits, ..HostOptions::default() };
             let provider = Box::new(module.provider(WasiParams::default()));
