@@ -12,6 +12,7 @@ use crate::{
     host::{EngineError, Limits, WasmtimeEngine, chain},
     supervisor::{
         self, NoAnswer, StartError, SupervisorHandle,
+        events::Events,
         status::{BindingStatus, ModuleStatus, Status},
     },
 };
@@ -83,6 +84,10 @@ impl Daemon for Controlled {
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>> {
         let handle = self.0.clone();
         Box::pin(async move { handle.bindings().await.map_err(|error| no_answer(error, "the bindings' status")) })
+    }
+
+    fn events(&self) -> Events {
+        self.0.events()
     }
 
     fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {

@@ -60,6 +60,14 @@ impl Signals {
     }
 }
 
+/// Lets SIGINT end this process at once and with success: for commands that run until a person has seen enough.
+///
+/// # Errors
+/// The kernel's, where it refuses a handler.
+pub fn end_well_on_interrupt() -> io::Result<()> {
+    flag::register_conditional_shutdown(SIGINT, 0, Arc::new(AtomicBool::new(true))).map(drop)
+}
+
 /// A stream that has a byte for each signal.
 fn stream(signal: i32) -> io::Result<UnixStream> {
     let (read, write) = StdStream::pair()?;

@@ -1,19 +1,34 @@
 //! wapcctl: the operator's client of the control socket.
 
-use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use clap::{Parser, Subcommand};
+use serde::Deserialize as _;
+use serde_json::Value;
 use wapcd::{
     command::{self, Exit},
     control::{Action, Client, ClientError, page},
-    host,
-    supervisor::status::{ModuleState, ModuleStatus},
+    host, signals,
+    supervisor::{
+        events::{Event, Subject},
+        status::{ModuleState, ModuleStatus},
+    },
 };
 
 /// How long an answer is waited for where `--timeout` is not given. More than the daemon takes to drain a module by
 /// default; a call has its own limits in the daemon.
 const WAIT: Duration = Duration::from_secs(120);
+
+/// Names the socket where `--socket` is not given; empty counts as unset.
+const SOCKET_VARIABLE: &str = "WAPCD_SOCKET";
 
 /// Talks to a running wapcd over its control socket.
 #[derive(Debug, Parser)]
@@ -23,8 +38,8 @@ const WAIT: Duration = Duration::from_secs(120);
     after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 wapcd cannot be reached."
 )]
 struct Arguments {
-    /// The control socket [default: the first that exists of the user's own and /run/wapcd/wapcd.sock]
-    #[arg(long, global = true, env = "WAPCD_SOCKET", value_name = "PATH")]
+    /// The control socket [default: $WAPCD_SOCKET, else the first that exists of the user's own and /run/wapcd/wapcd.sock]
+    #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Print JSON, except for the response of a call; errors are problem details on standard error
     #[arg(long, global = true)]
@@ -75,8 +90,20 @@ enum Command {
         /// Name of the module
         name: String,
     },
-    /// List the bindings
+    /// List the bindings, with the causes of their last exits
     Bindings,
+    /// Show what happened: every change of state that the daemon remembers
+    Events {
+        /// Go on with what happens, until Ctrl-C or until the daemon stops
+        #[arg(long, short)]
+        follow: bool,
+        /// Show only what happened to this module
+        #[arg(long, value_name = "NAME")]
+        module: Option<String>,
+        /// Show only events with a higher number than this
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        after: u64,
+    },
 }
 
 /// Why the command did not do what was asked.
@@ -86,6 +113,8 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("cannot read the payload from standard input")]
     Payload(#[source] io::Error),
+    #[error("cannot receive signals")]
+    Signals(#[source] io::Error),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot write to standard output")]
@@ -110,21 +139,25 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let is_call = matches!(arguments.command, Command::Call { .. });
     let wait = arguments.timeout.map(Duration::from_secs).or((!is_call).then_some(WAIT));
-    let client = Client::new(arguments.socket.unwrap_or_else(Client::default_socket), wait);
+    let named =
+        arguments.socket.or_else(|| env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
+    let client = named.map_or_else(|| Client::by_default(wait), |socket| Client::new(socket, wait));
     runtime.block_on(execute(&client, arguments.command, arguments.json))
 }
 
 async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, Failure> {
     match command {
-        Command::Status => show(&client.get("status").await?, json, |text| Ok(page::status(&client.read(text)?))),
+        Command::Status => {
+            show(&client.get("status").await?, json, |text| Ok(page::status(&client.read(text)?, now())))
+        }
         Command::Modules => {
-            show(&client.get("modules").await?, json, |text| Ok(page::modules(&client.read::<Vec<_>>(text)?)))
+            show(&client.get("modules").await?, json, |text| Ok(page::modules(&client.read::<Vec<_>>(text)?, now())))
         }
         Command::Bindings => {
-            show(&client.get("bindings").await?, json, |text| Ok(page::bindings(&client.read::<Vec<_>>(text)?)))
+            show(&client.get("bindings").await?, json, |text| Ok(page::bindings(&client.read::<Vec<_>>(text)?, now())))
         }
         Command::Module { name } => {
-            show(&client.module(&name).await?, json, |text| Ok(page::module(&client.read(text)?)))
+            show(&client.module(&name).await?, json, |text| Ok(page::module(&client.read(text)?, now())))
         }
         Command::Call { module, operation, payload, no_payload } => {
             let payload = if no_payload { Some(OsString::new()) } else { payload };
@@ -133,6 +166,7 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
             command::write_response(&response).map_err(Failure::Output)?;
             Ok(Exit::Ok)
         }
+        Command::Events { follow, module, after } => events(client, &Shown { module, json }, follow, after).await,
         Command::Start { name } => act(client, &name, Action::Start, json).await,
         Command::Stop { name } => act(client, &name, Action::Stop, json).await,
         Command::Restart { name } => act(client, &name, Action::Restart, json).await,
@@ -143,9 +177,58 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
 async fn act(client: &Client, name: &str, action: Action, json: bool) -> Result<Exit, Failure> {
     let document = client.act(name, action).await?;
     let module: ModuleStatus = client.read(&document)?;
-    show(&document, json, |_text| Ok(page::outcome(&module)))?;
+    show(&document, json, |_text| Ok(page::outcome(&module, now())))?;
     let failed = action != Action::Stop && module.state == ModuleState::Failed;
     Ok(if failed { Exit::Failed } else { Exit::Ok })
+}
+
+/// Which events are shown, and how.
+struct Shown {
+    module: Option<String>,
+    json: bool,
+}
+
+/// Prints what happened, and what happens where that is followed.
+async fn events(client: &Client, shown: &Shown, follow: bool, after: u64) -> Result<Exit, Failure> {
+    if !follow {
+        let events: Vec<Value> = client.read(&client.get(&format!("events?after={after}")).await?)?;
+        let text: String = events.iter().filter_map(|event| shown.line(event)).collect();
+        command::write_text(&text).map_err(Failure::Output)?;
+        return Ok(Exit::Ok);
+    }
+    signals::end_well_on_interrupt().map_err(Failure::Signals)?;
+    let mut lines = client.lines(&format!("events?follow=true&after={after}")).await?;
+    while let Some(line) = lines.next().await? {
+        if let Some(text) = shown.line(&client.read(&line)?) {
+            command::write_text(&text).map_err(Failure::Output)?;
+        }
+    }
+    command::complain("wapcctl: the daemon has stopped");
+    Ok(Exit::Ok)
+}
+
+impl Shown {
+    /// An event, or the note of lost ones, as a line; `None` for what is not to be shown.
+    fn line(&self, document: &Value) -> Option<String> {
+        let event = Event::deserialize(document).ok();
+        if let (Some(wanted), Some(event)) = (&self.module, &event)
+            && !matches!(&event.subject, Subject::Module(name) if **name == **wanted)
+        {
+            return None;
+        }
+        let text = match (event, document.get("lost").and_then(Value::as_u64)) {
+            (Some(event), _) if !self.json => page::event(&event),
+            (None, Some(lost)) if !self.json => page::lost(lost),
+            // As it was sent; so is an event of a daemon that is newer than this command.
+            _ => document.to_string(),
+        };
+        Some(text + "\n")
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Prints a document of the daemon as it is, or as text for people.

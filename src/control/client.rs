@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::UnixStream;
 
-use super::{Action, OPERATION_HEADER, Problem, encoding};
+use super::{Action, OPERATION_HEADER, Problem, encoding, lines::Lines};
 
 /// Where a daemon that runs as a system service has its socket.
 const SYSTEM_SOCKET: &str = "/run/wapcd/wapcd.sock";
@@ -32,10 +32,12 @@ const MAX_OPERATION: usize = 130_000;
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody listens on the socket, or it may not be used.
-    #[error("cannot reach wapcd on {}", socket.display())]
+    #[error("cannot reach wapcd on {}{}", socket.display(), missing(also))]
     Unreachable {
         /// The socket.
         socket: PathBuf,
+        /// Where else one was looked for in vain.
+        also: Vec<PathBuf>,
         /// Why not.
         #[source]
         source: io::Error,
@@ -95,10 +97,16 @@ impl ClientError {
     }
 }
 
+fn missing(also: &[PathBuf]) -> String {
+    also.iter().map(|path| format!(", and there is no {}", path.display())).collect()
+}
+
 /// The client of one daemon.
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
+    /// Where a socket was looked for in vain before this one was chosen.
+    also: Vec<PathBuf>,
     wait: Option<Duration>,
 }
 
@@ -106,18 +114,19 @@ impl Client {
     /// Makes a client; nothing is connected yet. `wait` bounds each request, connecting included.
     #[must_use]
     pub fn new(socket: PathBuf, wait: Option<Duration>) -> Self {
-        Self { socket, wait }
+        Self { socket, also: Vec::new(), wait }
     }
 
-    /// The socket that a command without `--socket` and `$WAPCD_SOCKET` means: the first that exists of the one in
-    /// the user's runtime directory and the system's. Where neither exists, it is the one that a daemon of this user
-    /// would make.
+    /// Makes a client of the socket that a command without `--socket` and `$WAPCD_SOCKET` means: the first that exists
+    /// of the one in the user's runtime directory and the system's. Where neither exists, it is the one that a daemon
+    /// of this user would make.
     #[must_use]
-    pub fn default_socket() -> PathBuf {
+    pub fn by_default(wait: Option<Duration>) -> Self {
         let uid = rustix::process::geteuid().as_raw();
         // Without a directory of their own users fall back to `/tmp`, where anybody may have been first.
         let own = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.uid() == uid);
-        choose_socket(env::var_os("XDG_RUNTIME_DIR").as_deref(), uid, own, Path::exists)
+        let (socket, also) = choose_socket(env::var_os("XDG_RUNTIME_DIR").as_deref(), uid, own, Path::exists);
+        Self { socket, also, wait }
     }
 
     /// Gets a document under `/v1/`.
@@ -160,6 +169,18 @@ impl Client {
         self.request(Method::POST, &format!("modules/{module}/call/{operation}"), None, payload).await
     }
 
+    /// Gets a stream of lines under `/v1/`. The wait bounds the time to its first byte, and not what follows.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
+        let request = Request::builder().uri(format!("/v1/{path}")).header(HOST, "wapcd").body(Full::default());
+        let request = request.map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
+        let opening = async { Lines::open(self.connect().await?, request, self.socket.clone()).await };
+        let (status, lines) = self.within(opening).await?;
+        if status == StatusCode::OK { Ok(lines) } else { Err(self.refusal(status, &lines.whole().await?)) }
+    }
+
     /// Reads a document that the daemon sent.
     ///
     /// # Errors
@@ -182,21 +203,27 @@ impl Client {
         let request = request
             .body(Full::new(body))
             .map_err(|source| ClientError::Request { path: path.chars().take(200).collect(), source })?;
-        let exchange = self.exchange(request);
-        let (status, body) = match self.wait {
-            None => exchange.await?,
-            Some(wait) => tokio::time::timeout(wait, exchange)
-                .await
-                .map_err(|_elapsed| ClientError::NoAnswer { socket: self.socket.clone(), waited: wait })??,
-        };
+        let (status, body) = self.within(self.exchange(request)).await?;
         if status == StatusCode::OK { Ok(body) } else { Err(self.refusal(status, &body)) }
+    }
+
+    async fn within<T>(&self, answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+        let Some(wait) = self.wait else { return answer.await };
+        let answer = tokio::time::timeout(wait, answer).await;
+        answer.map_err(|_elapsed| ClientError::NoAnswer { socket: self.socket.clone(), waited: wait })?
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        UnixStream::connect(&self.socket).await.map_err(|source| ClientError::Unreachable {
+            socket: self.socket.clone(),
+            also: self.also.clone(),
+            source,
+        })
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
         let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let answer = async {
             let response = sender.send_request(request).await?;
@@ -229,14 +256,18 @@ fn choose_socket(
     uid: u32,
     own: impl Fn(&Path) -> bool,
     exists: impl Fn(&Path) -> bool,
-) -> PathBuf {
+) -> (PathBuf, Vec<PathBuf>) {
     let system = PathBuf::from(SYSTEM_SOCKET);
     let user = match runtime_dir.map(Path::new).filter(|dir| dir.is_absolute()) {
         Some(dir) => dir.join("wapcd/wapcd.sock"),
-        None if uid == 0 => return system,
+        None if uid == 0 => return (system, Vec::new()),
         None => PathBuf::from(format!("/tmp/wapcd-{uid}/wapcd.sock")),
     };
-    if own(&user) || (uid != 0 && !exists(&system)) { user } else { system }
+    match (own(&user), exists(&system)) {
+        (true, _) => (user, Vec::new()),
+        (false, false) if uid != 0 => (user, vec![system]),
+        (false, _) => (system, vec![user]),
+    }
 }
 
 #[cfg(test)]
@@ -246,21 +277,24 @@ mod tests {
     #[test]
     fn the_socket_is_the_users_own_then_the_systems() {
         let (user, tmp, system) = ("/run/user/7/wapcd/wapcd.sock", "/tmp/wapcd-7/wapcd.sock", SYSTEM_SOCKET);
-        let table: [(Option<&str>, u32, &[&str], &str); 9] = [
-            (None, 7, &[], tmp),
-            (Some("relative"), 7, &[], tmp),
-            (None, 7, &[system], system),
-            (None, 7, &[tmp, system], tmp),
-            (Some("/run/user/7"), 7, &[], user),
-            (Some("/run/user/7"), 7, &[user, system], user),
-            (Some("/run/user/7"), 7, &[system], system),
-            (Some("/run/user/7"), 0, &[user], user),
-            (Some("/run/user/7"), 0, &[], system),
+        type Row<'a> = (Option<&'a str>, u32, &'a [&'a str], &'a str, &'a [&'a str]);
+        let table: [Row<'_>; 10] = [
+            (None, 7, &[], tmp, &[system]),
+            (Some("relative"), 7, &[], tmp, &[system]),
+            (None, 7, &[system], system, &[tmp]),
+            (None, 7, &[tmp, system], tmp, &[]),
+            (Some("/run/user/7"), 7, &[], user, &[system]),
+            (Some("/run/user/7"), 7, &[user, system], user, &[]),
+            (Some("/run/user/7"), 7, &[system], system, &[user]),
+            (Some("/run/user/7"), 0, &[user], user, &[]),
+            (Some("/run/user/7"), 0, &[], system, &[user]),
+            (None, 0, &[], system, &[]),
         ];
-        for (dir, uid, existing, expected) in table {
+        for (dir, uid, existing, expected, looked) in table {
             let exists = |path: &Path| existing.iter().any(|have| Path::new(have) == path);
-            let chosen = choose_socket(dir.map(OsStr::new), uid, exists, exists);
+            let (chosen, also) = choose_socket(dir.map(OsStr::new), uid, exists, exists);
             assert_eq!(chosen, Path::new(expected), "{dir:?} {uid} {existing:?}");
+            assert_eq!(also, looked.iter().map(PathBuf::from).collect::<Vec<_>>(), "{dir:?} {uid} {existing:?}");
         }
     }
 }

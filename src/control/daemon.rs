@@ -9,7 +9,10 @@ use thiserror::Error;
 
 use crate::{
     actors::{CallReply, CallRequest},
-    supervisor::status::{BindingStatus, ModuleStatus, Status},
+    supervisor::{
+        events::Events,
+        status::{BindingStatus, ModuleStatus, Status},
+    },
 };
 
 /// What the control API needs of the daemon.
@@ -23,6 +26,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
     /// Describes every binding, in file order.
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>>;
+    /// The log of what happened. Answers at once.
+    fn events(&self) -> Events;
     /// Starts, stops or restarts a module, and answers with what it is afterwards.
     fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
     /// Calls a guest. Dropping the future means that nobody waits for the reply any more.

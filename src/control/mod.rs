@@ -11,6 +11,8 @@
 //! * [`Server`] runs actix-web on threads of its own; it answers when every worker hangs, because it waits for
 //!   nothing without a bound.
 //! * [`Daemon`] is all that the server knows of the rest.
+//! * `feed` is the log of events, as a list or a stream; `metrics` turns a status into what Prometheus reads, on the
+//!   socket and, where the configuration wants it, on a TCP port with a server of its own.
 //! * [`Problem`] is the form of every error, on both sides of the socket.
 //! * [`Client`] is the other side; [`page`] turns what it gets into text for people.
 
@@ -18,15 +20,22 @@ mod body;
 pub mod client;
 mod daemon;
 pub mod encoding;
+mod feed;
+mod lines;
+mod metrics;
 pub mod page;
 mod problem;
 mod routes;
 mod server;
+mod slots;
 mod socket;
 mod table;
 
 pub use client::{Client, ClientError};
 pub use daemon::{Action, ControlError, Daemon};
+pub use feed::LINES;
+pub use lines::Lines;
+pub use metrics::MEDIA_TYPE as METRICS_MEDIA_TYPE;
 pub use problem::{Facts, Kind, MEDIA_TYPE, Problem};
 pub use routes::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER, OPERATION_HEADER};
 pub use server::{ControlServerError, Server, ServerHandle, Settings};

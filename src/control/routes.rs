@@ -13,14 +13,15 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     body,
     daemon::{Action, ControlError, Daemon},
-    encoding,
+    encoding, feed, metrics,
     problem::{self, Kind, Problem},
     server::Settings,
+    slots::Slots,
 };
 use crate::{
     actors::{CallReply, CallRequest, Origin, RanOn},
@@ -47,8 +48,14 @@ const MODULES: &str = "/v1/modules/";
 pub(super) struct Api {
     pub(super) daemon: Arc<dyn Daemon>,
     pub(super) settings: Settings,
-    /// Permits for calls.
-    pub(super) calls: Semaphore,
+    /// Places for calls.
+    pub(super) calls: Arc<Slots>,
+    /// Places for clients that follow the events.
+    pub(super) followers: Arc<Semaphore>,
+    /// Whether the server stops.
+    pub(super) stopping: watch::Receiver<bool>,
+    /// When the daemon started, for the metrics.
+    pub(super) start: metrics::Start,
 }
 
 /// Enters all paths into the application.
@@ -58,21 +65,32 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(get("/v1/status").route(web::get().to(status)))
         .service(get("/v1/modules").route(web::get().to(modules)))
         .service(get("/v1/bindings").route(web::get().to(bindings)))
+        .service(get("/v1/events").route(web::get().to(feed::events)))
         .service(get("/v1/modules/{name}").route(web::get().to(module)))
         .service(post("/v1/modules/{name}/{action:start|stop|restart}").route(web::post().to(act)))
         .service(post("/v1/modules/{name}/call").route(web::post().to(call)))
         .service(post("/v1/modules/{name}/call/{operation:.*}").route(web::post().to(call)))
-        .default_service(web::to(not_found));
+        .configure(configure_metrics);
+}
+
+/// Enters the path of the metrics, which is all that is served over TCP.
+pub(super) fn configure_metrics(app: &mut web::ServiceConfig) {
+    app.service(
+        web::resource("/metrics")
+            .route(web::get().to(metrics::metrics))
+            .default_service(web::to(|| method_not_allowed("GET"))),
+    )
+    .default_service(web::to(not_found));
 }
 
 async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let status = bounded("the status", api.settings.answer_wait, api.daemon.status()).await??;
-    json(&status)
+    json(&status.summary())
 }
 
 async fn modules(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let status = bounded("the list of modules", api.settings.answer_wait, api.daemon.status()).await??;
-    json(&status.modules)
+    json(&status.summary().modules)
 }
 
 async fn bindings(api: Data<Api>) -> Result<HttpResponse, Problem> {
@@ -117,7 +135,7 @@ async fn answer_call(
     operation: String,
     labels: &mut Labels,
 ) -> Result<Bytes, Problem> {
-    let _permit = api.calls.try_acquire().map_err(|_full| too_many_calls(api.settings.max_calls))?;
+    let _slot = api.calls.take(&labels.module)?;
     let payload = body::read(request, payload, api.settings.max_body).await?;
     let request = CallRequest { operation, payload, deadline: None, origin: Origin::Control, chain: Chain::default() };
     let what = format!("the call to module `{}`", labels.module);
@@ -197,18 +215,12 @@ fn decode(what: &str, encoded: &str) -> Result<String, Problem> {
     })
 }
 
-fn too_many_calls(limit: usize) -> Problem {
-    let mut problem = Problem::new(Kind::Busy, format!("{limit} calls of the control API are waiting already"));
-    problem.facts.retry_after_s = Some(1);
-    problem
-}
-
 fn nothing_at(request: &HttpRequest) -> Problem {
     Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path()))
 }
 
 /// Waits for an answer of the daemon, but not for ever, and survives a panic in its code.
-async fn bounded<T>(what: &str, limit: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
+pub(super) async fn bounded<T>(what: &str, limit: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
     match tokio::time::timeout(limit, AssertUnwindSafe(answer).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(panic)) => {
@@ -220,7 +232,7 @@ async fn bounded<T>(what: &str, limit: Duration, answer: impl Future<Output = T>
     }
 }
 
-fn json(value: &impl Serialize) -> Result<HttpResponse, Problem> {
+pub(super) fn json(value: &impl Serialize) -> Result<HttpResponse, Problem> {
     let text = serde_json::to_vec(value).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(HttpResponse::Ok().content_type("application/json").body(text))
 }

@@ -4,27 +4,35 @@
 
 use std::{
     io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, mpsc},
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, dev, web};
+use futures_util::future::{OptionFuture, join};
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::{
     daemon::Daemon,
+    metrics::{Listener, Start},
     routes::{self, Api},
+    slots::Slots,
     socket::ControlSocket,
 };
 use crate::{config::Config, supervisor::SETTLE};
 
-/// Connections at one time; further clients wait in the kernel's backlog. Must be more than [`MAX_CALLS`].
-const MAX_CONNECTIONS: usize = 256;
-/// Calls at one time. Each may hold one payload, so this bounds the server's memory; and what is left of the connections
+/// Connections at one time; further clients wait in the kernel's backlog, and a question behind them waits with them.
+/// [`MAX_CALLS`] and [`FOLLOWERS`] may hold theirs for long; what remains is for questions and for clients that connect and
+/// say nothing. Half of the 1,024 descriptors that a process usually may have: twice as many could leave none to databases.
+const MAX_CONNECTIONS: usize = 512;
+/// Calls at one time, half of them to one module. Each may hold one payload, so this bounds the server's memory; and what is left of the connections
 /// answers questions while so many calls wait for workers that hang.
 const MAX_CALLS: usize = 192;
+/// Clients that follow the events. Each holds a connection for as long as it likes, and a piece of the log while it is sent.
+const FOLLOWERS: usize = 32;
 /// How long an idle connection is kept. Tools open one connection a request; a script that reuses one is quick.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client may take to send a request's head.
@@ -50,6 +58,10 @@ pub struct Settings {
     pub max_body: u64,
     /// Calls at one time; further ones are refused.
     pub max_calls: usize,
+    /// Clients that follow the events at one time; further ones are refused.
+    pub followers: usize,
+    /// Where the metrics can be read over TCP as well; port 0 means any that is free.
+    pub metrics_listen: Option<SocketAddr>,
     /// How long a status or list may take.
     pub answer_wait: Duration,
     /// How long a start, stop or restart may take.
@@ -67,6 +79,8 @@ impl From<&Config> for Settings {
             socket_mode: config.control.socket_mode,
             max_body: limits().map(|limits| limits.payload).max().unwrap_or_default().saturating_add(BODY_SLACK),
             max_calls: MAX_CALLS,
+            followers: FOLLOWERS,
+            metrics_listen: config.metrics.listen,
             answer_wait: ANSWER_WAIT,
             action_wait: call.max(config.daemon.shutdown_grace).max(SETTLE).saturating_add(SLACK),
             call_wait: call.saturating_add(SLACK),
@@ -85,6 +99,15 @@ pub enum ControlServerError {
     Listen {
         /// The socket.
         socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The address of the metrics cannot be had.
+    #[error("cannot serve metrics on {address}, where `metrics.listen` wants them")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
         /// Why not.
         #[source]
         source: io::Error,
@@ -111,36 +134,60 @@ impl Server {
         let (started, start) = mpsc::sync_channel(1);
         let (end, end_asked) = oneshot::channel();
         let (ended, end_reached) = oneshot::channel();
+        let (stopping, stop_asked) = watch::channel(false);
         let listen = |source| ControlServerError::Listen { socket: socket.path().to_owned(), source };
+        let metrics = settings.metrics_listen.map(Listener::bind).transpose()?;
+        let metrics_address = metrics.as_ref().map(Listener::address);
         let listener = socket.listener().map_err(listen)?;
-        let calls = Semaphore::new(settings.max_calls);
-        let api = web::Data::new(Api { daemon, settings, calls });
+        let (calls, followers) = (Slots::new(settings.max_calls), Arc::new(Semaphore::new(settings.followers)));
+        let start_metrics = Start::default();
+        let api =
+            web::Data::new(Api { daemon, settings, calls, followers, stopping: stop_asked, start: start_metrics });
         let run = move || {
-            actix_web::rt::System::new().block_on(serve(listener, api, started, end_asked));
+            actix_web::rt::System::new().block_on(serve(
+                Listeners { control: listener, metrics },
+                api,
+                started,
+                end_asked,
+            ));
             // Nobody waits for it where the handle was dropped without a stop.
             ended.send(()).unwrap_or_default();
         };
         std::thread::Builder::new().name("control".into()).spawn(run).map_err(ControlServerError::Thread)?;
-        let actix = start.recv().map_err(|mpsc::RecvError| ControlServerError::Ended)?.map_err(listen)?;
+        let servers = start.recv().map_err(|mpsc::RecvError| ControlServerError::Ended)?.map_err(listen)?;
         tracing::info!(socket = %socket.path().display(), "control socket is open");
-        Ok(ServerHandle { actix, _end: end, ended: end_reached, socket })
+        if let Some(address) = metrics_address {
+            tracing::info!(%address, "metrics are served");
+        }
+        Ok(ServerHandle { servers, stopping, _end: end, ended: end_reached, socket, metrics_address })
     }
 }
 
 /// A running control server. Dropping it ends the server without waiting for requests that run.
 #[derive(Debug)]
 pub struct ServerHandle {
-    actix: actix_web::dev::ServerHandle,
+    servers: Servers,
+    /// Ends the streams.
+    stopping: watch::Sender<bool>,
     /// Ends the server's thread when it is dropped, whatever the server does.
     _end: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
     socket: ControlSocket,
+    metrics_address: Option<SocketAddr>,
 }
 
 impl ServerHandle {
-    /// Takes no more connections, lets running requests finish for at most `grace`, and removes the socket's file.
+    /// Where metrics are served over TCP, with the port that was chosen.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Takes no more connections, ends the streams of events after the last event, lets running requests finish for at
+    /// most `grace`, and removes the socket's file.
     pub async fn stop(self, grace: Duration) {
-        if tokio::time::timeout(grace, self.actix.stop(true)).await.is_err() {
+        self.stopping.send_replace(true);
+        if tokio::time::timeout(grace, self.servers.stop()).await.is_err() {
             tracing::warn!(
                 grace_ms = grace.as_millis() as u64,
                 "control requests were cut off at the end of the grace time"
@@ -155,13 +202,61 @@ impl ServerHandle {
     }
 }
 
+/// What the thread listens on.
+struct Listeners {
+    control: std::os::unix::net::UnixListener,
+    metrics: Option<Listener>,
+}
+
+/// Both servers of the thread, each with threads and connections of its own.
+#[derive(Debug)]
+struct Servers {
+    control: dev::ServerHandle,
+    metrics: Option<dev::ServerHandle>,
+}
+
+impl Servers {
+    async fn stop(&self) {
+        // A scrape is worth no wait: the next one would find nobody.
+        let metrics = self.metrics.as_ref().map(|metrics| metrics.stop(false));
+        join(self.control.stop(true), OptionFuture::from(metrics)).await;
+    }
+}
+
 /// The life of the server's thread.
 async fn serve(
-    listener: std::os::unix::net::UnixListener,
+    listeners: Listeners,
     api: web::Data<Api>,
-    started: mpsc::SyncSender<io::Result<actix_web::dev::ServerHandle>>,
+    started: mpsc::SyncSender<io::Result<Servers>>,
     end: oneshot::Receiver<()>,
 ) {
+    let (control, metrics) = match (control(listeners.control, api.clone()), listeners.metrics.map(|l| l.serve(api))) {
+        (Ok(control), None) => (control, None),
+        (Ok(control), Some(Ok(metrics))) => (control, Some(metrics)),
+        (Err(error), _) | (_, Some(Err(error))) => return started.send(Err(error)).unwrap_or_default(),
+    };
+    let servers = Servers { control: control.handle(), metrics: metrics.as_ref().map(dev::Server::handle) };
+    started.send(Ok(servers)).unwrap_or_default();
+    let report = |ended: io::Result<()>, what| {
+        if let Err(error) = ended {
+            tracing::error!(%error, what, "a server of the control thread failed");
+        }
+    };
+    let metrics = async {
+        if let Some(metrics) = metrics {
+            report(metrics.await, "metrics");
+        }
+    };
+    let both = join(async { report(control.await, "control") }, metrics);
+    tokio::select! {
+        _ = both => {}
+        // An error means that the handle is gone, which is the signal.
+        _ = end => {}
+    }
+}
+
+/// The server on the control socket.
+fn control(listener: std::os::unix::net::UnixListener, api: web::Data<Api>) -> io::Result<dev::Server> {
     let server = HttpServer::new(move || App::new().app_data(api.clone()).configure(routes::configure))
         .workers(1)
         .worker_max_blocking_threads(1)
@@ -174,19 +269,6 @@ async fn serve(
         .disable_signals()
         // The bound is the one of `ServerHandle::stop`, which is only known then.
         .shutdown_timeout(u64::from(u32::MAX))
-        .listen_uds(listener);
-    let server = match server {
-        Ok(server) => server.run(),
-        Err(error) => return started.send(Err(error)).unwrap_or_default(),
-    };
-    started.send(Ok(server.handle())).unwrap_or_default();
-    tokio::select! {
-        ended = server => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the control server failed");
-            }
-        }
-        // An error means that the handle is gone, which is the signal.
-        _ = end => {}
-    }
+        .listen_uds(listener)?;
+    Ok(server.run())
 }

@@ -27,6 +27,22 @@ pub struct Status {
     pub groups: Vec<GroupStatus>,
 }
 
+impl Status {
+    /// The same without what is left out of lists: latencies, backtraces and host calls by operation.
+    #[must_use]
+    pub fn summary(mut self) -> Self {
+        for module in &mut self.modules {
+            module.latency = None;
+            module.last_exit.iter_mut().for_each(|exit| exit.backtrace.clear());
+        }
+        for binding in &mut self.bindings {
+            binding.host_calls.clear();
+            binding.last_exit.iter_mut().for_each(|exit| exit.backtrace.clear());
+        }
+        self
+    }
+}
+
 /// One worker.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct WorkerStatus {
@@ -50,6 +66,17 @@ pub enum WorkerState {
     Running,
     /// It has not turned over for more than a second: something blocks its thread.
     Stalled,
+}
+
+impl WorkerState {
+    /// The name in JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stalled => "stalled",
+        }
+    }
 }
 
 /// One module.
@@ -309,6 +336,9 @@ pub enum GroupState {
 }
 
 impl GroupState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Running, Self::Restarting, Self::Failed];
+
     /// The name in JSON, tables, events and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

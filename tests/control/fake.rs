@@ -1,6 +1,10 @@
 //! A daemon made of memory: its modules are named for what they do.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use parking_lot::{Condvar, Mutex};
@@ -9,19 +13,31 @@ use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
     control::{Action, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
-    supervisor::status::{
-        BindingState, BindingStatus, ExitStatus, InstanceStatus, ModuleState, ModuleStatus, Status, WorkerState,
-        WorkerStatus,
+    supervisor::{
+        events::Events,
+        status::{
+            BindingState, BindingStatus, ExitStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency,
+            ModuleState, ModuleStatus, Status, WorkerState, WorkerStatus,
+        },
     },
 };
 
 /// Id of every call.
 pub(crate) const CALL: u64 = 41;
 
-#[derive(Default)]
 pub(crate) struct Fake {
     /// How many calls have arrived.
     arrived: Arc<(Mutex<u32>, Condvar)>,
+    /// What it says about itself.
+    pub(crate) status: Mutex<Status>,
+    /// What happened to it.
+    pub(crate) events: Events,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self { arrived: Arc::default(), status: Mutex::new(status()), events: Events::default() }
+    }
 }
 
 impl Fake {
@@ -61,12 +77,14 @@ impl Running {
     }
 }
 
-fn settings(dir: &TempDir) -> Settings {
+pub(crate) fn settings(dir: &TempDir) -> Settings {
     Settings {
         socket: dir.path().join("wapcd.sock"),
         socket_mode: 0o660,
         max_body: 1 << 20,
         max_calls: 64,
+        followers: 4,
+        metrics_listen: None,
         answer_wait: Duration::from_millis(200),
         action_wait: Duration::from_millis(200),
         call_wait: Duration::from_millis(200),
@@ -75,17 +93,7 @@ fn settings(dir: &TempDir) -> Settings {
 
 impl Daemon for Fake {
     fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>> {
-        let status = Status {
-            version: "1.2.3".into(),
-            pid: 7,
-            uptime_s: 3_700.0,
-            workers: (0..2).map(worker).collect(),
-            groups: Vec::new(),
-            draining: false,
-            queue_bytes: 1536,
-            modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],
-            bindings: vec![binding()],
-        };
+        let status = self.status.lock().clone();
         async { Ok(status) }.boxed()
     }
 
@@ -103,7 +111,12 @@ impl Daemon for Fake {
     }
 
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>> {
-        async { Ok(vec![binding()]) }.boxed()
+        let bindings = self.status.lock().bindings.clone();
+        async { Ok(bindings) }.boxed()
+    }
+
+    fn events(&self) -> Events {
+        self.events.clone()
     }
 
     fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
@@ -132,7 +145,7 @@ impl Daemon for Fake {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     Ok(request.payload)
                 }
-                "hangs" => std::future::pending().await,
+                "hangs" | "hangs-too" => std::future::pending().await,
                 _ => Err(failure(&module)),
             };
             let ran_on = outcome.is_ok().then_some(RanOn { instance: 5, generation: 3 });
@@ -186,7 +199,16 @@ fn trap() -> Box<Trap> {
     })
 }
 
-fn module(name: &str, state: ModuleState) -> ModuleStatus {
+/// Seconds since the Unix epoch.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+fn counted(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+pub(crate) fn module(name: &str, state: ModuleState) -> ModuleStatus {
     let exit = ExitStatus {
         reason: "trapped".into(),
         causes: vec!["the guest trapped: unreachable was executed".into(), "a \u{1b}[2J cause".into()],
@@ -194,12 +216,12 @@ fn module(name: &str, state: ModuleState) -> ModuleStatus {
         operation: Some("feed".into()),
         call: Some(CALL),
         origin: Some("control".into()),
-        at: 1_735_689_599.0,
+        at: now() - 10_810.0,
     };
     ModuleStatus {
         name: name.into(),
         state,
-        group: None,
+        group: (name == "failed").then(|| "pets".into()),
         waiting_for: Vec::new(),
         next_try: None,
         path: format!("/srv/{name}.wasm"),
@@ -211,11 +233,11 @@ fn module(name: &str, state: ModuleState) -> ModuleStatus {
         in_flight: 1,
         calls_ok: 100,
         calls_failed: 4,
-        calls_refused: 0,
-        calls: Default::default(),
-        latency: None,
+        calls_refused: 3,
+        calls: counted(&[("ok", 100), ("trapped", 4), ("busy", 3)]),
+        latency: Some(Latency { count: 104, sum_s: 1.04, buckets: vec![(0.001, 0), (0.01, 52), (0.1, 103)] }),
         restarts: 6,
-        restarts_by_reason: Default::default(),
+        restarts_by_reason: counted(&[("trapped", 4), ("deadline_exceeded", 2)]),
         restarts_in_window: 2,
         last_exit: (state == ModuleState::Failed).then_some(exit),
         uptime_s: Some(61.0),
@@ -233,7 +255,10 @@ fn binding() -> BindingStatus {
         state: BindingState::Running,
         group: None,
         next_try: None,
-        host_calls: Vec::new(),
+        host_calls: vec![
+            HostCallCount { operation: "get".into(), outcome: "ok".into(), count: 12 },
+            HostCallCount { operation: "get".into(), outcome: "not_found".into(), count: 2 },
+        ],
         restarts_by_reason: Default::default(),
         restarts_in_window: 0,
         last_exit: None,
@@ -241,5 +266,33 @@ fn binding() -> BindingStatus {
         calls_ok: 12,
         calls_failed: 0,
         restarts: 0,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        version: "1.2.3".into(),
+        pid: 7,
+        uptime_s: 3_700.0,
+        workers: (0..2).map(worker).collect(),
+        groups: vec![group()],
+        draining: false,
+        queue_bytes: 1536,
+        modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],
+        bindings: vec![binding()],
+    }
+}
+
+fn group() -> GroupStatus {
+    GroupStatus {
+        name: "pets".into(),
+        state: GroupState::Running,
+        strategy: "rest_for_one".into(),
+        members: vec!["bindings.cache".into(), "modules.failed".into()],
+        group: None,
+        critical: true,
+        restarts: 9,
+        restarts_in_window: 2,
+        next_try: None,
     }
 }

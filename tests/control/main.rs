@@ -1,9 +1,12 @@
 //! The control API over a real socket, with a daemon made of memory behind it; wapcctl as a real process.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod events;
 mod fake;
 mod generated;
 mod http;
+mod metrics;
+mod openmetrics;
 mod routes;
 mod socket;
 mod wapcctl;

@@ -1,12 +1,18 @@
 //! wapcctl as a real process.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use wapcd::supervisor::{
+    events::{Subject, What},
+    status::{BindingState, GroupState, ModuleState, WorkerState},
+};
 
 use crate::fake::Running;
 
@@ -43,25 +49,149 @@ fn tables_are_aligned_and_free_of_escape_sequences() {
     assert_eq!(code(&modules), 0, "{}", err(&modules));
     assert_eq!(
         out(&modules),
-        "MODULE  STATE    GEN  INST  QUEUED  RUNNING   OK  FAILED  RESTARTS     UP  LAST EXIT\n\
-         echo    running    3     1       2        1  100       4         6  1m 1s\n\
-         failed  failed     3     1       2        1  100       4         6  1m 1s  trapped\n"
+        "MODULE  STATE    GEN  INST  QUEUED  RUNNING   OK  FAILED  REFUSED  RESTARTS     UP  GROUP  LAST EXIT\n\
+         echo    running    3     1       2        1  100       4        3         6  1m 1s  -\n\
+         failed  failed     3     1       2        1  100       4        3         6  1m 1s  pets   trapped, 3h 0m ago\n"
     );
     let status = out(&wapcctl(&running.socket(), &["status"], b""));
     assert!(status.starts_with("wapcd 1.2.3 (process 7), up 1h 1m, 2 workers, 1.5 KiB waiting in queues\n\nMODULE"));
-    assert!(status.contains("\ncache    keyvalue  running  12       0         0\n"), "{status}");
+    assert!(status.contains("\ncache    keyvalue  running  12       0         0   -  -\n"), "{status}");
+    let group = "\npets   running  rest_for_one         9        2  yes       -       bindings.cache, modules.failed\n";
+    assert!(status.contains(group), "{status}");
+    assert!(status.ends_with(
+        "\nWORKER  STATE    INST  REPLACED\n     0  running     1         0\n     1  running     1         0\n"
+    ));
     assert!(out(&wapcctl(&running.socket(), &["bindings"], b"")).starts_with("BINDING"));
+}
+
+#[test]
+fn what_is_wrong_and_what_comes_next_is_plain() {
+    let running = Running::start();
+    let mut status = running.fake.status.lock();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    status.workers[1].state = WorkerState::Stalled;
+    status.workers[1].stalled_s = Some(12.0);
+    status.modules[0].state = ModuleState::Starting;
+    status.modules[0].waiting_for = vec!["bindings.cache".into(), "modules.\u{1b}[2J".into()];
+    status.modules[1].state = ModuleState::Backoff;
+    status.modules[1].next_try = Some(now + 3_650.0);
+    status.groups[0].state = GroupState::Failed;
+    status.groups[0].next_try = Some(now - 1.0);
+    status.bindings[0].state = BindingState::Backoff;
+    status.bindings[0].last_exit = status.modules[1].last_exit.clone();
+    status.bindings[0].next_try = Some(now + 7_250.0);
+    drop(status);
+    let status = out(&wapcctl(&running.socket(), &["status"], b""));
+    for text in [
+        "\n!! WORKER 1 IS STALLED FOR 12s: something blocks its thread, and its 1 instances answer no call\n",
+        "  starting, waits for bindings.cache, modules.\\u{1b}[2J  ",
+        "  backoff, next try in 1h 0m  ",
+        "  backoff, next try in 2h 0m  ",
+        "  failed, next try now  ",
+    ] {
+        assert!(status.contains(text), "no {text:?} in {status}");
+    }
+    let bindings = out(&wapcctl(&running.socket(), &["bindings"], b""));
+    assert!(
+        bindings.contains("\n\ncache:\n  last exit   trapped, ") && bindings.contains("because: a \\u{1b}[2J"),
+        "{bindings}"
+    );
 }
 
 #[test]
 fn a_modules_page_shows_causes_and_backtrace() {
     let running = Running::start();
     let page = out(&wapcctl(&running.socket(), &["module", "failed"], b""));
-    let end = "  last exit   trapped, 2024-12-31T23:59:59Z, operation `feed`, call 41, from control\n    \
+    let start = "failed: failed\n  file        /srv/failed.wasm\n";
+    let middle = "  group       pets\n  generation  3\n  up          1m 1s\n  \
+                  instance    0: id 5 on worker 1, up 1m 0s, memory 64.0 KiB\n  \
+                  calls       100 ok, 4 failed, 3 refused, 1 running\n  \
+                  outcomes    ok 100, trapped 4, busy 3\n  \
+                  latency     p50 10ms, p99 100ms, mean 10ms of 104 calls\n  \
+                  queue       2 calls, 10 B\n  \
+                  restarts    6 (trapped 4, deadline_exceeded 2), 2 count towards group pets's intensity now\n  \
+                  to revive   wapcctl start failed\n  last exit   trapped, 3h 0m ago (";
+    let end = "Z), operation `feed`, call 41, from control\n    \
                the guest trapped: unreachable was executed\n    because: a \\u{1b}[2J cause\n      \
                at pets::feed @ 0x1f\n";
-    assert!(page.starts_with("failed: failed\n  file        /srv/failed.wasm\n"), "{page}");
+    assert!(page.starts_with(start) && page.contains(middle), "{page}");
     assert!(page.ends_with(end), "{page}");
+}
+
+/// Starts to follow the events; what is printed comes as a stream.
+fn follow(running: &Running, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    command.arg("--socket").arg(running.socket()).args(["events", "--follow"]).args(arguments);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap());
+    (child, lines)
+}
+
+fn next(lines: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn events_are_lines_for_people_or_documents() {
+    let running = Running::start();
+    let events = running.fake.events.clone();
+    assert_eq!(out(&wapcctl(&running.socket(), &["events"], b"")), "");
+    events.record(Subject::Module("echo".into()), What::Asked { action: "st\u{1b}[31mop".into() });
+    events.record(Subject::Module("other".into()), What::Asked { action: "start".into() });
+    events.record(Subject::Worker(1), What::WorkerReplaced { replaced: 2 });
+    let all = out(&wapcctl(&running.socket(), &["events"], b""));
+    assert!(all.contains("Z  module echo  an operator asked for: st\\u{1b}[31mop\n"), "{all}");
+    assert!(all.ends_with("Z  worker 1  its thread ended and was replaced, 2 times by now\n"), "{all}");
+    let of_module = out(&wapcctl(&running.socket(), &["events", "--module", "other"], b""));
+    assert!(of_module.contains("module other") && of_module.lines().count() == 1, "{of_module}");
+    let after = out(&wapcctl(&running.socket(), &["events", "--after", "2", "--json"], b""));
+    let document: Value = serde_json::from_str(&after).unwrap();
+    assert_eq!((&document["seq"], &document["subject"]["worker"]), (&3.into(), &1.into()));
+    let unknown = wapcctl(&running.socket(), &["events", "--after", "9"], b"");
+    assert_eq!(code(&unknown), 1);
+    assert!(err(&unknown).contains("`after` cannot be `9`"), "{}", err(&unknown));
+    assert_eq!(code(&wapcctl(Path::new("/nonexistent/wapcd.sock"), &["events", "-f"], b"")), 69);
+}
+
+#[test]
+fn events_are_followed_until_the_daemon_stops() {
+    let running = Running::start();
+    let events = running.fake.events.clone();
+    events.record(Subject::Daemon, What::DaemonStarted { version: "1.2.3".into() });
+    let (child, mut lines) = follow(&running, &["--module", "echo"]);
+    let (json_child, mut json) = follow(&running, &["--json"]);
+    assert!(next(&mut json).contains("daemon_started"));
+    events.record(Subject::Module("other".into()), What::Asked { action: "stop".into() });
+    events.record(Subject::Module("echo".into()), What::Asked { action: "start".into() });
+    assert!(next(&mut lines).ends_with("Z  module echo  an operator asked for: start\n"));
+    assert_eq!(serde_json::from_str::<Value>(&next(&mut json)).unwrap()["subject"]["module"], "other");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(running.handle.stop(Duration::from_secs(10)));
+    for child in [child, json_child] {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), err(&output).as_str()), (0, "wapcctl: the daemon has stopped\n"));
+    }
+}
+
+#[test]
+fn following_ends_well_on_an_interrupt_and_quietly_when_nobody_reads() {
+    let running = Running::start();
+    let record = || running.fake.events.record(Subject::Daemon, What::DaemonStarted { version: "1".into() });
+    record();
+    let (child, mut lines) = follow(&running, &[]);
+    assert!(!next(&mut lines).is_empty());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+
+    let (child, mut lines) = follow(&running, &[]);
+    assert!(!next(&mut lines).is_empty());
+    drop(lines);
+    record();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(err(&output), "");
 }
 
 #[test]
@@ -156,6 +286,22 @@ fn a_daemon_that_is_not_there_is_code_69_and_named() {
     let json = wapcctl(&socket, &["status", "--json"], b"");
     let problem: Value = serde_json::from_slice(&json.stderr).unwrap();
     assert_eq!((code(&json), &problem["type"]), (69, &Value::from("urn:wapcd:error:unreachable")));
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset_and_all_sockets_that_were_tried_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
+    command.arg("status").env("WAPCD_SOCKET", "").env("XDG_RUNTIME_DIR", dir.path());
+    let output = command.output().unwrap();
+    // A daemon of the system may run where this test does.
+    if !Path::new("/run/wapcd/wapcd.sock").exists() {
+        let own = dir.path().join("wapcd/wapcd.sock");
+        assert_eq!(code(&output), 69);
+        for path in [own.to_str().unwrap(), "/run/wapcd/wapcd.sock"] {
+            assert!(err(&output).contains(path), "{}", err(&output));
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! What the daemon says about itself as text for people: tables, a page for one module, a line for an event.
+//!
+//! Some of it was written by guests, so control characters are shown and never obeyed by the terminal. `now` is a
+//! parameter, in seconds since the Unix epoch: ages and waits are told as they are on this side of the socket.
+
+mod event;
+mod exit;
+mod module;
+mod overview;
+mod text;
+
+use std::fmt::Write as _;
+
+pub use self::{
+    event::{event, lost},
+    module::{module, outcome},
+    overview::{bindings, modules, status},
+    text::{lines, visible},
+};
+use super::Problem;
+
+/// A problem on standard error: what happened, and where in the guest.
+#[must_use]
+pub fn problem(problem: &Problem) -> String {
+    let mut text = lines(&problem.to_string());
+    for frame in &problem.facts.backtrace {
+        put(&mut text, format_args!("\n    at {}", visible(frame)));
+    }
+    text
+}
+
+/// Appends formatted text; writing to a string cannot fail.
+fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).unwrap_or_default();
+}
+
+/// A state, and when its owner is started next.
+fn state(name: &str, next_try: Option<f64>, now: f64) -> String {
+    next_try.map_or_else(|| name.to_owned(), |at| format!("{name}, next try {}", text::until(at, now)))
+}

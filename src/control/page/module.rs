@@ -1,0 +1,120 @@
+//! The page of one module.
+
+use std::collections::BTreeMap;
+
+use super::{
+    exit,
+    overview::module_state,
+    put,
+    text::{bytes, duration, short, visible},
+};
+use crate::supervisor::status::{InstanceStatus, Latency, ModuleState, ModuleStatus};
+
+/// Everything about one module, with the causes and the backtrace of its last exit.
+#[must_use]
+pub fn module(module: &ModuleStatus, now: f64) -> String {
+    let mut page = format!("{}: {}\n", visible(&module.name), module_state(module, now));
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            put(&mut page, format_args!("  {name:<12}{value}\n"));
+        }
+    };
+    line("file", visible(&module.path));
+    line("sha256", module.sha256.as_deref().map(visible).unwrap_or_default());
+    line("group", module.group.as_deref().map(visible).unwrap_or_default());
+    line("generation", module.generation.to_string());
+    line("up", module.uptime_s.map(duration).unwrap_or_default());
+    module.instances.iter().for_each(|it| line("instance", instance(it)));
+    line("calls", calls(module));
+    line("outcomes", tally(&module.calls));
+    line("latency", module.latency.as_ref().map(latency).unwrap_or_default());
+    line("queue", format!("{} calls, {}", module.queued, bytes(module.queued_bytes)));
+    line("restarts", restarts(module));
+    if module.state == ModuleState::Failed {
+        line("to revive", format!("wapcctl start {}", visible(&module.name)));
+    }
+    if let Some(last) = &module.last_exit {
+        page.push_str(&exit::paragraph(last, now));
+    }
+    page
+}
+
+/// What an action did: one line, and the last exit where the module has failed.
+#[must_use]
+pub fn outcome(module: &ModuleStatus, now: f64) -> String {
+    let mut text =
+        format!("{}: {}, generation {}\n", visible(&module.name), module_state(module, now), module.generation);
+    if let (ModuleState::Failed, Some(last)) = (module.state, &module.last_exit) {
+        text.push_str(&exit::paragraph(last, now));
+    }
+    text
+}
+
+fn instance(instance: &InstanceStatus) -> String {
+    let InstanceStatus { id, slot, worker, uptime_s, memory_bytes } = instance;
+    format!("{slot}: id {id} on worker {worker}, up {}, memory {}", duration(*uptime_s), bytes(*memory_bytes))
+}
+
+fn calls(module: &ModuleStatus) -> String {
+    let ModuleStatus { calls_ok, calls_failed, calls_refused, in_flight, .. } = module;
+    format!("{calls_ok} ok, {calls_failed} failed, {calls_refused} refused, {in_flight} running")
+}
+
+fn restarts(module: &ModuleStatus) -> String {
+    let reasons = tally(&module.restarts_by_reason);
+    let reasons = if reasons.is_empty() { reasons } else { format!(" ({reasons})") };
+    let whose = module.group.as_deref().map_or_else(|| "its".to_owned(), |name| format!("group {}'s", visible(name)));
+    format!("{}{reasons}, {} count towards {whose} intensity now", module.restarts, module.restarts_in_window)
+}
+
+/// The most frequent first.
+fn tally(counted: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<_> = counted.iter().filter(|(_, count)| **count > 0).collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    all.iter().map(|(name, count)| format!("{} {count}", visible(name))).collect::<Vec<_>>().join(", ")
+}
+
+fn latency(latency: &Latency) -> String {
+    if latency.count == 0 {
+        return String::new();
+    }
+    let mean = latency.sum_s / latency.count as f64;
+    let (half, most) = (quantile(latency, 0.5), quantile(latency, 0.99));
+    format!("p50 {half}, p99 {most}, mean {} of {} calls", short(mean), latency.count)
+}
+
+/// An estimate out of the buckets, as if calls were spread evenly within each.
+fn quantile(latency: &Latency, share: f64) -> String {
+    let rank = share * latency.count as f64;
+    let (mut lower, mut below) = (0.0, 0);
+    for &(bound, up_to) in &latency.buckets {
+        if up_to as f64 >= rank && up_to > below {
+            let within = (rank - below as f64) / (up_to - below) as f64;
+            return short(lower + (bound - lower) * within.clamp(0.0, 1.0));
+        }
+        (lower, below) = (bound, up_to);
+    }
+    format!("over {}", short(lower))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_estimated_within_their_bucket() {
+        let latency = Latency { count: 100, sum_s: 2.0, buckets: vec![(0.01, 40), (0.02, 60), (1.0, 98)] };
+        assert_eq!(quantile(&latency, 0.5), "15ms");
+        assert_eq!(quantile(&latency, 0.4), "10ms");
+        assert_eq!(quantile(&latency, 0.99), "over 1s");
+        assert_eq!(super::latency(&latency), "p50 15ms, p99 over 1s, mean 20ms of 100 calls");
+        assert_eq!(super::latency(&Latency::default()), "");
+    }
+
+    #[test]
+    fn the_most_frequent_comes_first_and_what_never_happened_does_not_come() {
+        let counted = [("busy", 1), ("ok", 7), ("expired", 0), ("a\u{7}", 1)];
+        let counted = counted.map(|(name, count)| (name.to_owned(), count)).into_iter().collect();
+        assert_eq!(tally(&counted), "ok 7, a\\u{7} 1, busy 1");
+    }
+}
