@@ -1,7 +1,7 @@
 //! The waPC host library: runs guests, knows no actor and no configuration file. Programs can embed it as it is.
 //!
 //! ```text
-//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, waiting.rs
+//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, waiting.rs, turns.rs
 //!        │ begin, finish
 //!  ModuleState (ModuleHost)          the protocol: requests, responses, host calls    state.rs, memory.rs, …
 //!        │ owned by
@@ -32,6 +32,7 @@ mod limits;
 mod line_limit;
 mod memory;
 mod state;
+mod turns;
 mod waiting;
 mod wapc_host;
 mod wasi;

@@ -22,6 +22,7 @@ use super::{
     error::{CallError, GuestExit, LoadError},
     limits::Limits,
     state::{Callback, HostSide, ModuleState},
+    turns,
     waiting::{Deadline, before},
 };
 
@@ -272,6 +273,7 @@ impl WapcHostAsync {
         if !self.0.alive {
             self.restart().await?;
         }
+        turns::call_began();
         let lengths = self.0.begin(operation, payload, within)?;
         let deadline = self.0.deadline(within);
         let returned = match self.0.run(lengths) {

@@ -23,6 +23,7 @@ use crate::host::{
     functions as names,
     limits::Limits,
     state::{Callback, ModuleState},
+    turns::{self, Place},
     wasi::WasiParams,
 };
 
@@ -45,7 +46,35 @@ pub(super) struct StoreData {
     state: Option<ModuleState>,
     pub(super) memory: Option<Memory>,
     pub(super) limiter: Limiter,
+    pub(super) slice: Slice,
     wasi: Option<Box<Wasi>>,
+}
+
+/// What interruptions tell of a guest: they come at the engine's ticks, so the first finds a guest that has computed
+/// for any part of a slice, and only the next one, without a wait in between, shows that it used all of it.
+#[derive(Debug, Default)]
+pub(super) struct Slice {
+    /// Interruptions in a row.
+    interrupted: u8,
+    /// Whether one of them came since the guest last waited.
+    since_wait: bool,
+}
+
+impl Slice {
+    /// The guest has waited. A wait between two interruptions is no excuse: who computes for most of a slice, calls the
+    /// host and computes again is interrupted in either half.
+    pub(super) fn waited(&mut self) {
+        if !std::mem::take(&mut self.since_wait) {
+            self.interrupted = 0;
+        }
+    }
+
+    /// The guest is interrupted; returns whether it computes as long as it may.
+    fn is_used_up(&mut self) -> bool {
+        self.since_wait = true;
+        self.interrupted = self.interrupted.saturating_add(1);
+        self.interrupted > 1
+    }
 }
 
 struct Wasi {
@@ -174,6 +203,7 @@ impl WebAssemblyEngineProvider for WasmtimeProvider {
         let shared = &self.compiled.engine().0;
         let stack = shared.settings.guest_stack;
         arm(&mut instance.store, &shared.ticker);
+        instance.store.data_mut().slice = Slice::default();
         // A growth that was refused in an earlier call has nothing to do with how this one ends.
         instance.store.data_mut().limiter.refused = None;
         match instance.path {
@@ -250,17 +280,29 @@ fn store_for(
         false => None,
     };
     let limiter = Limiter::new(state.limits(), reservation(compiled.engine().0.settings.instances));
-    let data = StoreData { state: Some(state), memory: None, limiter, wasi };
+    let data = StoreData { state: Some(state), memory: None, limiter, slice: Slice::default(), wasi };
     let mut store = Store::new(&compiled.engine().0.engine, data);
     store.limiter(|data| &mut data.limiter);
     let ticker = Arc::clone(&compiled.engine().0.ticker);
     arm(&mut store, &ticker);
     store.epoch_deadline_callback(move |mut context| {
         ticker.touch();
-        context.data_mut().state()?.check_deadline()?;
-        Ok(match path {
-            Path::Plain => UpdateDeadline::Continue(1),
-            Path::Fiber => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+        let data = context.data_mut();
+        data.state()?.check_deadline()?;
+        Ok(match (path, data.slice.is_used_up()) {
+            (Path::Plain, _) => UpdateDeadline::Continue(1),
+            (Path::Fiber, false) => UpdateDeadline::YieldCustom(1, Box::pin(turns::give_way())),
+            (Path::Fiber, true) => {
+                let (place, ticker) = (Place::take(), Arc::clone(&ticker));
+                UpdateDeadline::YieldCustom(
+                    1,
+                    Box::pin(async move {
+                        place.turn().await;
+                        // It may have waited for longer than the ticker stays awake.
+                        ticker.touch();
+                    }),
+                )
+            }
         })
     });
     Ok(store)

@@ -12,6 +12,7 @@ use crate::host::{
     error::{GuestExit, LoadError, Trap, TrapKind},
     functions as names,
     state::{HostCallNames, HostCallStep, ModuleHost},
+    turns,
 };
 
 /// How an instance runs.
@@ -182,9 +183,12 @@ fn link_host_call_async(linker: &mut Linker<StoreData>) -> Result<()> {
                 match data.state()?.host_call(memory, names)? {
                     HostCallStep::Done(answer) => Ok(answer),
                     HostCallStep::Wait(pending) => {
+                        turns::host_call_made();
                         let result = pending.await;
-                        let state = caller.data_mut().state()?;
-                        Ok(state.finish_host_call(result)?)
+                        turns::host_call_answered();
+                        let data = caller.data_mut();
+                        data.slice.waited();
+                        Ok(data.state()?.finish_host_call(result)?)
                     }
                 }
             })

@@ -18,10 +18,10 @@ use std::{
 
 use wasmtime::{Engine, EngineWeak};
 
-/// How long a guest computes before others on its thread get a turn, and how late a deadline may be. Half of it doubles
-/// the interruptions (each some 100 ns a running guest); twice as much doubles what a spinning guest adds to the
-/// latency of its neighbours.
-const TICK: Duration = Duration::from_millis(2);
+use crate::host::turns::SLICE;
+
+/// Two interruptions of a guest are a slice apart.
+const TICK: Duration = SLICE;
 
 /// Ticks without a running guest after which the ticker sleeps. Waking it costs a system call, which calls that come
 /// one after another should not pay each time. It is also how long a thread may be off its core between raising the
