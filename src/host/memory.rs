@@ -18,16 +18,25 @@ pub(super) fn read<'a>(memory: &'a [u8], ptr: u32, len: u32, function: &'static 
 
 /// Writes bytes at a guest's pointer.
 pub(super) fn write(memory: &mut [u8], ptr: u32, bytes: &[u8], function: &'static str) -> Result<(), GuestExit> {
-    if bytes.is_empty() {
-        return Ok(());
+    room(memory, ptr, bytes.len(), function)?.copy_from_slice(bytes);
+    Ok(())
+}
+
+/// The place of so many bytes at a guest's pointer.
+pub(super) fn room<'a>(
+    memory: &'a mut [u8],
+    ptr: u32,
+    len: usize,
+    function: &'static str,
+) -> Result<&'a mut [u8], GuestExit> {
+    if len == 0 {
+        return Ok(&mut []);
     }
     let size = memory.len();
     memory
         .get_mut(ptr as usize..)
-        .and_then(|tail| tail.get_mut(..bytes.len()))
-        .ok_or_else(|| bad_pointer(function, ptr, bytes.len(), size))?
-        .copy_from_slice(bytes);
-    Ok(())
+        .and_then(|tail| tail.get_mut(..len))
+        .ok_or_else(|| bad_pointer(function, ptr, len, size))
 }
 
 /// Copies into `Bytes`; what is empty allocates nothing.

@@ -4,6 +4,7 @@
 mod client;
 mod commands;
 mod durable;
+mod fairness;
 mod guests;
 mod harness;
 mod links;

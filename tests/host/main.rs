@@ -14,6 +14,7 @@ mod lines;
 mod console;
 mod deadline;
 mod engines;
+mod fairness;
 mod fresh;
 mod host_calls;
 mod hostile;

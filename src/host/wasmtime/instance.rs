@@ -3,8 +3,8 @@
 use std::{path::Path as FilePath, sync::Arc};
 
 use wasmtime::{
-    AsContextMut, Instance as WasmInstance, Memory, PoolConcurrencyLimitError, ResourceLimiter, Store, TypedFunc,
-    UpdateDeadline,
+    AsContextMut, Caller, Instance as WasmInstance, Memory, PoolConcurrencyLimitError, ResourceLimiter, Store,
+    TypedFunc, UpdateDeadline,
 };
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, p1::WasiP1Ctx};
 
@@ -46,7 +46,9 @@ pub(super) struct StoreData {
     state: Option<ModuleState>,
     pub(super) memory: Option<Memory>,
     pub(super) limiter: Limiter,
-    pub(super) slice: Slice,
+    slice: Slice,
+    /// Present in every store in which a guest runs.
+    ticker: Option<Arc<Ticker>>,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -63,7 +65,7 @@ pub(super) struct Slice {
 impl Slice {
     /// The guest has waited. A wait between two interruptions is no excuse: who computes for most of a slice, calls the
     /// host and computes again is interrupted in either half.
-    pub(super) fn waited(&mut self) {
+    fn waited(&mut self) {
         if !std::mem::take(&mut self.since_wait) {
             self.interrupted = 0;
         }
@@ -280,10 +282,11 @@ fn store_for(
         false => None,
     };
     let limiter = Limiter::new(state.limits(), reservation(compiled.engine().0.settings.instances));
-    let data = StoreData { state: Some(state), memory: None, limiter, slice: Slice::default(), wasi };
+    let ticker = Arc::clone(&compiled.engine().0.ticker);
+    let (slice, ticking) = (Slice::default(), Some(Arc::clone(&ticker)));
+    let data = StoreData { state: Some(state), memory: None, limiter, slice, ticker: ticking, wasi };
     let mut store = Store::new(&compiled.engine().0.engine, data);
     store.limiter(|data| &mut data.limiter);
-    let ticker = Arc::clone(&compiled.engine().0.ticker);
     arm(&mut store, &ticker);
     store.epoch_deadline_callback(move |mut context| {
         ticker.touch();
@@ -306,6 +309,16 @@ fn store_for(
         })
     });
     Ok(store)
+}
+
+/// Lets a guest that waited compute again: the ticks that came meanwhile are not its own.
+pub(super) fn waited(caller: &mut Caller<'_, StoreData>) {
+    caller.as_context_mut().set_epoch_deadline(1);
+    let data = caller.data_mut();
+    data.slice.waited();
+    if let Some(ticker) = &data.ticker {
+        ticker.touch();
+    }
 }
 
 /// Sets the next interruption one tick from now, since the epoch has gone on without this store, and only then tells the

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngCore as _;
 use wasmtime::{
     Caller, Engine, Extern, ExternType, FuncType, ImportType, InstancePre, Linker, Memory, Module, Result, Store,
 };
 
-use super::{exit::abort_message, instance::StoreData};
+use super::{
+    exit::abort_message,
+    instance::{StoreData, waited},
+};
 use crate::host::{
     callback::HostCallError,
     error::{GuestExit, LoadError, Trap, TrapKind},
     functions as names,
+    memory::room,
     state::{HostCallNames, HostCallStep, ModuleHost},
     turns,
 };
@@ -186,9 +191,8 @@ fn link_host_call_async(linker: &mut Linker<StoreData>) -> Result<()> {
                         turns::host_call_made();
                         let result = pending.await;
                         turns::host_call_answered();
-                        let data = caller.data_mut();
-                        data.slice.waited();
-                        Ok(data.state()?.finish_host_call(result)?)
+                        waited(&mut caller);
+                        Ok(caller.data_mut().state()?.finish_host_call(result)?)
                     }
                 }
             })
@@ -204,8 +208,38 @@ fn link_wasi(linker: &mut Linker<StoreData>) -> Result<()> {
     linker.allow_shadowing(true);
     for namespace in [names::WASI_PREVIEW1, names::WASI_UNSTABLE] {
         linker.func_wrap(namespace, "proc_exit", |code: u32| -> Result<()> { Err(GuestExit::Exited(code).into()) })?;
+        // wasmtime's own fills any number of bytes without letting others run.
+        linker.func_wrap_async(
+            namespace,
+            RANDOM_GET,
+            |mut caller: Caller<'_, StoreData>, (ptr, len): (u32, u32)| {
+                Box::new(async move { random_get(&mut caller, ptr, len).await })
+            },
+        )?;
     }
     Ok(())
+}
+
+const RANDOM_GET: &str = "random_get";
+
+/// Random bytes that a guest gets at once, in some 100 µs: short beside a slice, long beside giving way.
+const RANDOM_CHUNK: usize = 128 * 1024;
+
+/// Fills the guest's bytes at `ptr`; others on the thread run in between.
+async fn random_get(caller: &mut Caller<'_, StoreData>, ptr: u32, len: u32) -> Result<i32> {
+    let mut done = 0;
+    loop {
+        let (memory, _) = parts(caller)?;
+        let rest = room(memory, ptr, len as usize, RANDOM_GET)?.get_mut(done..).unwrap_or_default();
+        let last = rest.len() <= RANDOM_CHUNK;
+        let chunk = if last { rest } else { rest.get_mut(..RANDOM_CHUNK).unwrap_or_default() };
+        rand::rng().fill_bytes(chunk);
+        if last {
+            return Ok(0);
+        }
+        done += RANDOM_CHUNK;
+        turns::give_way().await;
+    }
 }
 
 /// The guest's memory and the instance's data, side by side.

@@ -10,10 +10,17 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::host::console::{GuestConsole, MAX_LINE, Stream};
+use crate::host::{
+    console::{GuestConsole, MAX_LINE, Stream},
+    turns,
+};
 
 /// Bytes that a guest may write at once; a buffer size, not a limit.
 const WRITE_CHUNK: usize = 64 * 1024;
+
+/// Bytes of output after which a guest lets others on its thread run, within one write too. Newlines alone take half a
+/// millisecond, ordinary lines some microseconds.
+const BYTES_A_TURN: usize = 8 * 1024;
 
 /// One of the two streams, with the line that is not finished yet.
 #[derive(Clone)]
@@ -21,11 +28,13 @@ pub(super) struct LineStream {
     console: GuestConsole,
     stream: Stream,
     unfinished: Arc<Mutex<Vec<u8>>>,
+    /// Bytes taken since others could run.
+    taken: usize,
 }
 
 impl LineStream {
     pub(super) fn new(console: GuestConsole, stream: Stream) -> Self {
-        Self { console, stream, unfinished: Arc::default() }
+        Self { console, stream, unfinished: Arc::default(), taken: 0 }
     }
 
     /// Passes on what has no newline yet, at the end of a call.
@@ -71,11 +80,18 @@ impl StdoutStream for LineStream {
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for LineStream {
-    async fn ready(&mut self) {}
+    /// Asked around each 4 KiB of a guest's write.
+    async fn ready(&mut self) {
+        if self.taken >= BYTES_A_TURN {
+            self.taken = 0;
+            turns::give_way().await;
+        }
+    }
 }
 
 impl OutputStream for LineStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.taken += bytes.len();
         self.take(&bytes);
         Ok(())
     }

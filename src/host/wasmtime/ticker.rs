@@ -3,8 +3,9 @@
 //! A call costs one load of a flag that is mostly up already, and never writes what other threads write. Whoever lets a
 //! guest run raises the flag, each tick lowers it, and each interruption of a guest raises it again; the ticker sleeps
 //! after many ticks without it. So the flag of a guest that computes is up at every tick but the first. A guest inside
-//! of the host is not interrupted and may be forgotten; but then ticks have passed since its interruption was set, and
-//! it is interrupted as soon as it computes again.
+//! of the host is not interrupted and may be forgotten; when its host call is answered, its next interruption is set and
+//! the flag raised as at the beginning of a call. Where it comes back in another way, as from a sleep, ticks have passed
+//! since its interruption was set, and it is interrupted as soon as it computes again.
 
 use std::{
     io,

@@ -1,0 +1,323 @@
+//! Guests that compute beside others on one thread: what the others notice of it, and how they share.
+
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{
+    runtime::Builder,
+    task::{JoinHandle, LocalSet, spawn_local, yield_now},
+};
+use wapcd::host::{
+    CallError, CompiledModule, GuestExit, HostCallbackAsync, HostOptions, Limits, WapcHost, WapcHostAsync, WasiParams,
+};
+
+use crate::guest::{MENU, compile, guest, guest_with};
+
+/// Host calls of the neighbour's call.
+const HOST_CALLS: u32 = 1_000;
+
+/// A guest computes for so long at a time.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Tries for what a loaded machine can spoil: the best of them counts.
+const TRIES: u32 = 5;
+
+/// Longer than any of these tests computes.
+const LONG: Duration = Duration::from_secs(20);
+
+fn on_one_thread(test: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+/// Answers after the thread has turned over, as an actor on it does.
+fn from_this_thread() -> Box<HostCallbackAsync> {
+    Box::new(|_, call| {
+        Box::pin(async move {
+            yield_now().await;
+            Ok(call.payload)
+        })
+    })
+}
+
+/// Answers from another thread, as another worker does.
+fn from_another_thread() -> Box<HostCallbackAsync> {
+    type Call = (Bytes, tokio::sync::oneshot::Sender<Bytes>);
+    let (calls, taken) = mpsc::channel::<Call>();
+    thread::spawn(move || taken.iter().for_each(|(payload, reply)| reply.send(payload).unwrap_or_default()));
+    Box::new(move |_, call| {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        calls.send((call.payload, reply)).unwrap();
+        Box::pin(async move { Ok(answer.await?) })
+    })
+}
+
+async fn host_of(module: &CompiledModule, deadline: Duration, callback: Box<HostCallbackAsync>) -> WapcHostAsync {
+    let limits = Limits { deadline: Some(deadline), ..Limits::default() };
+    let options = HostOptions { limits, ..HostOptions::default() };
+    let engine = Box::new(module.provider(WasiParams::default()));
+    WapcHostAsync::with_options(engine, Some(callback), options).await.unwrap()
+}
+
+/// Makes a thousand host calls in each call.
+fn neighbour_module() -> CompiledModule {
+    compile(&guest(&format!(
+        "(loop $on
+           (drop (call $host_call (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1)
+             (i32.const 0) (i32.const 6)))
+           (local.set $n (i64.add (local.get $n) (i64.const 1)))
+           (br_if $on (i64.lt_u (local.get $n) (i64.const {HOST_CALLS}))))"
+    )))
+}
+
+/// Time of this thread on a core, which leaves out what else the machine does.
+fn on_core() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
+/// Time that passes, for what waits for other threads.
+fn since_start() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
+async fn time_of(host: &mut WapcHostAsync, clock: fn() -> Duration) -> Duration {
+    let began = clock();
+    host.call("any", "").await.unwrap();
+    clock() - began
+}
+
+/// Computes until it is dropped.
+async fn spinner(deadline: Duration) -> JoinHandle<(Result<Bytes, CallError>, Duration)> {
+    let mut host = host_of(&MENU, deadline, from_this_thread()).await;
+    spawn_local(async move {
+        let began = Instant::now();
+        let ended = host.call("spin", "").await;
+        (ended, began.elapsed())
+    })
+}
+
+/// Starts so many, and waits until each of them has had a slice.
+async fn spinners(count: u32, deadline: Duration) -> Vec<JoinHandle<(Result<Bytes, CallError>, Duration)>> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(spinner(deadline).await);
+    }
+    tokio::time::sleep(SLICE * (2 * count + 2)).await;
+    all
+}
+
+/// The best time of a neighbour alone, and beside so many computing guests.
+async fn neighbour_times(
+    count: u32,
+    callback: fn() -> Box<HostCallbackAsync>,
+    clock: fn() -> Duration,
+) -> (Duration, Duration) {
+    let mut host = host_of(&neighbour_module(), LONG, callback()).await;
+    let (mut alone, mut beside) = (Duration::MAX, Duration::MAX);
+    for _ in 0..TRIES {
+        alone = alone.min(time_of(&mut host, clock).await);
+        let busy = spinners(count, LONG).await;
+        beside = beside.min(time_of(&mut host, clock).await);
+        for spinner in busy {
+            spinner.abort();
+            spinner.await.unwrap_err();
+        }
+    }
+    (alone, beside)
+}
+
+#[test]
+fn a_call_with_many_host_calls_takes_little_longer_beside_a_guest_that_computes() {
+    on_one_thread(async {
+        let (alone, beside) = neighbour_times(1, from_this_thread, on_core).await;
+        assert!(beside < 3 * alone + 3 * SLICE, "{beside:?} instead of {alone:?}");
+    });
+}
+
+#[test]
+fn a_call_with_many_host_calls_takes_little_longer_beside_twenty_guests_that_compute() {
+    on_one_thread(async {
+        let (alone, beside) = neighbour_times(20, from_this_thread, on_core).await;
+        assert!(beside < 3 * alone + 3 * SLICE, "{beside:?} instead of {alone:?}");
+    });
+}
+
+#[test]
+fn host_calls_that_other_threads_answer_take_little_longer_beside_guests_that_compute() {
+    on_one_thread(async {
+        let (alone, beside) = neighbour_times(3, from_another_thread, since_start).await;
+        assert!(beside < 4 * alone + 3 * SLICE, "{beside:?} instead of {alone:?}");
+    });
+}
+
+/// Computes until it is dropped, and counts on the way by host calls that are answered at once.
+async fn counting(count: Arc<AtomicU32>) -> JoinHandle<()> {
+    let body = "(loop $for_ever
+        (local.set $n (i64.const 0))
+        (loop $on (local.set $n (i64.add (local.get $n) (i64.const 1)))
+          (br_if $on (i64.lt_u (local.get $n) (i64.const 100000))))
+        (drop (call $host_call (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1)
+          (i32.const 0) (i32.const 6)))
+        (br $for_ever))";
+    let answer: Box<HostCallbackAsync> = Box::new(move |_, call| {
+        count.fetch_add(1, Relaxed);
+        Box::pin(std::future::ready(Ok(call.payload)))
+    });
+    let mut host = host_of(&compile(&guest(body)), LONG, answer).await;
+    spawn_local(async move {
+        host.call("any", "").await.unwrap_err();
+    })
+}
+
+#[test]
+fn guests_that_compute_share_their_thread_evenly() {
+    on_one_thread(async {
+        let counts: Vec<Arc<AtomicU32>> = (0..4).map(|_| Arc::default()).collect();
+        let mut all = Vec::new();
+        for count in &counts {
+            all.push(counting(Arc::clone(count)).await);
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let seen: Vec<u32> = counts.iter().map(|count| count.load(Relaxed)).collect();
+        let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
+        assert!(*least > 0 && *most < 2 * least, "{seen:?}");
+        all.iter().for_each(JoinHandle::abort);
+    });
+}
+
+#[test]
+fn a_guest_that_computes_has_its_thread_almost_whole_while_nobody_else_needs_it() {
+    let module = compile(&guest(
+        "(loop $on (local.set $n (i64.add (local.get $n) (i64.const 1)))
+           (br_if $on (i64.lt_u (local.get $n) (i64.const 40000000))))",
+    ));
+    let (mut plain, mut turns) = (Duration::MAX, Duration::MAX);
+    for _ in 0..TRIES {
+        let mut host = WapcHost::new(Box::new(module.provider(WasiParams::default())), None).unwrap();
+        let began = on_core();
+        host.call("any", "").unwrap();
+        plain = plain.min(on_core() - began);
+        on_one_thread(async {
+            let mut host = host_of(&module, LONG, from_this_thread()).await;
+            let began = on_core();
+            host.call("any", "").await.unwrap();
+            turns = turns.min(on_core() - began);
+        });
+    }
+    assert!(turns.as_secs_f64() < 1.1 * plain.as_secs_f64(), "{turns:?} instead of {plain:?}");
+}
+
+#[test]
+fn guests_that_compute_end_at_their_deadlines_however_many_there_are() {
+    on_one_thread(async {
+        let deadline = Duration::from_millis(150);
+        let mut least = Duration::MAX;
+        for _ in 0..TRIES {
+            // What a timer of the same thread is late tells how late the machine is.
+            let timer = spawn_local(async move {
+                let began = Instant::now();
+                tokio::time::sleep(deadline).await;
+                began.elapsed()
+            });
+            let mut longest = Duration::ZERO;
+            for spinner in spinners(20, deadline).await {
+                let (ended, took) = spinner.await.unwrap();
+                assert!(matches!(ended, Err(CallError::Exit(GuestExit::DeadlineExceeded { .. }))), "{ended:?}");
+                assert!(took >= deadline, "{took:?}");
+                longest = longest.max(took);
+            }
+            least = least.min(longest.saturating_sub(timer.await.unwrap()));
+        }
+        // Half of what one would be late that waits for its turn in order to end.
+        assert!(least < 10 * SLICE, "{least:?} later than a timer");
+    });
+}
+
+#[test]
+fn a_computing_guest_whose_call_is_dropped_holds_up_nobody() {
+    on_one_thread(async {
+        let mut all = spinners(3, LONG).await;
+        let last = all.pop().unwrap();
+        for spinner in all {
+            spinner.abort();
+            spinner.await.unwrap_err();
+        }
+        let count = Arc::new(AtomicU32::new(0));
+        let counter = counting(Arc::clone(&count)).await;
+        tokio::time::sleep(20 * SLICE).await;
+        assert!(count.load(Relaxed) > 0);
+        last.abort();
+        counter.abort();
+    });
+}
+
+#[test]
+fn a_call_that_is_not_polled_holds_up_no_other_guest_that_computes() {
+    on_one_thread(async {
+        let mut idle = host_of(&MENU, LONG, from_this_thread()).await;
+        let mut held = Box::pin(idle.call("spin", ""));
+        // Until it waits for its turn.
+        for _ in 0..3 {
+            tokio::select! { biased; _ = &mut held => {}, () = yield_now() => {} }
+        }
+        let (ended, took) = spinner(50 * SLICE).await.await.unwrap();
+        assert!(ended.is_err() && took < LONG / 2, "{took:?}");
+        drop(held);
+    });
+}
+
+/// Time that the thread was not to be had, at most, while a WASI guest does `body`.
+fn longest_pause(import: &str, body: &str) -> Duration {
+    let module = compile(&guest_with(import, "", body));
+    let mut longest = Duration::MAX;
+    on_one_thread(async {
+        for _ in 0..TRIES {
+            let limits = Limits { deadline: Some(LONG), memory: 128 << 20, ..Limits::default() };
+            let options = HostOptions { limits, ..HostOptions::default() };
+            let engine = Box::new(module.provider(WasiParams::default()));
+            let mut host = WapcHostAsync::with_options(engine, None, options).await.unwrap();
+            let call = spawn_local(async move { host.call("any", "").await });
+            let (mut pause, mut last) = (Duration::ZERO, Instant::now());
+            while !call.is_finished() {
+                yield_now().await;
+                pause = pause.max(last.elapsed());
+                last = Instant::now();
+            }
+            call.await.unwrap().unwrap();
+            longest = longest.min(pause);
+        }
+    });
+    longest
+}
+
+#[test]
+fn a_guest_that_asks_for_much_randomness_lets_its_thread_do_other_work() {
+    let import = r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))"#;
+    let body = "(drop (memory.grow (i32.const 320)))
+                (if (call $random (i32.const 1048576) (i32.const 16777216)) (then (unreachable)))
+                (if (i64.eqz (i64.or (i64.load (i32.const 1048576)) (i64.load (i32.const 17825784)))) (then (unreachable)))";
+    let pause = longest_pause(import, body);
+    assert!(pause < 10 * SLICE, "{pause:?}");
+}
+
+#[test]
+fn a_guest_that_writes_much_at_once_lets_its_thread_do_other_work() {
+    let import = r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#;
+    let body = "(drop (memory.grow (i32.const 80)))
+                (memory.fill (i32.const 1048576) (i32.const 10) (i32.const 1048576))
+                (i32.store (i32.const 256) (i32.const 1048576)) (i32.store (i32.const 260) (i32.const 1048576))
+                (if (call $write (i32.const 1) (i32.const 256) (i32.const 1) (i32.const 264)) (then (unreachable)))";
+    let pause = longest_pause(import, body);
+    assert!(pause < 10 * SLICE, "{pause:?}");
+}
