@@ -141,7 +141,8 @@ impl Laps {
     }
 }
 
-fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+/// The value below which this share of the values lies.
+pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     // Rounding to the nearest entry is all that so few need.
     let index = (share * values.len().saturating_sub(1) as f64).round() as usize;

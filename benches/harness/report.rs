@@ -59,6 +59,12 @@ impl Report {
         println!("  {measure:<44} {seen:>9.1} {unit}, goal {most:.1} {unit}: {verdict}");
     }
 
+    /// Prints a figure that must not be below a bound of its own.
+    pub fn at_least(&mut self, measure: &str, seen: f64, least: f64, unit: &str) {
+        let verdict = self.verdict(seen >= least);
+        println!("  {measure:<44} {seen:>9.2} {unit}, goal at least {least:.2} {unit}: {verdict}");
+    }
+
     /// Prints a figure nobody promised.
     pub fn note(&self, measure: &str, seen: f64, unit: &str) {
         println!("  {measure:<44} {seen:>9.1} {unit}");

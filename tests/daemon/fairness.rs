@@ -71,7 +71,6 @@ fn calls_beside_a_module_that_computes_to_its_deadline_are_hardly_later() {
     let daemon = worker_of_two();
     for operation in ["echo", "host/log//info", "host/echo/echo/echo"] {
         let (alone, beside) = best(&daemon, operation);
-        eprintln!("{operation}: {beside:?} instead of {alone:?}");
         assert!(beside < alone + MOST, "{operation}: {beside:?} instead of {alone:?}");
     }
 }
