@@ -77,7 +77,7 @@ fn main() -> Result<ExitCode, Failure> {
         beside_a_spinner(&daemon, &mut report).await?;
         fresh_instance(&daemon, &mut report).await?;
         beside_a_crash_loop(&daemon, &mut report).await?;
-        daemon.0.shutdown(Duration::from_secs(1)).await;
+        daemon.0.shutdown(Duration::from_secs(1), "the benchmark is over").await;
         Ok::<_, Failure>(())
     })?;
     Ok(report.finish())
