@@ -200,7 +200,7 @@ fn guests_that_compute_share_their_thread_evenly() {
 fn a_guest_that_computes_has_its_thread_almost_whole_while_nobody_else_needs_it() {
     let module = compile(&guest(
         "(loop $on (local.set $n (i64.add (local.get $n) (i64.const 1)))
-           (br_if $on (i64.lt_u (local.get $n) (i64.const 40000000))))",
+           (br_if $on (i64.lt_u (local.get $n) (i64.const 100000000))))",
     ));
     let (mut plain, mut turns) = (Duration::MAX, Duration::MAX);
     for _ in 0..TRIES {
@@ -215,7 +215,8 @@ fn a_guest_that_computes_has_its_thread_almost_whole_while_nobody_else_needs_it(
             turns = turns.min(on_core() - began);
         });
     }
-    assert!(turns.as_secs_f64() < 1.1 * plain.as_secs_f64(), "{turns:?} instead of {plain:?}");
+    // Some hundredths are lost; another guest's silence awaited in vain would cost a fifth.
+    assert!(turns.as_secs_f64() < 1.15 * plain.as_secs_f64(), "{turns:?} instead of {plain:?}");
 }
 
 #[test]
