@@ -51,15 +51,16 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The restart that follows from the end of a child, which may have other instances: it is stopped in its place like
+    /// The restart that follows from the end of a child, which may have other instances: it is stopped in its place among
     /// the others.
-    pub(super) fn new(group: usize, because: Node, stop: Vec<Node>, start: Vec<Node>, at: Instant) -> Self {
-        let place = |leaf: Node| start.iter().position(|node| *node == leaf);
-        let mut stop: VecDeque<Node> = stop.into();
-        if !stop.contains(&because) {
-            let later = stop.iter().take_while(|leaf| place(**leaf) > place(because)).count();
-            stop.insert(later, because);
-        }
+    pub(super) fn new(
+        tree: &Topology,
+        because: Node,
+        (group, stop, start): (usize, Vec<Node>, Vec<Node>),
+        at: Instant,
+    ) -> Self {
+        let concerned = |leaf: &Node| *leaf == because || stop.contains(leaf);
+        let stop = tree.order().iter().rev().copied().filter(concerned).collect();
         Self { group, stop, start, at, waits: false }
     }
 }

@@ -42,6 +42,10 @@ impl Supervisor {
         match child.phase {
             // Its first call loads it.
             Phase::Idle if child.config.lazy => {}
+            Phase::Failed if child.config.lazy && child.code.is_none() && child.generation == 0 => {
+                child.enter(Phase::Idle);
+                child.queue.set_gate(Gate::Lazy);
+            }
             Phase::Held if child.code.is_some() => self.await_turn(module, ctx),
             Phase::Idle | Phase::Held | Phase::Stopped | Phase::Failed => self.load(module, ctx),
             Phase::Loading | Phase::Waiting(_) | Phase::Up | Phase::Stopping(_) => {}

@@ -136,7 +136,8 @@ impl Supervisor {
         match decision {
             Decision::Restart(after) => self.restart_leaf(child, &report, place, after, ctx),
             Decision::RestartGroup { group, stop, start, after } => {
-                self.restart_group(Run::new(group, child, stop, start, at + after), child, ctx);
+                let run = Run::new(&self.tree, child, (group, stop, start), at + after);
+                self.restart_group(run, child, ctx);
             }
             Decision::Stop => self.stop_ended(child, ctx),
             Decision::Fail { top, stop, critical } => self.fail_tree(child, &report, (top, &stop, critical), ctx),
@@ -229,6 +230,9 @@ impl Supervisor {
 
     fn fail_leaf(&mut self, leaf: Node, report: ExitReport, ctx: &mut Context<Self>) {
         match leaf {
+            // What had ended as it may has not failed.
+            Node::Module(at) if self.modules.get(at).is_some_and(|child| child.phase == Phase::Stopped) => {}
+            Node::Binding(at) if self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Stopped) => {}
             Node::Module(module) => self.fail_module(module, report, ctx),
             Node::Binding(binding) => self.fail_binding(binding, report, ctx),
             Node::Group(_) => {}

@@ -84,15 +84,16 @@ impl Supervisor {
         let was_stalled = std::mem::take(&mut stall.noticed);
         stall.time = Duration::ZERO;
         self.events.record(Subject::Worker(worker), What::WorkerReplaced { replaced: stall.replaced });
-        if was_stalled {
-            self.modules.iter().for_each(|module| module.queue.set_stalled(worker, false));
-        }
         let supervisor = ctx.address().recipient();
         for (index, binding) in self.bindings.iter_mut().enumerate() {
             binding.renew(index, worker, &self.workers, &supervisor);
         }
         for lost in self.lost_on(worker) {
             self.instance_exited(lost, ctx);
+        }
+        // Last, so that no call is handed to what is gone.
+        if was_stalled {
+            self.modules.iter().for_each(|module| module.queue.set_stalled(worker, false));
         }
     }
 
