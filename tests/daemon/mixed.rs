@@ -145,7 +145,10 @@ fn whatever_happens_at_once_each_call_ends_once_and_nothing_is_left_over() {
             of_module.map(|(_, count)| count).sum()
         };
         // Modules call each other as well.
-        assert!(module.calls_ok >= count(true) && module.calls_failed >= count(false), "{module:?}, seed {seed}");
+        assert!(
+            module.calls_ok >= count(true) && module.calls_failed + module.calls_refused >= count(false),
+            "{module:?}, seed {seed}"
+        );
     }
     for name in MODULES {
         daemon.ctl(&["start", name]);

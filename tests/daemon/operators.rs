@@ -174,7 +174,7 @@ fn every_call_is_answered_when_a_module_is_stopped_and_started_under_load() {
     });
     assert_eq!(tally.keys().collect::<Vec<_>>(), ["ok", "stopped"], "{tally:?}");
     let status = daemon.module("menu");
-    assert_eq!((status.calls_ok, status.calls_failed), (tally["ok"], tally["stopped"]));
+    assert_eq!((status.calls_ok, status.calls_refused), (tally["ok"], tally["stopped"]));
 }
 
 #[test]
