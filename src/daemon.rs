@@ -86,6 +86,14 @@ impl Daemon for Controlled {
         Box::pin(async move { handle.bindings().await.map_err(|error| no_answer(error, "the bindings' status")) })
     }
 
+    #[cfg(feature = "fault-injection")]
+    fn end_worker(&self, worker: usize) -> BoxFuture<'static, Result<(), ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(
+            async move { handle.end_worker(worker).await.map_err(|error| no_answer(error, "the end of a worker")) },
+        )
+    }
+
     fn events(&self) -> Events {
         self.0.events()
     }

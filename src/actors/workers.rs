@@ -117,6 +117,12 @@ impl Workers {
         worker.arbiter.spawn_fn(move || turned.store(asked + 1, Release)).then_some(Duration::ZERO)
     }
 
+    /// Ends one worker's thread behind the supervisor's back.
+    #[cfg(feature = "fault-injection")]
+    pub fn end(&self, index: usize) {
+        self.workers.get(index).map(|worker| worker.arbiter.stop());
+    }
+
     /// Asks every worker to end. What still lives there is dropped.
     pub fn stop(&self) {
         self.stopping.store(true, Release);

@@ -30,6 +30,12 @@ pub trait Daemon: Send + Sync + 'static {
     fn events(&self) -> Events;
     /// Starts, stops or restarts a module, and answers with what it is afterwards.
     fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
+    /// Ends a worker's thread, for tests of what follows.
+    #[cfg(feature = "fault-injection")]
+    fn end_worker(&self, worker: usize) -> BoxFuture<'static, Result<(), ControlError>> {
+        let what = format!("the end of worker {worker}");
+        Box::pin(std::future::ready(Err(ControlError::NoAnswer { what, waited: Duration::ZERO })))
+    }
     /// Calls a guest. Dropping the future means that nobody waits for the reply any more.
     fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply>;
 }

@@ -62,6 +62,8 @@ pub(super) struct Api {
 pub(super) fn configure(app: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("GET")));
     let post = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("POST")));
+    #[cfg(feature = "fault-injection")]
+    app.service(post("/v1/workers/{worker}/end").route(web::post().to(end_worker)));
     app.service(get("/v1/status").route(web::get().to(status)))
         .service(get("/v1/modules").route(web::get().to(modules)))
         .service(get("/v1/bindings").route(web::get().to(bindings)))
@@ -81,6 +83,13 @@ pub(super) fn configure_metrics(app: &mut web::ServiceConfig) {
             .default_service(web::to(|| method_not_allowed("GET"))),
     )
     .default_service(web::to(not_found));
+}
+
+#[cfg(feature = "fault-injection")]
+async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResponse, Problem> {
+    let worker = worker.into_inner();
+    bounded("the end of a worker", api.settings.answer_wait, api.daemon.end_worker(worker)).await??;
+    json(&worker)
 }
 
 async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {

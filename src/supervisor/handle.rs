@@ -261,6 +261,15 @@ impl SupervisorHandle {
         self.modules.call(module, request).await
     }
 
+    /// Ends a worker's thread, for tests of what follows.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    #[cfg(feature = "fault-injection")]
+    pub async fn end_worker(&self, worker: usize) -> Result<(), NoAnswer> {
+        self.ask(super::messages::EndWorker(worker)).await
+    }
+
     /// Every change of state.
     #[must_use]
     pub fn events(&self) -> Events {

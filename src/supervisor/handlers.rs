@@ -162,6 +162,15 @@ impl Handler<EndModule> for Supervisor {
     }
 }
 
+#[cfg(feature = "fault-injection")]
+impl Handler<super::messages::EndWorker> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, super::messages::EndWorker(worker): super::messages::EndWorker, _: &mut Context<Self>) {
+        self.workers.end(worker);
+    }
+}
+
 impl Handler<EndWorkers> for Supervisor {
     type Result = Backends;
 

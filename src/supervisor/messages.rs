@@ -74,6 +74,12 @@ pub(super) struct EndModule {
     pub(super) how: How,
 }
 
+/// Ends a worker's thread, as nothing in a released daemon does.
+#[cfg(feature = "fault-injection")]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct EndWorker(pub(super) usize);
+
 /// Gives out the backends of the bindings, last started first, and ends the workers.
 #[derive(Message)]
 #[rtype(result = "Backends")]

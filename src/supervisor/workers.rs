@@ -1,6 +1,6 @@
 //! Looks after the workers: notices one that no longer turns over, and replaces one whose thread has ended.
 //!
-//! A thread that ends tells so itself. One that hangs cannot: it is asked to turn over twice a second.
+//! A thread that ends tells so itself. One that hangs cannot: it is asked to turn over now and then.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,9 @@ use super::{
 };
 use crate::actors::{ExitReason, ExitReport, InstanceExited, WorkerEnded};
 
-/// How often each worker is asked to turn over: twice a second is no load, and a hang is seen within [`STALL`] and one beat.
-const BEAT: Duration = Duration::from_millis(500);
+/// How often each worker is asked to turn over. A hang is seen within [`STALL`] and one beat; twice as often is the larger
+/// part of what an idle daemon does.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// How long a worker may take to turn over before it counts as stalled. Guests give way after some milliseconds, also when
 /// there are many; whatever takes a second blocks the thread.

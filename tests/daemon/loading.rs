@@ -2,7 +2,7 @@
 
 use wapcd::supervisor::status::ModuleState;
 
-use crate::harness::{Daemon, Home, menu, module};
+use crate::harness::{Daemon, Home, eventually, menu, module};
 
 /// A guest that exports what waPC demands, with something more.
 fn guest(more: &str) -> Vec<u8> {
@@ -78,6 +78,8 @@ fn a_module_that_does_not_load_shows_its_cause_and_leaves_the_others_running() {
     assert_eq!(daemon.call("good", "echo", b"fine").text(), "fine");
     for bad in bad_modules() {
         let name = bad.name;
+        // A start function is tried again, with growing waits.
+        eventually("the module fails", || daemon.module(name).state == ModuleState::Failed);
         let status = daemon.module(name);
         assert_eq!((status.state, status.instances.len()), (ModuleState::Failed, 0), "{name}");
         let exit = status.last_exit.unwrap();
@@ -154,8 +156,8 @@ fn more_instances_than_the_machine_can_map_are_refused_before_anything_starts() 
 #[test]
 fn a_module_that_grows_beyond_its_limit_at_the_start_is_refused() {
     let daemon = Daemon::start(&module("menu", "limits = { memory = \"1 MiB\" }"));
+    eventually("the module fails", || daemon.module("menu").state == ModuleState::Failed);
     let status = daemon.module("menu");
-    assert_eq!(status.state, ModuleState::Failed);
     let causes = status.last_exit.unwrap().causes.join(": ");
     assert!(causes.contains("memory") && causes.contains("1048576"), "{causes}");
 }

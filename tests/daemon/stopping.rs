@@ -178,7 +178,7 @@ fn an_idle_daemon_stops_at_once_and_in_the_reverse_order_of_its_start() {
     assert_eq!(daemon.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     let log = daemon.log();
-    let stopped: Vec<&str> = log.lines().filter(|line| line.contains("module stopped")).collect();
+    let stopped: Vec<&str> = log.lines().filter(|line| line.contains("\"to\":\"stopped\"")).collect();
     assert_eq!(stopped.len(), 3);
     for (line, name) in stopped.iter().zip(["m2", "m1", "m0"]) {
         assert!(line.contains(name), "{stopped:?}");
