@@ -76,8 +76,8 @@ enum Failure {
     Signals(#[source] io::Error),
     #[error(transparent)]
     Socket(#[from] SocketError),
-    #[error(transparent)]
-    Critical(EndReason),
+    #[error("wapcd ended by itself")]
+    Ended(#[source] EndReason),
     #[error("cannot start the daemon")]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -141,7 +141,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
     let end = tokio::select! {
         signal = signals.stop() => signal.map_err(Failure::Signals),
-        critical = running.ended() => Err(Failure::Critical(critical)),
+        reason = running.ended() => Err(Failure::Ended(reason)),
     };
     let why = match &end {
         Ok(signal) => (*signal).to_owned(),

@@ -70,12 +70,19 @@ impl NoAnswer {
 
 /// Why the daemon ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("critical {group} gave up after {because} ended")]
-pub struct EndReason {
-    /// The group that gave up.
-    pub group: String,
-    /// The child that ended last.
-    pub because: String,
+#[non_exhaustive]
+pub enum EndReason {
+    /// A group failed whose failing, or that of one below it, the configuration calls critical.
+    #[error("{group} gave up after {because} ended, which is critical")]
+    Critical {
+        /// The group that gave up.
+        group: String,
+        /// The child that ended last.
+        because: String,
+    },
+    /// The supervisor is gone: only a fault of its own does that. Nothing would be restarted any more.
+    #[error("the supervisor has ended")]
+    SupervisorEnded,
 }
 
 /// The way to a running daemon. Cheap to clone, usable from any thread.
@@ -276,7 +283,7 @@ impl SupervisorHandle {
         self.events.clone()
     }
 
-    /// Waits until the daemon should end by itself, because a critical group has failed. Otherwise for ever.
+    /// Waits until the daemon should end by itself. Otherwise for ever.
     pub async fn ended(&self) -> EndReason {
         let mut ended = self.ended.clone();
         loop {
@@ -284,8 +291,7 @@ impl SupervisorHandle {
                 return reason;
             }
             if ended.changed().await.is_err() {
-                // The supervisor is gone: whoever waits here is about to be, too.
-                std::future::pending::<()>().await;
+                return EndReason::SupervisorEnded;
             }
         }
     }

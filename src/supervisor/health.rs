@@ -26,18 +26,31 @@ struct BindingChecked {
 }
 
 impl Supervisor {
-    /// Begins to check every child that wants it, each in its own interval.
+    /// Begins to check every child that wants it, each in its own interval and from a moment of its own, so that not all of
+    /// them are asked at once.
     pub(super) fn check_health(&mut self, ctx: &mut Context<Self>) {
         for (at, module) in self.modules.iter().enumerate() {
             if let Some(health) = &module.config.health {
-                ctx.run_interval(health.check.interval, move |supervisor, ctx| supervisor.check_module(at, ctx));
+                self.check_later(Node::Module(at), health.check, rand::random(), ctx);
             }
         }
         for (at, binding) in self.bindings.iter().enumerate() {
             if let Some(check) = binding.config.health {
-                ctx.run_interval(check.interval, move |supervisor, ctx| supervisor.check_binding(at, check, ctx));
+                self.check_later(Node::Binding(at), check, rand::random(), ctx);
             }
         }
+    }
+
+    /// Checks a child after a part of its interval, and from then on after each whole one.
+    fn check_later(&self, node: Node, check: HealthCheck, part: f64, ctx: &mut Context<Self>) {
+        self.later(check.interval.mul_f64(part), ctx, move |supervisor, ctx| {
+            match node {
+                Node::Module(at) => supervisor.check_module(at, ctx),
+                Node::Binding(at) => supervisor.check_binding(at, check, ctx),
+                Node::Group(_) => {}
+            }
+            supervisor.check_later(node, check, 1.0, ctx);
+        });
     }
 
     /// Asks every instance of a module that takes calls.

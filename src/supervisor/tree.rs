@@ -224,7 +224,7 @@ impl Supervisor {
         }
         self.retry_later(top, ctx);
         if critical && !self.draining {
-            self.ended.send_replace(Some(EndReason { group: self.subject(top).to_string(), because }));
+            self.ended.send_replace(Some(EndReason::Critical { group: self.subject(top).to_string(), because }));
         }
     }
 
