@@ -63,6 +63,22 @@ impl Run {
         let stop = tree.order().iter().rev().copied().filter(concerned).collect();
         Self { group, stop, start, at, waits: false }
     }
+
+    /// Whether both start some leaf.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.start.iter().any(|leaf| other.start.contains(leaf))
+    }
+
+    /// Makes one of two restarts that overlap: what either was to stop and start, when both have waited. One that began
+    /// first may concern members that the second does not, and has stopped some of them already.
+    fn join(self, other: Self, tree: &Topology) -> Self {
+        let group = if other.start.len() > self.start.len() { other.group } else { self.group };
+        let stops = |leaf: &Node| self.stop.contains(leaf) || other.stop.contains(leaf);
+        let starts = |leaf: &Node| self.start.contains(leaf) || other.start.contains(leaf);
+        let stop = tree.order().iter().rev().copied().filter(stops).collect();
+        let start = tree.order().iter().copied().filter(starts).collect();
+        Self { group, stop, start, at: self.at.max(other.at), waits: false }
+    }
 }
 
 impl Groups {
@@ -145,12 +161,14 @@ fn member_name(member: &Member) -> String {
 impl Supervisor {
     /// Begins to restart members of a group.
     pub(super) fn restart_group(&mut self, run: Run, because: Node, ctx: &mut Context<Self>) {
+        let restarted = run.group;
+        let (joined, others) = std::mem::take(&mut self.groups.runs).into_iter().partition(|other| run.overlaps(other));
+        self.groups.runs = others;
+        let run = Vec::into_iter(joined).fold(run, |run, other| run.join(other, &self.tree));
         let members = run.start.iter().map(|leaf| self.subject(*leaf).to_string()).collect();
         let what = What::GroupRestarts { because: self.subject(because).to_string(), members };
-        self.events.record(self.subject(Node::Group(run.group)), what);
-        self.groups.note_restart(run.group);
-        // A restart of fewer members that is under way is part of this one.
-        self.groups.runs.retain(|other| !other.start.iter().any(|leaf| run.start.contains(leaf)));
+        self.events.record(self.subject(Node::Group(restarted)), what);
+        self.groups.note_restart(restarted);
         self.groups.runs.push(run);
         self.advance_groups(ctx);
     }
