@@ -136,11 +136,21 @@ impl Supervisor {
         match decision {
             Decision::Restart(after) => self.restart_leaf(child, &report, place, after, ctx),
             Decision::RestartGroup { group, stop, start, after } => {
+                self.note_escalation(child, group);
                 let run = Run::new(&self.tree, child, (group, stop, start), at + after);
                 self.restart_group(run, child, ctx);
             }
             Decision::Stop => self.stop_ended(child, ctx),
             Decision::Fail { top, stop, critical } => self.fail_tree(child, &report, (top, &stop, critical), ctx),
+        }
+    }
+
+    /// Records which groups between a child and the one that restarts it have given up.
+    fn note_escalation(&self, child: Node, restarts: usize) {
+        let above = std::iter::successors(self.tree.parent(child), |group| self.tree.parent(Node::Group(*group)));
+        for group in above.take_while(|group| *group != restarts) {
+            let (because, decision) = (self.subject(child).to_string(), "restart_group".to_owned());
+            self.events.record(self.subject(Node::Group(group)), What::GroupGaveUp { because, decision });
         }
     }
 
