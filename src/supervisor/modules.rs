@@ -295,6 +295,7 @@ impl Supervisor {
         child.last_exit = Some(report);
         child.abort_starts();
         leave(child, How::AfterCall);
+        self.end_in_time(module, ctx);
         self.touched(Node::Module(module), ctx);
     }
 
@@ -315,31 +316,43 @@ impl Supervisor {
                 child.queue.set_gate(Gate::Refusing(refusal(draining)))
             }
         }
-        let (budget, era) = (child.config.shutdown, child.era);
         let when = match how {
             HowToStop::Asked => How::WhenFree,
             HowToStop::Held | HowToStop::Ended => How::AfterCall,
             HowToStop::AtOnce => How::Now,
         };
         leave(child, when);
+        if empty {
+            self.ended(module, then);
+        } else {
+            self.end_in_time(module, ctx);
+        }
+        self.touched(Node::Module(module), ctx);
+    }
+
+    /// Leaves a module that stops, or has failed, its `shutdown` to finish what runs.
+    fn end_in_time(&mut self, module: usize, ctx: &mut Context<Self>) {
+        let Some((budget, era)) = self.modules.get(module).map(|child| (child.config.shutdown, child.era)) else {
+            return;
+        };
         match budget {
-            _ if empty => self.ended(module, then),
             Shutdown::After(budget) => {
                 self.later(budget, ctx, move |supervisor, _| supervisor.end_at_once(module, era))
             }
             Shutdown::Kill => self.end_at_once(module, era),
             Shutdown::Infinity => {}
         }
-        self.touched(Node::Module(module), ctx);
     }
 
     /// Ends what still runs of a stop that has taken too long.
     fn end_at_once(&mut self, module: usize, era: u64) {
         let draining = self.draining;
         let Some(child) = self.modules.get_mut(module).filter(|child| child.era == era) else { return };
-        let Phase::Stopping(then) = child.phase else { return };
+        if child.is_empty() || !matches!(child.phase, Phase::Stopping(_) | Phase::Failed) {
+            return;
+        }
         tracing::warn!(module = %child.config.name, "module did not stop within its shutdown time, its calls are ended");
-        if then == Then::Stop {
+        if child.phase == Phase::Stopping(Then::Stop) {
             child.queue.set_gate(Gate::Refusing(refusal(draining)));
         }
         leave(child, How::Now);
