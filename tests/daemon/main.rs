@@ -1,12 +1,16 @@
 //! The daemon as its users meet it: the real binary, over its real socket, with real guests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod backoff;
 mod client;
 mod commands;
 mod durable;
 mod fairness;
+mod groups;
 mod guests;
 mod harness;
+mod health;
+mod limits;
 mod links;
 mod loading;
 mod mixed;
@@ -15,4 +19,6 @@ mod operators;
 mod queue;
 mod restart;
 mod stopping;
+mod stops;
+mod story;
 mod thrift;
