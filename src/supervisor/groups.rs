@@ -121,6 +121,18 @@ impl Groups {
         self.runs.clear();
     }
 
+    /// When a leaf is started by a restart that is under way.
+    pub(super) fn due(&self, leaf: Node) -> Option<Instant> {
+        self.runs.iter().find(|run| run.start.contains(&leaf)).map(|run| run.at)
+    }
+
+    /// Ends the wait of the restarts that a leaf is part of: someone wants it now.
+    pub(super) fn hurry(&mut self, leaf: Node) {
+        let now = Instant::now();
+        let concerned = self.runs.iter_mut().filter(|run| run.start.contains(&leaf));
+        concerned.for_each(|run| run.at = run.at.min(now));
+    }
+
     /// Takes a leaf out of every restart under way: someone stopped it.
     pub(super) fn forget(&mut self, leaf: Node) {
         for run in &mut self.runs {

@@ -10,7 +10,7 @@ use super::{
     instance::InstanceStarted,
     loader::ModuleLoaded,
     messages::{Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetStatus, IsBusy, ModuleWanted, Want},
-    module_child::{ModuleChild, Phase},
+    module_child::{ModuleChild, Phase, Then},
     modules::HowToStop,
     status::ModuleStatus,
     topology::Node,
@@ -102,6 +102,7 @@ impl Supervisor {
                 self.stop_module(module, HowToStop::Asked, ctx);
             }
             (Want::Restart, Phase::Up) => self.renew_instances(module, ctx),
+            (Want::Restart, Phase::Held | Phase::Stopping(Then::Hold)) => self.groups.hurry(node),
             (Want::Start | Want::Restart, _) if child.is_wanted() => {}
             (Want::Start | Want::Restart, _) => {
                 self.parked.remove(&node);

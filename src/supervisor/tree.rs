@@ -19,7 +19,7 @@ use super::{
     handle::EndReason,
     loader::Loader,
     module_child::{ModuleChild, Phase, exit_status, wall},
-    status::{ModuleState, Status},
+    status::{BindingState, ModuleState, Status},
     topology::{Node, Topology},
 };
 use crate::{
@@ -275,8 +275,10 @@ impl Supervisor {
             self.groups.retry_at(group, next_try);
         }
         self.later(after, ctx, move |supervisor, ctx| {
-            // Whoever acted in between has given the chance already.
-            if !supervisor.draining && eras.iter().all(|(leaf, era)| supervisor.era(*leaf) == *era) {
+            // Whoever acted in between has given the chance already, unless by a stop, which concerns nobody else.
+            let untouched =
+                |(leaf, era): &(Node, u64)| supervisor.parked.contains(leaf) || supervisor.era(*leaf) == *era;
+            if !supervisor.draining && eras.iter().all(untouched) {
                 supervisor.revive(top, ctx);
             }
         });
@@ -325,6 +327,7 @@ impl Supervisor {
     /// that waited for it.
     pub(super) fn touched(&mut self, node: Node, ctx: &mut Context<Self>) {
         let now = Instant::now();
+        let due = self.groups.due(node).filter(|due| *due > now);
         let change = match node {
             Node::Module(at) => self.modules.get_mut(at).and_then(|child| {
                 child.tell_settled();
@@ -335,7 +338,7 @@ impl Supervisor {
                 }
                 child.recorded = state;
                 let why = why_of(state == ModuleState::Backoff || state == ModuleState::Failed, &child.last_exit);
-                let next_try = child.next_restart();
+                let next_try = child.next_restart().or(due.filter(|_| state == ModuleState::Backoff));
                 (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
             }),
             Node::Binding(at) => self.bindings.get_mut(at).and_then(|child| {
@@ -343,7 +346,7 @@ impl Supervisor {
                 child.recorded = state;
                 let troubled = matches!(child.phase, BindingPhase::Failed | BindingPhase::Waiting);
                 let why = why_of(troubled || !child.backoff.is_empty(), &child.last_exit);
-                let next_try = child.next_restart();
+                let next_try = child.next_restart().or(due.filter(|_| state == BindingState::Backoff));
                 (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
             }),
             Node::Group(_) => None,
