@@ -67,7 +67,7 @@ fn an_instance_that_answers_its_checks_with_an_error_is_replaced_as_unhealthy() 
 
 #[test]
 fn an_instance_that_traps_in_a_check_or_spins_past_its_time_is_replaced_and_the_cause_is_named() {
-    for (mode, cause) in [("2", "unreachable"), ("3", "60 ms")] {
+    for (mode, reason, cause) in [("2", "trapped", "unreachable"), ("3", "deadline_exceeded", "60 ms")] {
         let daemon = hospital("");
         let before = ids(&daemon, ["patient"])[0];
         assert_eq!(daemon.call("patient", "set", mode.as_bytes()).kind(), "ok");
@@ -75,6 +75,7 @@ fn an_instance_that_traps_in_a_check_or_spins_past_its_time_is_replaced_and_the_
         let exit = daemon.module("patient").last_exit.unwrap();
         let causes = exit.causes.join(": ");
         assert!(causes.contains(cause), "{mode}: {} {causes}", exit.reason);
+        assert_eq!((exit.reason.as_str(), exit.operation.as_deref()), (reason, Some("health")), "{mode}");
         assert_eq!(daemon.call("patient", "echo", b"").kind(), "ok");
         assert_eq!(daemon.module("patient").restarts, 1);
     }
