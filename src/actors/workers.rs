@@ -137,11 +137,23 @@ impl Worker {
         let arbiter = Arbiter::new();
         let notice = EndNotice { worker: index, life, ended: ended.clone(), stopping: Arc::clone(stopping) };
         // Refused only by an arbiter that has ended, and this one has just begun.
-        arbiter.spawn_fn(move || WORKER.set(Some(index)));
+        arbiter.spawn_fn(move || {
+            WORKER.set(Some(index));
+            name_thread(index);
+        });
         arbiter.spawn(async move {
             let _notice = notice;
             std::future::pending::<()>().await;
         });
         Self { arbiter, life, asked: (0, Instant::now()), turned: Arc::default() }
+    }
+}
+
+/// Lets `top -H` and debuggers tell the workers apart: actix calls the threads of all arbiters alike in the 15 bytes that
+/// the kernel keeps of a name.
+fn name_thread(index: usize) {
+    let name = format!("wapcd-worker-{index}");
+    if let Err(error) = std::fs::write("/proc/thread-self/comm", &name) {
+        tracing::debug!(%error, name, "a worker's thread keeps the name that it had");
     }
 }
