@@ -108,7 +108,7 @@ impl Home {
             .spawn()
             .unwrap();
         let client = Client { socket: self.path().join("run/wapcd.sock") };
-        Daemon { child: Some(child), client, log, home: Some(self) }
+        Daemon { child: Some(child), client, log, home: Some(self), panics: Vec::new() }
     }
 
     /// Starts the daemon and waits until every module has settled.
@@ -125,6 +125,8 @@ pub(crate) fn command(program: &str) -> Command {
     for variable in ["WAPCD_LOG", "WAPCD_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"] {
         command.env_remove(variable);
     }
+    // A backtrace is written piece by piece, and lines of the log come between the pieces.
+    command.env("RUST_BACKTRACE", "0");
     command
 }
 
@@ -135,6 +137,8 @@ pub(crate) struct Daemon {
     client: Client,
     log: PathBuf,
     home: Option<Home>,
+    /// Panics that the test asks for, by a part of their message.
+    panics: Vec<&'static str>,
 }
 
 impl Daemon {
@@ -242,7 +246,23 @@ impl Daemon {
         let exit = self.wait();
         assert_eq!(exit.code(), Some(0), "exit after SIGTERM: {exit:?}");
         assert!(!self.socket.exists(), "the socket is still there");
-        assert!(!self.log().contains("panicked at"), "code of the daemon panicked");
+        let unexpected = self.unexpected_panics();
+        assert!(unexpected.is_empty(), "code of the daemon panicked: {unexpected:?}");
+    }
+
+    /// Says that the daemon will be made to panic with messages that contain one of these texts.
+    pub(crate) fn expect_panics(&mut self, messages: &[&'static str]) {
+        self.panics.extend_from_slice(messages);
+    }
+
+    /// Panics in the log that nobody asked for: the line that says where, and the message on the line after it.
+    fn unexpected_panics(&self) -> Vec<String> {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let message = |at: usize| lines.get(at + 1).copied().unwrap_or_default();
+        let panics = lines.iter().enumerate().filter(|(_, line)| line.contains("panicked at"));
+        let unexpected = panics.filter(|(at, _)| !self.panics.iter().any(|expected| message(*at).contains(expected)));
+        unexpected.map(|(at, line)| format!("{line} {}", message(at))).collect()
     }
 }
 

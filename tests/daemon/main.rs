@@ -1,12 +1,20 @@
 //! The daemon as its users meet it: the real binary, over its real socket, with real guests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[cfg(feature = "fault-injection")]
+mod agreement;
 mod backoff;
 mod chances;
 mod client;
 mod commands;
 mod durable;
+#[cfg(feature = "fault-injection")]
+mod ends;
+mod facts;
 mod fairness;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod following;
 mod groups;
 mod guests;
 mod harness;
@@ -19,6 +27,7 @@ mod nested;
 mod operators;
 mod queue;
 mod restart;
+mod stalls;
 mod stopping;
 mod stops;
 mod story;
