@@ -123,6 +123,12 @@ impl Workers {
         self.workers.get(index).map(|worker| worker.arbiter.stop());
     }
 
+    /// Whether they have been asked to end: a thread that is gone then is missed by nobody.
+    #[must_use]
+    pub fn are_stopping(&self) -> bool {
+        self.stopping.load(Acquire)
+    }
+
     /// Asks every worker to end. What still lives there is dropped.
     pub fn stop(&self) {
         self.stopping.store(true, Release);

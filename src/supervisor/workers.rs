@@ -79,6 +79,9 @@ impl Supervisor {
     /// Puts a new thread in the place of one that has ended: fresh actors of all bindings, and every instance that lived
     /// there has exited.
     pub(super) fn replace_worker(&mut self, worker: usize, ctx: &mut Context<Self>) {
+        if self.workers.are_stopping() {
+            return;
+        }
         self.workers.replace(worker);
         let Some(stall) = self.stalls.0.get_mut(worker) else { return };
         stall.replaced += 1;
