@@ -9,7 +9,7 @@ use std::{
 
 use wapcd::supervisor::{
     events::{Subject, What},
-    status::ModuleState,
+    status::{BindingState, ModuleState},
 };
 
 use crate::{
@@ -44,12 +44,13 @@ const LATE: &str = r#"(module
 
 fn start() -> Daemon {
     let frail = "restart = { intensity = 10000, backoff = { initial = \"20ms\", max = \"60ms\", jitter = 0.5 } }";
+    let links = "links = [\"faulty\"]";
     let home = Home::new(&format!(
-        "[defaults.restart]\nintensity = 10000\n[defaults.limits]\ncall_timeout = \"3s\"\n{}{}{}{}\
+        "[bindings.faulty]\ntype = \"faulty\"\n[defaults.restart]\nintensity = 10000\n[defaults.limits]\ncall_timeout = \"3s\"\n{}{}{}{}\
          [modules.late]\npath = \"late.wasm\"\ninstances = \"per-worker\"\n",
-        module("here", ""),
-        module("there", ""),
-        module("both", "instances = \"per-worker\""),
+        module("here", links),
+        module("there", links),
+        module("both", &format!("instances = \"per-worker\"\n{links}")),
         module("frail", frail),
     ));
     home.write("late.wasm", wat::parse_str(LATE).unwrap());
@@ -94,6 +95,7 @@ fn caller(client: &Client, n: u64, until: Instant) -> BTreeMap<&'static str, Tal
             ("frail", 0..3) => "trap",
             (_, 0) => "wait/5/echo",
             (_, 1) => "busy/2/echo",
+            ("here" | "there" | "both", 2) => "host/faulty//echo",
             _ => "echo",
         };
         let payload = round.to_le_bytes();
@@ -166,6 +168,8 @@ fn a_worker_that_ends_under_load_is_replaced_and_each_call_ends_once() {
         let restarted = module.restarts_by_reason.get("panicked").is_some_and(|restarts| *restarts >= ENDS);
         assert!(restarted || module.name == "frail", "{module:?}");
     }
+    let faulty = status.bindings.iter().find(|binding| binding.name == "faulty").unwrap();
+    assert_eq!((faulty.restarts, faulty.state), (0, BindingState::Running), "its backend has not ended: {faulty:?}");
     let of = |kind: &str| -> u64 { seen.values().filter_map(|tally| tally.get(kind)).sum() };
     assert!(of("lost") > 0 && of("ok") > 1_000, "too few calls, or none there when a thread ended: {seen:?}");
 }
