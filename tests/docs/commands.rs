@@ -1,4 +1,5 @@
-//! Commands in documents with their output: run as they stand, against the quick start, in the order of the page.
+//! Commands in documents with their output: run as they stand, against the daemon that the page starts, in the order of
+//! the page.
 
 use std::{
     fs,
@@ -11,48 +12,60 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::repository::{blocks, root};
+use crate::{
+    output::normal,
+    repository::{fenced, root},
+};
 
-/// How long the daemon may take to open its socket on a machine that is busy with other tests.
+/// How long the daemon may take to load its modules on a machine that is busy with other tests.
 const START: Duration = Duration::from_secs(60);
 
-/// A daemon that runs the quick start in a directory of its own, as if nothing had run before.
-struct QuickStart {
+/// The daemon of one folder of `examples/` in a directory of its own, as if nothing had run before.
+struct Example {
+    name: String,
     dir: TempDir,
     daemon: Child,
 }
 
-impl QuickStart {
-    fn start() -> Self {
+impl Example {
+    fn start(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("examples/quickstart");
-        fs::create_dir_all(&folder).unwrap();
-        let from = root().join("examples/quickstart");
-        fs::copy(from.join("wapcd.toml"), folder.join("wapcd.toml")).unwrap();
-        for guest in ["greeter", "counter", "relay", "shout"] {
-            fs::create_dir(folder.join(guest)).unwrap();
-            let file = format!("{guest}/{guest}.wasm");
-            fs::copy(from.join(&file), folder.join(&file)).unwrap();
+        for example in ["quickstart", "supervision"] {
+            let (from, to) = (root().join("examples").join(example), dir.path().join("examples").join(example));
+            fs::create_dir_all(&to).unwrap();
+            for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+                // What a daemon left there in the checkout is not the example's.
+                if entry.file_name() != "state" && entry.file_name() != "run" {
+                    symlink(entry.path(), to.join(entry.file_name())).unwrap();
+                }
+            }
+            let config = to.join("wapcd.toml");
+            let text = fs::read(&config).unwrap();
+            fs::remove_file(&config).unwrap();
+            fs::write(&config, text).unwrap();
         }
-        // What only single calls without the daemon read.
         symlink(root().join("tests"), dir.path().join("tests")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_wapcd"));
-        command.args(["run", "--config", "examples/quickstart/wapcd.toml"]).current_dir(dir.path());
+        command.args(["run", "--config", &format!("examples/{name}/wapcd.toml")]).current_dir(dir.path());
         let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut started = Self { dir, daemon };
+        let mut started = Self { name: name.to_owned(), dir, daemon };
         started.wait();
         started
     }
 
     fn wait(&mut self) {
-        let socket = self.dir.path().join("examples/quickstart/run/wapcd.sock");
+        let socket = self.dir.path().join(self.socket());
         let deadline = Instant::now() + START;
-        while UnixStream::connect(&socket).is_err() {
+        while UnixStream::connect(&socket).is_err() || self.run("target/debug/wapcctl status").contains("starting") {
             assert!(self.daemon.try_wait().unwrap().is_none(), "the daemon ended");
             assert!(Instant::now() < deadline, "the daemon did not open {}", socket.display());
             #[allow(clippy::disallowed_methods, reason = "a pause between two looks, in a test's own thread")]
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn socket(&self) -> String {
+        format!("examples/{}/run/wapcd.sock", self.name)
     }
 
     /// What a person sees in a terminal after one command line.
@@ -61,8 +74,7 @@ impl QuickStart {
         let line = line.replace("target/debug/wapcd", env!("CARGO_BIN_EXE_wapcd"));
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(self.dir.path()).stdin(Stdio::null());
-        let socket = self.dir.path().join("examples/quickstart/run/wapcd.sock");
-        let output = shell.env("WAPCD_SOCKET", socket).output().unwrap();
+        let output = shell.env("WAPCD_SOCKET", self.dir.path().join(self.socket())).output().unwrap();
         let mut seen = String::from_utf8(output.stdout).unwrap();
         // On a terminal the command ends the last line itself.
         if !seen.is_empty() && !seen.ends_with('\n') {
@@ -72,12 +84,18 @@ impl QuickStart {
     }
 }
 
-impl Drop for QuickStart {
+impl Drop for Example {
     fn drop(&mut self) {
         // One that has ended is what is wanted.
         self.daemon.kill().unwrap_or_default();
         self.daemon.wait().map(drop).unwrap_or_default();
     }
+}
+
+/// The folder of `examples/` whose daemon a block starts.
+fn started(block: &str) -> Option<&str> {
+    let (_, rest) = block.split_once("run --config examples/")?;
+    Some(rest.split_once("/wapcd.toml")?.0)
 }
 
 /// Command lines of a block, marked by a prompt, with what they print.
@@ -93,15 +111,36 @@ fn sessions(block: &str) -> Vec<(String, String)> {
     sessions
 }
 
+/// Runs every command of a document and compares what it prints; returns how many there were.
+fn compare(document: &str) -> usize {
+    let mut daemon: Option<Example> = None;
+    let mut compared = 0;
+    for (language, block) in fenced(Path::new(document)) {
+        if let Some(name) = started(&block).filter(|_| language == "sh") {
+            daemon = Some(Example::start(name));
+        }
+        if language != "console" {
+            continue;
+        }
+        let daemon = daemon.get_or_insert_with(|| Example::start("quickstart"));
+        for (line, shown) in sessions(&block) {
+            assert_eq!(normal(&daemon.run(&line)), normal(&shown), "{document}: {line}");
+            compared += 1;
+        }
+    }
+    compared
+}
+
 #[test]
 fn commands_print_what_the_documents_show() {
     for document in ["README.md", "docs/guests.md"] {
-        let quick_start = QuickStart::start();
-        let blocks = blocks(Path::new(document), "console");
-        let sessions: Vec<_> = blocks.iter().flat_map(|block| sessions(block)).collect();
-        assert!(sessions.len() >= 3, "{document}: only {} commands were found", sessions.len());
-        for (line, shown) in sessions {
-            assert_eq!(quick_start.run(&line), shown, "{document}: {line}");
-        }
+        let compared = compare(document);
+        assert!(compared >= 3, "{document}: only {compared} commands were found");
     }
+}
+
+#[test]
+fn what_the_page_about_supervision_shows_is_what_happens() {
+    let compared = compare("docs/supervision.md");
+    assert!(compared >= 15, "only {compared} commands were found");
 }

@@ -12,4 +12,5 @@ mod commands;
 mod configurations;
 mod layers;
 mod links;
+mod output;
 mod repository;

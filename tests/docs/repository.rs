@@ -45,18 +45,21 @@ pub(crate) fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// The fenced blocks of a document in one language, without their fences.
-pub(crate) fn blocks(document: &Path, language: &str) -> Vec<String> {
-    let opening = format!("```{language}");
+/// The fenced blocks of a document, each with its language and without its fences.
+pub(crate) fn fenced(document: &Path) -> Vec<(String, String)> {
     let text = text(document);
     let mut lines = text.lines();
     let mut found = Vec::new();
     while let Some(line) = lines.next() {
-        if line == opening {
-            found.push(lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect());
-        } else if line.starts_with("```") {
-            lines.by_ref().find(|line| *line == "```");
+        if let Some(language) = line.strip_prefix("```") {
+            let block = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            found.push((language.to_owned(), block));
         }
     }
     found
+}
+
+/// The fenced blocks of a document in one language.
+pub(crate) fn blocks(document: &Path, language: &str) -> Vec<String> {
+    fenced(document).into_iter().filter(|(own, _)| own == language).map(|(_, block)| block).collect()
 }
