@@ -11,12 +11,14 @@
 //!
 //! The queue belongs to the module: it outlives every instance. A call goes straight to an idle instance, on the
 //! caller's worker where there is one; else it waits in the queue and the instance that is free next takes it. An
-//! instance whose guest ended reports its exit to the supervisor and is gone; what waits runs on the next one.
+//! instance whose guest ended reports its exit to the supervisor and is gone; what waits runs on the next one. Instances on
+//! a worker that stalls get no calls, and a call that one has is answered as lost at its deadline.
 //!
 //! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `members.rs`,
 //! `guest_actor.rs`, `run.rs`, `links.rs`, `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits
 //! for whom). Beside them: `rate.rs`, `line.rs` and `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep
-//! the duty to answer, `counters.rs` counts.
+//! the duty to answer, `counters.rs` counts, `exit.rs` has every way to end, `instance.rs` what is said to an instance, and
+//! `workers.rs` the threads.
 
 mod accept;
 mod budget;

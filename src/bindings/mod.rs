@@ -15,8 +15,8 @@
 //! Every worker has one [`BindingActor`] for each binding, so that a host call stays on the worker of its guest.
 //! [`start_backend`] opens what a `[bindings.NAME]` table asks for: what the workers share (a database, a map) is behind
 //! the [`BindingFactory`]. The supervisor hands it to the actors ([`Serve`](actor::Serve)), hears of every panic at once
-//! ([`BindingExited`]) and decides what follows; meanwhile calls wait. Links, renamed operations and the denial of everything else are resolved by the sender: a
-//! [`BindingCall`] that arrives here is allowed.
+//! ([`BindingExited`]) and decides what follows; meanwhile calls wait. Links, renamed operations and the denial of
+//! everything else are resolved by the sender: a [`BindingCall`] that arrives here is allowed.
 //!
 //! The actor holds the rules that are the same for every type (deadline, bound, panics, counters) in [`mod@actor`]; a
 //! [`Binding`] answers at once or with a future, and never blocks. A backend that blocks has threads of its own.

@@ -2,17 +2,33 @@
 //!
 //! ```text
 //!   wapcd, control ── SupervisorHandle ──▶ Supervisor (actor on the main thread, never waits for a worker)
-//!                                            │  children: bindings, then modules, in file order
-//!                      compile (bounded) ◀───┤
-//!                      ModuleLoaded ────────▶│
+//!                                            │  children: bindings, groups, modules, in the order of `Topology`
+//!           loader (two threads) ◀───────────┤
+//!               ModuleLoaded ───────────────▶│
 //!                                            ├── starts an instance on a worker ──▶ GuestActor
-//!                      InstanceStarted ─────▶│                                         │
-//!                      InstanceExited ──────▶│ ◀───────────────────────────────────────┘
-//!                                            │ decide(): restart or give up
+//!               InstanceStarted ────────────▶│                                         │
+//!               InstanceExited ─────────────▶│ ◀───────────────────────────────────────┘
+//!               BindingOpened, BindingClosed ▶│ ◀── threads that may block
+//!               BindingExited ──────────────▶│ ◀── BindingActor, one per worker
+//!               HealthChecked ──────────────▶│ ◀── GuestActor, backend
+//!               WorkerEnded ────────────────▶│ ◀── a worker's thread; beats find one that stalls
+//!                                            │
+//!                         child_ended ── decide() ──▶ restart, restart members, stop, or fail
 //! ```
 //!
-//! Every decision is a pure function in `decide.rs`; the actor only carries it out. A module is the supervised child;
-//! each exit of any of its instances counts once.
+//! A module is the supervised child; each exit of any of its instances counts once. A binding is one too, with its backend
+//! and an actor on every worker. A group is no actor: it is a place in the tree, a count and, while members are stopped and
+//! started, a `Run`.
+//!
+//! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
+//! actor, and the way from an exit to its consequence); `modules.rs`, `bindings.rs`, `groups.rs` (what happens to a child of
+//! each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
+//! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
+//! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `handle.rs` is the way in and the order
+//! of the end.
+//!
+//! Timers act only on the life that they were set for: every start and stop of a child is a new `era`. After every change of
+//! a leaf `touched` records its new state, goes on with groups, and lets modules start that waited.
 
 mod binding_child;
 mod bindings;
