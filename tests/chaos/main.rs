@@ -70,14 +70,13 @@ fn among_failing_modules_and_a_panicking_binding_every_promise_is_kept() {
     let mut daemon = start(&players);
     let (client, pid) = (daemon.client(), daemon.pid());
     let events = follow(&client);
-    let status_bytes = client.request("GET", "/v1/status", "", b"").unwrap().body.len();
+    let status = daemon.status();
     let load_before = load();
 
     let began = Instant::now();
     let callers = Callers::start(&client, &players, seed);
-    let watched = client.clone();
-    let probes = Watch::start(Duration::from_millis(10), move || ask_status(&watched));
-    let measure = yardstick(&daemon.home().path().join("yardstick.sock"), status_bytes);
+    let probes = ask_status(client.clone());
+    let measure = yardstick(&daemon.home().path().join("yardstick.sock"), status);
     let process = Watch::start(Duration::from_millis(100), move || needs(pid));
     let helper = operator(&client, &["transient0", "temporary0"]);
     pause_for(span);

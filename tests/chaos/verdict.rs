@@ -15,11 +15,19 @@ use crate::{
     callers::Seen,
     cast::{GRACE, Player, Role, key},
     harness::Daemon,
-    witness::{Needs, Probe, median, percentiles},
+    witness::{Needs, median, percentiles},
 };
 
 /// What the control socket may take for an answer.
 const PROMPT: Duration = Duration::from_millis(50);
+
+/// One answer in so many may be late without a sign that the machine was: a thread that loses its core once is not seen
+/// where another does not.
+const STRAYS: usize = 1000;
+
+/// How much more often than the yardstick's, and longer, an answer of the daemon may have to wait for a core: its threads
+/// stand in line behind its own workers and with the callers, whose requests they read, too.
+const UNLUCKY: usize = 3;
 
 /// Outcomes that end an instance.
 const EXITS: [&str; 5] = ["trapped", "deadline_exceeded", "limit_exceeded", "exited", "host_panicked"];
@@ -114,18 +122,22 @@ impl Verdict {
         }
     }
 
-    /// The control socket answered in time; what it took beyond that, a server without any work took as well.
-    pub(crate) fn control_socket(&mut self, probes: &[Probe], yardstick: &[Probe]) {
-        let slow = probes.iter().filter(|probe| probe.took > PROMPT).count();
-        let own = probes.iter().map(|probe| probe.own(yardstick)).max().unwrap_or_default();
-        let (status, machine) = (percentiles(probes), percentiles(yardstick));
+    /// The control socket answered in time. Where cores are short a server without any work is late as well: what it was
+    /// is what the machine is to blame for, and is granted.
+    pub(crate) fn control_socket(&mut self, status: &[Duration], yardstick: &[Duration]) {
+        let over = |times: &[Duration]| times.iter().filter(|took| **took > PROMPT).count();
+        let (late, late_machine) = (over(status), over(yardstick));
+        let (times, machine) = (percentiles(status), percentiles(yardstick));
+        self.note(format!("status: {} answers, p50/p99/max {times:?}, {late} over {PROMPT:?}", status.len()));
         self.note(format!(
-            "status: {} answers, p50/p99/max {status:?}, {slow} over {PROMPT:?}, at most {own:?} without the machine's part",
-            probes.len()
+            "a server without work: {} answers, p50/p99/max {machine:?}, {late_machine} over {PROMPT:?}",
+            yardstick.len()
         ));
-        self.note(format!("a server without work: {} answers, p50/p99/max {machine:?}", yardstick.len()));
-        self.check(status[1] <= PROMPT, || format!("99 of 100 answers of the control socket took {:?}", status[1]));
-        self.check(own <= PROMPT, || format!("an answer of the control socket took {own:?} beyond the machine's part"));
+        self.check(times[0] <= PROMPT, || format!("half of the answers of the control socket took {:?}", times[0]));
+        let granted = status.len() / STRAYS + late_machine * UNLUCKY;
+        self.check(late <= granted, || format!("{late} answers of the control socket took more than {PROMPT:?}"));
+        let longest = PROMPT + machine[2] * UNLUCKY as u32;
+        self.check(times[2] <= longest, || format!("an answer of the control socket took {:?}", times[2]));
     }
 
     /// Memory, threads and descriptors at the end are those after a tenth of the time.

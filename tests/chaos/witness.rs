@@ -45,70 +45,44 @@ impl<T: Send + 'static> Watch<T> {
     }
 }
 
-/// One question and how long its answer took.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Probe {
-    pub(crate) began: Instant,
-    pub(crate) took: Duration,
-}
-
-impl Probe {
-    fn of(ask: impl FnOnce()) -> Self {
-        let began = Instant::now();
-        ask();
-        Self { began, took: began.elapsed() }
-    }
-
-    fn overlaps(&self, other: &Self) -> bool {
-        self.began < other.began + other.took && other.began < self.began + self.took
-    }
-
-    /// What of its time the machine cannot be blamed for: all but what the yardstick took in the meantime.
-    pub(crate) fn own(&self, yardstick: &[Self]) -> Duration {
-        let meanwhile = yardstick.iter().filter(|other| self.overlaps(other)).map(|other| other.took).max();
-        self.took.saturating_sub(meanwhile.unwrap_or_default())
-    }
-}
-
 /// The times at which so many of a hundred were answered, and the longest.
-pub(crate) fn percentiles(probes: &[Probe]) -> [Duration; 3] {
-    let mut times: Vec<Duration> = probes.iter().map(|probe| probe.took).collect();
+pub(crate) fn percentiles(times: &[Duration]) -> [Duration; 3] {
+    let mut times = times.to_vec();
     times.sort_unstable();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
     [at(50), at(99), at(100)]
 }
 
-/// Asks for the status.
-pub(crate) fn ask_status(client: &Client) -> Probe {
-    Probe::of(|| {
+/// Asks for the status again and again.
+pub(crate) fn ask_status(client: Client) -> Watch<Duration> {
+    Watch::start(Duration::from_millis(10), move || {
+        let began = Instant::now();
         let answer = client.request("GET", "/v1/status", "", b"").unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
+        began.elapsed()
     })
 }
 
-/// A server that does nothing but what every server must: it takes a connection, hands the request to another thread and
-/// writes an answer as long as a status. What it takes is what the machine takes, with its cores as they are shared.
-pub(crate) fn yardstick(socket: &Path, answer_bytes: usize) -> Watch<Probe> {
+/// A server in this process that has nothing to do but to answer with a status as the daemon does: one thread takes the
+/// connection, one asks the one that owns the status for a copy, and writes it as JSON. What that takes is the machine's
+/// part, with its cores as they are shared in the very same seconds.
+pub(crate) fn yardstick(socket: &Path, status: Status) -> Watch<Duration> {
     let listener = UnixListener::bind(socket).unwrap();
-    let (requests, work) = mpsc::channel::<mpsc::Sender<Vec<u8>>>();
+    let (questions, asked) = mpsc::channel::<mpsc::Sender<Status>>();
+    let (connections, taken) = mpsc::channel::<UnixStream>();
+    thread::spawn(move || asked.into_iter().for_each(|answer| answer.send(status.clone()).unwrap()));
+    thread::spawn(move || listener.incoming().for_each(|stream| connections.send(stream.unwrap()).unwrap()));
     thread::spawn(move || {
-        for reply in work {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {answer_bytes}\r\n\r\n");
-            reply.send([head.into_bytes(), vec![b' '; answer_bytes]].concat()).unwrap();
+        for mut stream in taken {
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            let (answer, answered) = mpsc::channel();
+            questions.send(answer).unwrap();
+            let body = serde_json::to_vec(&answered.recv().unwrap().summary()).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(&[head.into_bytes(), body].concat()).unwrap();
         }
     });
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let (reply, answer) = mpsc::channel();
-            let read = stream.read(&mut [0; 1024]).unwrap();
-            requests.send(reply).unwrap();
-            assert!(read > 0);
-            stream.write_all(&answer.recv().unwrap()).unwrap();
-        }
-    });
-    let client = Client { socket: socket.to_owned() };
-    Watch::start(Duration::from_millis(1), move || Probe::of(|| drop(client.request("GET", "/", "", b"").unwrap())))
+    ask_status(Client { socket: socket.to_owned() })
 }
 
 /// What the process needs at one time.
