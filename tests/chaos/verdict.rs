@@ -21,13 +21,13 @@ use crate::{
 /// What the control socket may take for an answer.
 const PROMPT: Duration = Duration::from_millis(50);
 
-/// One answer in so many may be late without a sign that the machine was: a thread that loses its core once is not seen
-/// where another does not.
-const STRAYS: usize = 1000;
+/// How much longer than the yardstick's an answer of the daemon may wait for a core: its threads have the same way to go,
+/// but stand in line behind its own workers and read the requests of the callers, too. Seen: twice as long, with seven
+/// threads for each two cores, and those of the daemon ready to run all the while.
+const UNLUCKY: u32 = 3;
 
-/// How much more often than the yardstick's, and longer, an answer of the daemon may have to wait for a core: its threads
-/// stand in line behind its own workers and with the callers, whose requests they read, too.
-const UNLUCKY: usize = 3;
+/// Descriptors of connections that just begin or end.
+const CONNECTIONS: u64 = 2;
 
 /// Outcomes that end an instance.
 const EXITS: [&str; 5] = ["trapped", "deadline_exceeded", "limit_exceeded", "exited", "host_panicked"];
@@ -123,21 +123,17 @@ impl Verdict {
     }
 
     /// The control socket answered in time. Where cores are short a server without any work is late as well: what it was
-    /// is what the machine is to blame for, and is granted.
+    /// late, at the same share of its answers, is what the machine is to blame for, and is granted.
     pub(crate) fn control_socket(&mut self, status: &[Duration], yardstick: &[Duration]) {
-        let over = |times: &[Duration]| times.iter().filter(|took| **took > PROMPT).count();
-        let (late, late_machine) = (over(status), over(yardstick));
+        let late = status.iter().filter(|took| **took > PROMPT).count();
         let (times, machine) = (percentiles(status), percentiles(yardstick));
-        self.note(format!("status: {} answers, p50/p99/max {times:?}, {late} over {PROMPT:?}", status.len()));
-        self.note(format!(
-            "a server without work: {} answers, p50/p99/max {machine:?}, {late_machine} over {PROMPT:?}",
-            yardstick.len()
-        ));
+        self.note(format!("status: {} answers, p50/p99/p99.9/max {times:?}, {late} over {PROMPT:?}", status.len()));
+        self.note(format!("a server without work: {} answers, p50/p99/p99.9/max {machine:?}", yardstick.len()));
         self.check(times[0] <= PROMPT, || format!("half of the answers of the control socket took {:?}", times[0]));
-        let granted = status.len() / STRAYS + late_machine * UNLUCKY;
-        self.check(late <= granted, || format!("{late} answers of the control socket took more than {PROMPT:?}"));
-        let longest = PROMPT + machine[2] * UNLUCKY as u32;
-        self.check(times[2] <= longest, || format!("an answer of the control socket took {:?}", times[2]));
+        for (took, machine) in times.into_iter().zip(machine) {
+            let granted = PROMPT + machine * UNLUCKY;
+            self.check(took <= granted, || format!("an answer of the control socket took {took:?}, not {granted:?}"));
+        }
     }
 
     /// Memory, threads and descriptors at the end are those after a tenth of the time.
@@ -156,12 +152,12 @@ impl Verdict {
         for (when, memory) in [("at the end", end), ("after", quiet.memory)] {
             self.check(memory * 10 <= tenth * 11, || format!("{memory} KiB {when}, {tenth} KiB at a tenth"));
         }
-        let peak = |what| (of(0.0, 0.1, what).1, of(0.9, 1.0, what).1);
-        let ((threads, threads_end), (files, files_end)) = (peak(|n| n.threads), peak(|n| n.descriptors));
-        self.note(format!("threads {threads}, later {threads_end}; descriptors {files}, later {files_end}"));
+        let (threads, threads_end) = (of(0.0, 0.1, |n| n.threads).1, of(0.9, 1.0, |n| n.threads).1);
+        let (files, files_end) = (of(0.0, 0.1, |n| n.descriptors).0, of(0.9, 1.0, |n| n.descriptors).0);
+        self.note(format!("at most {threads} threads, later {threads_end}; {files} descriptors, later {files_end}"));
         self.note(format!("after: {} threads, {} descriptors", quiet.threads, quiet.descriptors));
         self.check(threads_end <= threads, || format!("{threads_end} threads at the end, {threads} before"));
-        self.check(files_end <= files, || format!("{files_end} descriptors at the end, {files} before"));
+        self.check(files_end <= files + CONNECTIONS, || format!("{files_end} descriptors at the end, {files} before"));
     }
 
     /// The daemon drained in time, and every call that it had heard was answered.
