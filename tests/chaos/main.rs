@@ -104,7 +104,7 @@ fn among_failing_modules_and_a_panicking_binding_every_promise_is_kept() {
     let drained = told.elapsed();
     let seen_last = callers.join();
     verdict.end(exit, drained, &seen_last, long.join().unwrap());
-    verdict.events(&events.join().unwrap(), [&seen, &seen_last], &players);
+    verdict.events(events.join().unwrap(), [&seen, &seen_last], &players);
     verdict.log(&daemon.log());
 
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos.txt"), verdict.figures()).unwrap();

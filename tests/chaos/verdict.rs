@@ -175,14 +175,17 @@ impl Verdict {
     }
 
     /// No event is missing, and each instance's end that a caller saw is one.
-    pub(crate) fn events(&mut self, events: &[Event], seen: [&Seen; 2], players: &[Player]) {
+    pub(crate) fn events(&mut self, events: Vec<Result<Event, String>>, seen: [&Seen; 2], players: &[Player]) {
+        let (events, lost): (Vec<_>, Vec<_>) = events.into_iter().partition(Result::is_ok);
+        self.wrong.extend(lost.into_iter().filter_map(Result::err).map(|line| format!("in the events: {line}")));
+        let events: Vec<Event> = events.into_iter().flatten().collect();
         let gaps = events.windows(2).filter(|two| two[1].seq != two[0].seq + 1).count();
         self.check(gaps == 0 && events.first().is_some_and(|first| first.seq == 1), || {
             format!("{gaps} gaps in events")
         });
         let mut exits = BTreeMap::<&str, u64>::new();
         let mut changes = BTreeMap::<String, u64>::new();
-        for event in events {
+        for event in &events {
             match (&event.subject, &event.what) {
                 (Subject::Module(name), What::Exited { .. }) => *exits.entry(name).or_default() += 1,
                 (Subject::Module(_), What::StateChanged { from, to, .. }) => {

@@ -111,14 +111,14 @@ pub(crate) fn median(mut numbers: Vec<u64>) -> u64 {
     numbers[numbers.len() / 2]
 }
 
-/// Follows the events from the first to the last, as a stream.
-pub(crate) fn follow(client: &Client) -> JoinHandle<Vec<Event>> {
+/// Follows the events from the first to the last, as a stream; a line that is no event says that some were lost.
+pub(crate) fn follow(client: &Client) -> JoinHandle<Vec<Result<Event, String>>> {
     let mut stream = UnixStream::connect(&client.socket).unwrap();
     stream.write_all(b"GET /v1/events?follow=true HTTP/1.1\r\nHost: wapcd\r\n\r\n").unwrap();
     thread::spawn(move || {
-        // A line is a document, a chunk's size or empty; one that says that events were lost is no event.
+        // What does not begin a document is a chunk's size or empty.
         let lines = BufReader::new(stream).lines().map(Result::unwrap).filter(|line| line.starts_with('{'));
-        lines.map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        lines.map(|line| serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))).collect()
     })
 }
 
