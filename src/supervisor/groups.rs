@@ -105,6 +105,11 @@ impl Groups {
         self.groups.get_mut(group).into_iter().for_each(|child| child.next_try = Some(at));
     }
 
+    /// Whether a group has failed and waits for this new chance.
+    pub(super) fn is_due(&self, group: usize, at: Instant) -> bool {
+        self.groups.get(group).is_some_and(|child| child.failed && child.next_try == Some(at))
+    }
+
     pub(super) fn revive(&mut self, group: usize) {
         if let Some(child) = self.groups.get_mut(group) {
             child.failed = false;
@@ -116,7 +121,7 @@ impl Groups {
         self.groups.get(group).is_some_and(|child| child.failed)
     }
 
-    /// Forgets restarts that are under way: the daemon stops.
+    /// Forgets restarts that are under way: the children are ended for good.
     pub(super) fn abandon(&mut self) {
         self.runs.clear();
     }
@@ -198,9 +203,9 @@ impl Supervisor {
             };
             let restarted = run.start.contains(&leaf);
             if self.put_out(leaf, restarted, ctx) {
-                if let Some(run) = self.groups.runs.get_mut(at) {
-                    run.stop.pop_front();
-                }
+                // What that caused may have put another restart in this one's place.
+                let run = self.groups.runs.get_mut(at).filter(|run| run.stop.front() == Some(&leaf));
+                run.and_then(|run| run.stop.pop_front());
             } else {
                 at += 1;
             }

@@ -126,7 +126,7 @@ impl Handler<Drain> for Supervisor {
     fn handle(&mut self, Drain { why }: Drain, ctx: &mut Context<Self>) {
         self.draining = true;
         self.events.record(Subject::Daemon, What::DaemonDraining { why });
-        self.groups.abandon();
+        // A group that restarts goes on: calls that were accepted wait for its members.
         for module in 0..self.modules.len() {
             let Some(child) = self.modules.get(module) else { continue };
             match child.queue.gate() {
@@ -155,6 +155,8 @@ impl Handler<EndModule> for Supervisor {
 
     fn handle(&mut self, EndModule { module, how }: EndModule, ctx: &mut Context<Self>) -> Self::Result {
         let how = if how == How::Now { HowToStop::AtOnce } else { HowToStop::Asked };
+        // No call waits any more, or its time is over: nothing is started again.
+        self.groups.abandon();
         let child = self.modules.get(module)?;
         if !matches!(child.phase, Phase::Idle | Phase::Stopped | Phase::Failed) || !child.is_empty() {
             self.stop_module(module, how, ctx);

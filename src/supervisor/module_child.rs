@@ -117,6 +117,11 @@ impl SlotState {
         self.id() == Some(id)
     }
 
+    /// Whether nothing is there and nothing is waited for.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
     /// Id of the instance that is there, starting or live.
     pub(super) fn id(&self) -> Option<u64> {
         match self {

@@ -158,10 +158,10 @@ impl Supervisor {
         }
     }
 
+    /// Starts an instance in a place, if nothing is there. What still leaves it is followed by a fresh one when it exits.
     fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
-        let Some(worker) = self.modules.get(module).and_then(|child| Some(child.slots.get(slot)?.worker)) else {
-            return;
-        };
+        let place = self.modules.get(module).and_then(|child| child.slots.get(slot));
+        let Some(worker) = place.filter(|place| place.state.is_empty()).map(|place| place.worker) else { return };
         // A worker whose end has not been told yet is replaced here, so that nothing is started on it.
         let instance = match self.try_start(module, slot, worker, ctx) {
             None => {
@@ -171,7 +171,7 @@ impl Supervisor {
             started => started,
         };
         let Some(place) = self.modules.get_mut(module).and_then(|child| child.slots.get_mut(slot)) else { return };
-        if let (Some((instance, abort)), SlotState::Empty) = (instance, &place.state) {
+        if let Some((instance, abort)) = instance {
             place.state = SlotState::Starting(instance, abort);
             place.sick = 0;
         }
@@ -208,12 +208,21 @@ impl Supervisor {
         let InstanceStarted { module, slot, instance, addr, facts } = message;
         let Some(child) = self.modules.get_mut(module) else { return };
         let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
-        match child.phase {
-            Phase::Up => {}
-            Phase::Stopping(Then::Stop) => addr.do_send(Leave::from(How::WhenFree)),
-            _ => addr.do_send(Leave::from(How::AfterCall)),
-        }
-        place.state = SlotState::Live(Live { id: instance, addr, facts });
+        // It was ready before the end of its start reached it. It may have code of an earlier load.
+        let unwanted = matches!(&place.state, SlotState::Starting(_, abort) if abort.is_aborted());
+        let leaves = match child.phase {
+            Phase::Up if !unwanted => None,
+            Phase::Stopping(Then::Stop) => Some(How::WhenFree),
+            _ => Some(How::AfterCall),
+        };
+        let live = Live { id: instance, addr, facts };
+        place.state = match leaves {
+            None => SlotState::Live(live),
+            Some(how) => {
+                live.addr.do_send(Leave::from(how));
+                SlotState::Leaving(live)
+            }
+        };
         let what = What::InstanceStarted { instance, generation: child.generation, worker: place.worker };
         child.running_since.get_or_insert_with(Instant::now);
         self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
@@ -370,6 +379,7 @@ impl Supervisor {
         };
         self.later(after, ctx, move |supervisor, ctx| {
             if supervisor.modules.get(module).is_some_and(|child| child.is_wanted() && busy(child)) {
+                supervisor.groups.forget(Node::Module(module));
                 supervisor.stop_module(module, HowToStop::AtOnce, ctx);
             }
         });

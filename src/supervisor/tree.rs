@@ -270,15 +270,17 @@ impl Supervisor {
                 Node::Group(_) => {}
             }
         }
-        let eras: Vec<(Node, u64)> = leaves.into_iter().map(|leaf| (leaf, self.era(leaf))).collect();
+        let era = self.era(top);
         if let Node::Group(group) = top {
             self.groups.retry_at(group, next_try);
         }
         self.later(after, ctx, move |supervisor, ctx| {
-            // Whoever acted in between has given the chance already, unless by a stop, which concerns nobody else.
-            let untouched =
-                |(leaf, era): &(Node, u64)| supervisor.parked.contains(leaf) || supervisor.era(*leaf) == *era;
-            if !supervisor.draining && eras.iter().all(untouched) {
+            // Whoever started it in between has given the chance already. A member that was stopped takes none away.
+            let still_failed = match top {
+                Node::Group(group) => supervisor.groups.is_due(group, next_try),
+                leaf => supervisor.era(leaf) == era,
+            };
+            if !supervisor.draining && still_failed {
                 supervisor.revive(top, ctx);
             }
         });

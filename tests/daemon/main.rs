@@ -26,6 +26,7 @@ mod mixed;
 mod nested;
 mod operators;
 mod queue;
+mod quick;
 mod restart;
 mod stalls;
 mod stopping;
