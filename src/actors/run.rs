@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 
 use super::{
     CallFailure, CheckHealth, ExitReport, GuestActor, HealthChecked, InstanceExited, InstanceFacts, InstanceParts,
-    Links, ModuleQueue, Origin, QueuedCall, RanOn, accept::next_call_id, desk::Desk,
+    Links, ModuleQueue, Origin, QueuedCall, RanOn, accept::next_call_id, causes_of, desk::Desk,
 };
 use crate::{
     bindings::Chain,
-    host::{CallError, GuestExit, WapcHostAsync, chain, panic_message},
+    host::{CallError, GuestExit, WapcHostAsync, panic_message},
 };
 
 /// Calls after which an instance with a full queue lets others of its worker run. A call costs from one microsecond
@@ -195,7 +195,7 @@ async fn run_check(host: &mut WapcHostAsync, check: CheckHealth, seat: &Seat) ->
         return Some(report);
     }
     let (module, slot, instance) = (seat.module, seat.slot, seat.desk.instance);
-    let outcome = outcome.map(drop).map_err(|error| chain(&error));
+    let outcome = outcome.map(drop).map_err(|error| causes_of(&error).join(": "));
     // One for each request, of which there is one at a time.
     reply.do_send(HealthChecked { module, slot, instance, outcome });
     None

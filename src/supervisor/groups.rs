@@ -1,7 +1,7 @@
 //! What happens to a group: its members are stopped in reverse, and after a wait started in order.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -59,25 +59,28 @@ impl Run {
         (group, stop, start): (usize, Vec<Node>, Vec<Node>),
         at: Instant,
     ) -> Self {
-        let concerned = |leaf: &Node| *leaf == because || stop.contains(leaf);
+        let others: HashSet<Node> = stop.into_iter().collect();
+        let concerned = |leaf: &Node| *leaf == because || others.contains(leaf);
         let stop = tree.order().iter().rev().copied().filter(concerned).collect();
         Self { group, stop, start, at, waits: false }
     }
 
     /// Whether both start some leaf.
     fn overlaps(&self, other: &Self) -> bool {
-        self.start.iter().any(|leaf| other.start.contains(leaf))
+        let members: HashSet<&Node> = self.start.iter().collect();
+        other.start.iter().any(|leaf| members.contains(leaf))
     }
 
     /// Makes one of two restarts that overlap: what either was to stop and start, when both have waited. One that began
     /// first may concern members that the second does not, and has stopped some of them already.
     fn join(self, other: Self, tree: &Topology) -> Self {
         let group = if other.start.len() > self.start.len() { other.group } else { self.group };
-        let stops = |leaf: &Node| self.stop.contains(leaf) || other.stop.contains(leaf);
-        let starts = |leaf: &Node| self.start.contains(leaf) || other.start.contains(leaf);
-        let stop = tree.order().iter().rev().copied().filter(stops).collect();
-        let start = tree.order().iter().copied().filter(starts).collect();
-        Self { group, stop, start, at: self.at.max(other.at), waits: false }
+        let stop: HashSet<Node> = self.stop.into_iter().chain(other.stop).collect();
+        let start: HashSet<Node> = self.start.into_iter().chain(other.start).collect();
+        let of = |leaves: HashSet<Node>| tree.order().iter().copied().filter(move |leaf| leaves.contains(leaf));
+        let mut stop: VecDeque<Node> = of(stop).collect();
+        stop.make_contiguous().reverse();
+        Self { group, stop, start: of(start).collect(), at: self.at.max(other.at), waits: false }
     }
 }
 

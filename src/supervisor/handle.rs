@@ -1,7 +1,7 @@
 //! The daemon's parts put together, and the handle by which everyone else reaches them.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -152,7 +152,7 @@ pub async fn start(config: Config) -> Result<SupervisorHandle, StartError> {
             tree,
             histories: Histories::default(),
             parked: HashSet::new(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             engine,
             budget,
             context,

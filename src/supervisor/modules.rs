@@ -22,6 +22,9 @@ use crate::{
     config::Shutdown,
 };
 
+/// Names of those that a module waits for in its status. In a large group each of its members waits for all before it.
+const NAMED: usize = 8;
+
 /// Why a module stops, which decides what becomes of its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HowToStop {
@@ -91,10 +94,8 @@ impl Supervisor {
         child.enter(Phase::Waiting(Instant::now()));
         open(child, self.draining);
         let (era, wait) = (child.era, child.config.binding_wait);
-        if self.missing(module).is_empty() {
-            return self.fill(module, ctx);
-        }
-        self.waiting.insert(module);
+        let Some(last) = self.last_missing(module) else { return self.fill(module, ctx) };
+        self.waiting.insert(module, last);
         self.later(wait, ctx, move |supervisor, ctx| {
             if supervisor.modules.get(module).is_none_or(|child| child.era != era) {
                 return;
@@ -107,18 +108,50 @@ impl Supervisor {
         });
     }
 
-    /// Lets the modules start whose turn has come.
-    pub(super) fn wake_waiting(&mut self, ctx: &mut Context<Self>) {
-        let ready: Vec<usize> =
-            self.waiting.iter().copied().filter(|module| self.missing(*module).is_empty()).collect();
-        for module in ready {
-            self.fill(module, ctx);
-            self.touched(Node::Module(module), ctx);
+    /// Lets the modules start whose turn has come with this leaf.
+    pub(super) fn wake_waiting(&mut self, leaf: Node, ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() || self.is_coming(leaf) {
+            return;
+        }
+        let waiting = self.waiting.iter().filter(|(_, last)| **last == leaf);
+        for module in waiting.map(|(module, _)| *module).collect::<Vec<_>>() {
+            // The start of one may have changed what another waits for.
+            let waits = self.waiting.get_mut(&module).is_some_and(|last| *last == leaf);
+            match self.last_missing(module) {
+                _ if !waits => {}
+                Some(last) => {
+                    self.waiting.insert(module, last);
+                }
+                None => {
+                    self.fill(module, ctx);
+                    self.touched(Node::Module(module), ctx);
+                }
+            }
         }
     }
 
-    /// What a module's start waits for: bindings of its links and members before it that are on their way.
-    pub(super) fn missing(&self, module: usize) -> Vec<String> {
+    /// The last of those that a module's start waits for: in a large group the one that comes last, so that the module is
+    /// not looked at for each of the others.
+    fn last_missing(&self, module: usize) -> Option<Node> {
+        let awaited = self.awaited(module);
+        awaited.into_iter().rev().find(|leaf| self.is_coming(*leaf))
+    }
+
+    /// Whom a module's start waits for, and who is on the way; of many some.
+    fn missing(&self, module: usize) -> Vec<String> {
+        let mut missing = self.awaited(module);
+        missing.retain(|leaf| self.is_coming(*leaf));
+        missing.sort_unstable();
+        missing.dedup();
+        let mut names: Vec<_> = missing.iter().take(NAMED).map(|leaf| self.subject(*leaf).to_string()).collect();
+        if missing.len() > NAMED {
+            names.push(format!("{} others", missing.len() - NAMED));
+        }
+        names
+    }
+
+    /// Whom a module's start may wait for: bindings of its links and members before it.
+    fn awaited(&self, module: usize) -> Vec<Node> {
         let Some(child) = self.modules.get(module) else { return Vec::new() };
         let linked = |at: &usize| {
             let name = self.bindings.get(*at).map(|binding| binding.name());
@@ -126,11 +159,7 @@ impl Supervisor {
         };
         let bindings = (0..self.bindings.len()).filter(linked).map(Node::Binding);
         let before: Vec<Node> = self.tree.before(Node::Module(module)).collect();
-        let mut missing: Vec<Node> =
-            bindings.chain(self.tree.leaves_of(&before)).filter(|leaf| self.is_coming(*leaf)).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        missing.into_iter().map(|leaf| self.subject(leaf).to_string()).collect()
+        bindings.chain(self.tree.leaves_of(&before)).collect()
     }
 
     /// Whether a leaf does not run yet and is about to.
@@ -420,7 +449,7 @@ impl Supervisor {
         let node = Node::Module(module);
         status.group = self.group_name(node);
         status.restarts_in_window = self.histories.in_window(&self.tree, node, now);
-        if self.waiting.contains(&module) {
+        if self.waiting.contains_key(&module) {
             status.waiting_for = self.missing(module);
         }
         Some(status)

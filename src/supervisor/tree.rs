@@ -4,7 +4,7 @@
 //! `modules.rs`, `bindings.rs` and `groups.rs`; here is what concerns all of them: from an exit to its consequence.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, atomic::Ordering::AcqRel},
     time::{Duration, Instant},
 };
@@ -42,8 +42,9 @@ pub(super) struct Supervisor {
     pub(super) histories: Histories,
     /// Leaves that someone stopped.
     pub(super) parked: HashSet<Node>,
-    /// Modules whose code is there and whose turn is not.
-    pub(super) waiting: BTreeSet<usize>,
+    /// Modules whose code is there and whose turn is not, each with one leaf that it waits for: it is looked at again only
+    /// when that one has come.
+    pub(super) waiting: BTreeMap<usize, Node>,
     pub(super) engine: WasmtimeEngine,
     pub(super) budget: Arc<QueueBudget>,
     pub(super) context: BindingContext,
@@ -361,7 +362,7 @@ impl Supervisor {
         self.advance_groups(ctx);
         // Only bindings and members of groups are waited for.
         if matches!(node, Node::Binding(_)) || self.tree.parent(node).is_some() {
-            self.wake_waiting(ctx);
+            self.wake_waiting(node, ctx);
         }
     }
 

@@ -1,6 +1,10 @@
 //! Orders and exits that come while others are still carried out: no instance is left over, and no member is left behind.
 
-use std::{collections::HashSet, thread};
+use std::{
+    collections::HashSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use wapcd::supervisor::status::ModuleState;
 
@@ -95,4 +99,19 @@ fn a_group_that_restarts_when_the_daemon_stops_still_answers_what_it_has_accepte
     drop(daemon);
     assert_eq!(long.join().unwrap().status, 200);
     assert_eq!(waits.join().unwrap().outcome(), (200, String::new()));
+}
+
+#[test]
+fn a_group_of_hundreds_starts_and_restarts_as_fast_as_its_members_do() {
+    let names: Vec<String> = (0..300).map(|n| format!("m{n}")).collect();
+    let modules: String = names.iter().map(|name| module(name, "")).collect();
+    let group = format!("[groups.all]\nstrategy = \"one_for_all\"\nmembers = {names:?}\n");
+    let daemon = Daemon::start(&format!("{modules}{group}"));
+    let all_run = || daemon.status().modules.iter().all(|module| module.state == ModuleState::Running);
+    eventually("all members run", all_run);
+    let before = Instant::now();
+    assert_eq!(daemon.call("m1", "trap", b"").kind(), "trapped");
+    eventually("the group restarts", || daemon.status().groups[0].restarts == 1 && all_run());
+    // Looking at all members for each step of each other member takes half a minute.
+    assert!(before.elapsed() < Duration::from_secs(5), "{} ms", before.elapsed().as_millis());
 }

@@ -25,6 +25,15 @@ async fn an_idle_instance_is_asked_at_once_and_takes_calls_afterwards() {
 }
 
 #[actix::test]
+async fn of_an_error_of_megabytes_the_supervisor_hears_the_beginning() {
+    let mut module = Fixture::new(settings());
+    let instance = module.here().await;
+    check(&module, &instance, &"f".repeat(30_000), SOON);
+    let why = checked(&mut module).await.outcome.unwrap_err();
+    assert!(why.starts_with("fff") && why.len() < 10_000, "{} bytes", why.len());
+}
+
+#[actix::test]
 async fn a_check_of_a_busy_instance_waits_for_its_call_and_goes_before_those_that_wait() {
     let mut module = Fixture::new(settings());
     let instance = module.here().await;
