@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use wapcd::supervisor::{
 use crate::{
     client::Client,
     facts::{Metrics, Tally, add, assert_metrics_of, counted, outcome, restarts_in},
+    footprint::Footprint,
     harness::{Daemon, Home, eventually, module, pause_for},
 };
 
@@ -235,24 +236,4 @@ fn fifty_ends_leave_no_thread_no_descriptor_and_no_memory_behind() {
     assert!(after.memory < before.memory + before.memory / 10, "{before:?} became {after:?}");
     let status = daemon.status();
     assert_eq!(status.workers.iter().map(|worker| worker.replaced).sum::<u64>(), 60);
-}
-
-/// What a process takes of the machine.
-#[derive(Debug)]
-struct Footprint {
-    threads: usize,
-    descriptors: usize,
-    /// KiB that are resident.
-    memory: u64,
-}
-
-impl Footprint {
-    fn of(daemon: &Daemon) -> Self {
-        let proc = format!("/proc/{}", daemon.pid());
-        let count = |what: &str| fs::read_dir(format!("{proc}/{what}")).unwrap().count();
-        let status = fs::read_to_string(format!("{proc}/status")).unwrap();
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let memory = memory.trim().split(' ').next().unwrap().parse().unwrap();
-        Self { threads: count("task"), descriptors: count("fd"), memory }
-    }
 }

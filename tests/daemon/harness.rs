@@ -251,6 +251,7 @@ impl Daemon {
     }
 
     /// Says that the daemon will be made to panic with messages that contain one of these texts.
+    #[cfg(feature = "fault-injection")]
     pub(crate) fn expect_panics(&mut self, messages: &[&'static str]) {
         self.panics.extend_from_slice(messages);
     }

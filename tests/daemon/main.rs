@@ -4,6 +4,8 @@
 #[cfg(feature = "fault-injection")]
 mod agreement;
 mod backoff;
+#[cfg(feature = "fault-injection")]
+mod binding_faults;
 mod chances;
 mod client;
 mod commands;
@@ -11,10 +13,13 @@ mod durable;
 #[cfg(feature = "fault-injection")]
 mod ends;
 mod facts;
+mod failures;
 mod fairness;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod following;
+#[cfg(feature = "fault-injection")]
+mod footprint;
 mod groups;
 mod guests;
 mod harness;
@@ -33,3 +38,4 @@ mod stopping;
 mod stops;
 mod story;
 mod thrift;
+mod told;

@@ -14,6 +14,8 @@ use nix::{
     },
     unistd::Pid,
 };
+#[cfg(feature = "fault-injection")]
+use rustix::process::Signal;
 use wapcd::supervisor::{
     events::{Subject, What},
     status::WorkerState,
@@ -214,4 +216,43 @@ fn a_worker_that_native_code_blocks_is_named_and_keeps_nobody_waiting_but_its_ow
     let seen = prove(&daemon, vec![blocking], || {});
     assert!(seen.get("lost").is_some_and(|lost| *lost >= 1), "the call that blocks was lost: {seen:?}");
     assert_whole(&daemon, seen);
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_stalled_worker_that_ends_when_it_is_let_go_is_replaced_and_stalled_no_more() {
+    let daemon = Daemon::start(&toml("", ""));
+    let worker = worker_of(&daemon, "here");
+    let held = Held::new(&daemon, worker);
+    eventually("the stall is noticed", || daemon.is_stalled(worker));
+    let end = daemon.request("POST", &format!("/v1/workers/{worker}/end"), "", b"").unwrap();
+    assert_eq!(end.status, 200);
+    assert!(daemon.is_stalled(worker));
+    drop(held);
+    eventually("the worker is replaced", || daemon.status().workers[worker].replaced == 1);
+    assert!(!daemon.is_stalled(worker));
+    for name in ["here", "there", "both"] {
+        assert_eq!(daemon.call(name, "echo", b"back").text(), "back", "{name}");
+    }
+    let events = daemon.events_of(&Subject::Worker(worker));
+    assert!(matches!(events[0].what, What::WorkerStalled { .. }), "{events:?}");
+    assert!(matches!(events[events.len() - 1].what, What::WorkerReplaced { replaced: 1 }), "{events:?}");
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_blocked_worker_keeps_neither_its_callers_nor_the_daemon_from_their_end() {
+    let toml = toml(
+        "[daemon]\nworkers = 2\nshutdown_grace = \"1s\"\n[bindings.faulty]\ntype = \"faulty\"\n",
+        "links = [\"faulty\"]",
+    );
+    let mut daemon = Daemon::start(&toml);
+    let client = daemon.client();
+    let blocking = thread::spawn(move || outcome(&client.call("here", "host/faulty//block", b"60000")));
+    eventually("the call runs", || daemon.module("here").in_flight == 1);
+    let start = Instant::now();
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(blocking.join().unwrap(), "lost");
 }
