@@ -65,7 +65,7 @@ impl Verdict {
         {
             println!("{}", self.figures());
         }
-        let first: Vec<_> = self.wrong.iter().take(20).map(String::as_str).collect();
+        let first: Vec<_> = self.wrong.iter().take(40).map(String::as_str).collect();
         assert!(
             self.wrong.is_empty(),
             "{} promises broken, with WAPCD_TEST_SEED={}:\n{}\n{}",
