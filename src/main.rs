@@ -76,8 +76,8 @@ enum Failure {
     Signals(#[source] io::Error),
     #[error(transparent)]
     Socket(#[from] SocketError),
-    #[error("wapcd ended by itself")]
-    Ended(#[source] EndReason),
+    #[error(transparent)]
+    Ended(EndReason),
     #[error("cannot start the daemon")]
     Start(#[from] StartError),
     #[error(transparent)]

@@ -95,6 +95,12 @@ impl ExitReport {
         Self { reason, causes, backtrace: Vec::new(), call: None, at: SystemTime::now() }
     }
 
+    /// Reason and causes in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{}: {}", self.reason, self.causes.join(": "))
+    }
+
     /// The report of a module that did not load or start.
     #[must_use]
     pub fn of_load(error: &LoadError) -> Self {

@@ -83,6 +83,12 @@ impl BindingCounters {
         self.succeeded.swap(false, Relaxed)
     }
 
+    /// The same without forgetting it.
+    #[must_use]
+    pub fn has_succeeded(&self) -> bool {
+        self.succeeded.load(Relaxed)
+    }
+
     /// Notes that the binding itself gave an answer.
     pub(super) fn note_success(&self) {
         // Read first: written by every call, the flag would travel between the workers all the time.

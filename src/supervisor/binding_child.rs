@@ -17,7 +17,7 @@ use crate::{
     bindings::{
         BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Hold, Refuse, Serve, operations,
     },
-    config::Binding,
+    config::{Binding, Shutdown},
 };
 
 /// A binding under supervision.
@@ -44,6 +44,43 @@ pub(super) struct BindingChild {
     pub(super) sick: u32,
     /// Whether a health check has not been answered yet.
     pub(super) checking: bool,
+    /// Held while a backend is opened or closed: a file belongs to one at a time.
+    pub(super) closing: Closing,
+}
+
+/// Held by whoever opens or closes a backend.
+pub(super) type Closing = Arc<tokio::sync::Mutex<()>>;
+
+/// An open backend that is to be closed.
+pub(super) struct Backend {
+    name: Arc<str>,
+    factory: Arc<dyn BindingFactory>,
+    budget: Shutdown,
+    closing: Closing,
+}
+
+impl Backend {
+    /// Closes it on a thread that may block, and waits no longer than its `shutdown`. What takes longer goes on, and keeps
+    /// the next one from being opened until it is done.
+    pub(super) async fn close(self) {
+        let Self { name, factory, budget, closing } = self;
+        let held = closing.lock_owned().await;
+        let closing = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            factory.stop();
+        });
+        let closed = match budget {
+            Shutdown::Kill => return,
+            Shutdown::Infinity => closing.await.map_err(|error| error.to_string()),
+            Shutdown::After(budget) => match tokio::time::timeout(budget, closing).await {
+                Ok(closed) => closed.map_err(|error| error.to_string()),
+                Err(_elapsed) => Err(format!("it takes longer than {} ms", budget.as_millis())),
+            },
+        };
+        if let Err(error) = closed {
+            tracing::error!(binding = &*name, error, "binding's backend did not close");
+        }
+    }
 }
 
 /// What a binding is at the moment.
@@ -91,6 +128,7 @@ impl BindingChild {
             recorded: BindingState::Starting,
             sick: 0,
             checking: false,
+            closing: Closing::default(),
         };
         child.actors =
             (0..workers.count()).filter_map(|worker| child.actor_on(index, worker, workers, supervisor)).collect();
@@ -185,6 +223,12 @@ impl BindingChild {
         if phase != BindingPhase::Serving {
             self.running_since = None;
         }
+    }
+
+    /// Takes the backend out, to be closed.
+    pub(super) fn take_backend(&mut self) -> Option<Backend> {
+        let (name, closing) = (Arc::clone(&self.config.name), Arc::clone(&self.closing));
+        Some(Backend { name, factory: self.factory.take()?, budget: self.config.shutdown, closing })
     }
 
     /// The state as people see it.

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     actors::{ExitReason, ExitReport, causes_of},
     bindings::{BindingError, BindingExited, BindingFactory, start_backend},
-    config::Shutdown,
 };
 
 /// A backend was opened, or was not. Sent by the thread that opened it.
@@ -50,8 +49,14 @@ impl Supervisor {
         child.enter(BindingPhase::Opening);
         child.hold();
         let (config, era, supervisor) = (Arc::clone(&child.config), child.era, ctx.address());
-        let opening = tokio::task::spawn_blocking(move || start_backend(&config, &context));
+        let closing = Arc::clone(&child.closing);
         actix::spawn(async move {
+            // What is still being closed, maybe past its time, holds what would be opened.
+            let closed = closing.lock_owned().await;
+            let opening = tokio::task::spawn_blocking(move || {
+                let _closed = closed;
+                start_backend(&config, &context)
+            });
             // One notice for each opening.
             supervisor.do_send(BindingOpened { binding, era, result: opening.await.ok() });
         });
@@ -165,12 +170,10 @@ impl Supervisor {
         let Some(child) = self.bindings.get_mut(binding) else { return };
         child.enter(BindingPhase::Closing(closed));
         child.hold();
-        let (era, supervisor, budget) = (child.era, ctx.address(), child.config.shutdown);
-        let factory = child.factory.take();
-        let name = Arc::clone(child.name());
+        let (era, supervisor, backend) = (child.era, ctx.address(), child.take_backend());
         actix::spawn(async move {
-            if let Some(factory) = factory {
-                close(&name, factory, budget).await;
+            if let Some(backend) = backend {
+                backend.close().await;
             }
             // One notice for each closing.
             supervisor.do_send(BindingClosed { binding, era });
@@ -195,16 +198,14 @@ impl Supervisor {
     }
 
     /// Gives a binding up: its guests are told `unavailable`, and why.
-    pub(super) fn fail_binding(&mut self, binding: usize, report: ExitReport, ctx: &mut Context<Self>) {
+    pub(super) fn fail_binding(&mut self, binding: usize, report: ExitReport) {
         let Some(child) = self.bindings.get_mut(binding) else { return };
         child.enter(BindingPhase::Failed);
         child.last_exit = Some(report);
         child.refuse();
-        if let Some(factory) = child.factory.take() {
-            let (name, budget) = (Arc::clone(child.name()), child.config.shutdown);
-            actix::spawn(async move { close(&name, factory, budget).await });
+        if let Some(backend) = child.take_backend() {
+            actix::spawn(backend.close());
         }
-        self.touched(Node::Binding(binding), ctx);
     }
 
     /// Everything about the bindings.
@@ -213,26 +214,10 @@ impl Supervisor {
             let node = Node::Binding(at);
             let mut status = child.status(now);
             status.group = self.group_name(node);
-            status.restarts_in_window = self.histories.in_window(&self.tree, node, now);
+            status.restarts_in_window = self.in_window(node, now);
             status
         };
         self.bindings.iter().enumerate().map(status).collect()
-    }
-}
-
-/// Closes a backend on a thread that may block, and waits no longer than its `shutdown`.
-pub(super) async fn close(name: &str, factory: Arc<dyn BindingFactory>, budget: Shutdown) {
-    let closing = tokio::task::spawn_blocking(move || factory.stop());
-    let in_time = match budget {
-        Shutdown::Kill => return,
-        Shutdown::Infinity => closing.await.map_err(|error| error.to_string()),
-        Shutdown::After(budget) => match tokio::time::timeout(budget, closing).await {
-            Ok(closed) => closed.map_err(|error| error.to_string()),
-            Err(_elapsed) => Err(format!("it took longer than {} ms", budget.as_millis())),
-        },
-    };
-    if let Err(error) = in_time {
-        tracing::error!(binding = name, error, "binding's backend did not close");
     }
 }
 

@@ -100,13 +100,28 @@ struct History {
 impl Histories {
     /// Restarts that count at `now` towards the intensity that holds for this node: its group's, its own where it stands
     /// alone, or that of the group that it is.
+    ///
+    /// Those of leaves that are `forgiven` do not count any more, since they have succeeded in the meantime.
     #[must_use]
-    pub fn in_window(&self, tree: &Topology, node: Node, now: Instant) -> u32 {
+    pub fn in_window(&self, tree: &Topology, node: Node, now: Instant, forgiven: impl Fn(Node) -> bool) -> u32 {
         let counter = counter(tree, node);
         let period = limits(tree, counter).1;
         let Some(history) = self.0.get(&counter) else { return 0 };
-        let counts = history.restarts.iter().filter(|(at, _)| now.saturating_duration_since(*at) <= period);
-        u32::try_from(counts.count()).unwrap_or(u32::MAX)
+        let recent = history.restarts.iter().filter(|(at, _)| now.saturating_duration_since(*at) <= period);
+        u32::try_from(recent.filter(|(_, cause)| !forgiven(*cause)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// A success of a leaf ends its series of exits, and the restarts that it caused are forgotten by whoever counted them,
+    /// unless it wants OTP's plain count.
+    pub fn forgive(&mut self, tree: &Topology, leaf: Node) {
+        if let Some(history) = self.0.get_mut(&leaf) {
+            history.streak = 0;
+        }
+        if tree.restart(leaf).is_some_and(|restart| restart.reset_on_success) {
+            for history in self.0.values_mut() {
+                history.restarts.retain(|(_, cause)| *cause != leaf);
+            }
+        }
     }
 
     /// Forgets everything about these nodes: they get a new chance.
@@ -144,7 +159,7 @@ pub fn decide(tree: &Topology, exit: Exit, histories: Histories, parked: &HashSe
     let Some(spec) = tree.restart(exit.child) else { return (Decision::Stop, histories) };
     let mut case = Case { tree, exit, spec, parked, histories };
     if exit.succeeded {
-        case.forgive();
+        case.histories.forgive(tree, exit.child);
     }
     let decision = match wish(spec, exit.reason) {
         _ if parked.contains(&exit.child) => Decision::Stop,
@@ -197,18 +212,6 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// A success ends the child's series of exits, and the restarts that it caused are forgotten by whoever counted them,
-    /// unless it wants OTP's plain count.
-    fn forgive(&mut self) {
-        let child = self.exit.child;
-        self.histories.of(child).streak = 0;
-        if self.spec.reset_on_success {
-            for history in self.histories.0.values_mut() {
-                history.restarts.retain(|(_, cause)| *cause != child);
-            }
-        }
-    }
-
     /// Adds the exit to the child's series, and says how long its restart waits.
     fn wait(&mut self) -> Duration {
         let period = limits(self.tree, counter(self.tree, self.exit.child)).1;

@@ -9,11 +9,10 @@ use actix::Context;
 
 use super::{
     binding_child::{BindingPhase, Closed},
-    decide::Histories,
     events::What,
     module_child::{Phase, Then, wall},
-    modules::HowToStop,
     status::{GroupState, GroupStatus},
+    stops::HowToStop,
     topology::{Node, Topology},
     tree::Supervisor,
 };
@@ -149,7 +148,7 @@ impl Groups {
         }
     }
 
-    fn status(&self, tree: &Topology, histories: &Histories, now: Instant) -> Vec<GroupStatus> {
+    fn status(&self, tree: &Topology, counted: impl Fn(Node) -> u32, now: Instant) -> Vec<GroupStatus> {
         let status = |(at, child): (usize, &GroupChild)| GroupStatus {
             name: child.config.name.to_string(),
             state: match (child.failed, self.runs.iter().any(|run| run.group == at)) {
@@ -162,7 +161,7 @@ impl Groups {
             group: tree.parent(Node::Group(at)).and_then(|group| Some(self.config(group)?.name.to_string())),
             critical: child.config.critical,
             restarts: child.restarts,
-            restarts_in_window: histories.in_window(tree, Node::Group(at), now),
+            restarts_in_window: counted(Node::Group(at)),
             next_try: child.next_try.map(|at| wall(at, now)),
         };
         self.groups.iter().enumerate().map(status).collect()
@@ -286,6 +285,6 @@ impl Supervisor {
     }
 
     pub(super) fn group_status(&self, now: Instant) -> Vec<GroupStatus> {
-        self.groups.status(&self.tree, &self.histories, now)
+        self.groups.status(&self.tree, |node| self.in_window(node, now), now)
     }
 }

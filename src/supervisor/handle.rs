@@ -12,7 +12,6 @@ use tokio::{sync::watch, time::timeout_at};
 
 use super::{
     binding_child::BindingChild,
-    bindings::close,
     decide::Histories,
     events::Events,
     groups::Groups,
@@ -335,8 +334,8 @@ impl SupervisorHandle {
     /// Closes the backends one after the other, last started first, each within its `shutdown`.
     async fn end_bindings(&self) {
         let Ok(Backends(backends)) = self.ask(EndWorkers).await else { return };
-        for (name, backend, budget) in backends {
-            close(&name, backend, budget).await;
+        for backend in backends {
+            backend.close().await;
         }
     }
 }

@@ -11,8 +11,8 @@ use super::{
     loader::ModuleLoaded,
     messages::{Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetStatus, IsBusy, ModuleWanted, Want},
     module_child::{ModuleChild, Phase, Then},
-    modules::HowToStop,
     status::ModuleStatus,
+    stops::HowToStop,
     topology::Node,
     tree::Supervisor,
 };
@@ -95,14 +95,17 @@ impl Supervisor {
         let node = Node::Module(module);
         let Some(child) = self.modules.get(module) else { return };
         match (action, child.phase) {
-            (Want::Stop, Phase::Stopped) => {}
+            (Want::Stop, Phase::Stopped | Phase::Stopping(Then::Stop)) => {
+                self.parked.insert(node);
+            }
             (Want::Stop, _) => {
                 self.parked.insert(node);
                 self.groups.forget(node);
                 self.stop_module(module, HowToStop::Asked, ctx);
             }
             (Want::Restart, Phase::Up) => self.renew_instances(module, ctx),
-            (Want::Restart, Phase::Held | Phase::Stopping(Then::Hold)) => self.groups.hurry(node),
+            (Want::Start, Phase::Up) => self.end_backoff(module, ctx),
+            (Want::Start | Want::Restart, Phase::Held | Phase::Stopping(Then::Hold)) => self.groups.hurry(node),
             (Want::Start | Want::Restart, _) if child.is_wanted() => {}
             (Want::Start | Want::Restart, _) => {
                 self.parked.remove(&node);
@@ -184,7 +187,7 @@ impl Handler<EndWorkers> for Supervisor {
         for node in self.tree.order().iter().rev() {
             let Node::Binding(at) = node else { continue };
             let Some(child) = self.bindings.get_mut(*at) else { continue };
-            open.extend(child.factory.take().map(|factory| (child.name().clone(), factory, child.config.shutdown)));
+            open.extend(child.take_backend());
         }
         Backends(open)
     }

@@ -79,7 +79,7 @@ impl Supervisor {
         place.sick += 1;
         let (failures, of) = (place.sick, check.failures);
         if let (true, SlotState::Live(live)) = (failures >= of, &place.state) {
-            let why = format!("{failures} health checks in a row failed, the last with: {why}");
+            let why = format!("{failures} health checks in a row failed, the last with: {}", text(&why));
             // Its exit tells the rest. One notice for each instance.
             live.addr.do_send(Leave { how: How::AfterCall, reason: ExitReason::Unhealthy, why });
             place.state = SlotState::Leaving(live.clone());
@@ -121,6 +121,11 @@ impl Supervisor {
             self.touched(Node::Binding(binding), ctx);
         }
     }
+}
+
+/// What a check said, which may be nothing.
+fn text(why: &str) -> &str {
+    if why.is_empty() { "(no text)" } else { why }
 }
 
 /// The outcome of a check that may take so long.

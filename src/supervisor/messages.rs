@@ -2,13 +2,14 @@
 //!
 //! What instances and loaders tell it stands beside them: `InstanceExited`, `InstanceStarted`, `ModuleLoaded`.
 
-use std::sync::Arc;
-
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use super::status::{ModuleStatus, Status};
-use crate::{actors::How, bindings::BindingFactory, config::Shutdown};
+use super::{
+    binding_child::Backend,
+    status::{ModuleStatus, Status},
+};
+use crate::actors::How;
 
 /// Asks what everything is. Answered at once.
 #[derive(Message)]
@@ -87,7 +88,7 @@ pub(super) struct EndWorkers;
 
 /// Backends that whoever may block stops.
 #[derive(actix::MessageResponse)]
-pub(super) struct Backends(pub(super) Vec<(Arc<str>, Arc<dyn BindingFactory>, Shutdown)>);
+pub(super) struct Backends(pub(super) Vec<Backend>);
 
 /// Addresses of the supervisor, as others hold them.
 pub(super) type Wanted = Recipient<ModuleWanted>;

@@ -21,8 +21,8 @@
 //! started, a `Run`.
 //!
 //! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
-//! actor, and the way from an exit to its consequence); `modules.rs`, `bindings.rs`, `groups.rs` (what happens to a child of
-//! each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
+//! actor, and the way from an exit to its consequence); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
+//! `groups.rs` (what happens to a child of each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
 //! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
 //! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `handle.rs` is the way in and the order
 //! of the end.
@@ -39,11 +39,13 @@ mod handle;
 mod handlers;
 mod health;
 mod instance;
+mod instances;
 mod loader;
 mod messages;
 mod module_child;
 mod modules;
 pub mod status;
+mod stops;
 mod topology;
 mod tree;
 mod workers;

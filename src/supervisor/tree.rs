@@ -1,11 +1,14 @@
 //! The supervisor: an actor on the main thread that owns all children and carries out decisions.
 //!
 //! It sends and never waits, so that it answers whatever the workers do. What happens to a child of each kind is in
-//! `modules.rs`, `bindings.rs` and `groups.rs`; here is what concerns all of them: from an exit to its consequence.
+//! `modules.rs`, `instances.rs`, `stops.rs`, `bindings.rs` and `groups.rs`; here is what concerns all of them: from an exit to its consequence.
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, atomic::Ordering::AcqRel},
+    sync::{
+        Arc,
+        atomic::Ordering::{AcqRel, Acquire},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +26,7 @@ use super::{
     topology::{Node, Topology},
 };
 use crate::{
-    actors::{ExitReport, QueueBudget, Workers},
+    actors::{ExitReason, ExitReport, QueueBudget, Workers},
     bindings::BindingContext,
     config::Group,
     host::WasmtimeEngine,
@@ -31,6 +34,9 @@ use crate::{
 
 /// Messages that may lie in the supervisor's mailbox: bursts of exits of every instance at once are sent past it.
 const MAILBOX: usize = 1024;
+
+/// By how much a failed child's new chance is put off at random: thousands at one moment would hold up everything else.
+const RETRY_JITTER: f64 = 0.1;
 
 /// Owns every child.
 pub(super) struct Supervisor {
@@ -118,6 +124,7 @@ impl Supervisor {
         at: Instant,
         ctx: &mut Context<Self>,
     ) {
+        self.forgive_others(child);
         let exit = Exit { child, reason: report.reason, succeeded: self.take_success(child), at, roll: rand::random() };
         let (mut decision, histories) = decide(&self.tree, exit, std::mem::take(&mut self.histories), &self.parked);
         self.histories = histories;
@@ -153,6 +160,28 @@ impl Supervisor {
             let (because, decision) = (self.subject(child).to_string(), "restart_group".to_owned());
             self.events.record(self.subject(Node::Group(group)), What::GroupGaveUp { because, decision });
         }
+    }
+
+    /// Takes back what other members of the child's groups caused, if they have succeeded since.
+    fn forgive_others(&mut self, child: Node) {
+        let mut others = self.tree.leaves_of(&[self.tree.root_of(child)]);
+        others.retain(|leaf| *leaf != child && self.take_success(*leaf));
+        for leaf in others {
+            self.histories.forgive(&self.tree, leaf);
+        }
+    }
+
+    /// Restarts that count now towards the intensity that holds for a node.
+    pub(super) fn in_window(&self, node: Node, now: Instant) -> u32 {
+        let resets = |leaf: Node| self.tree.restart(leaf).is_some_and(|restart| restart.reset_on_success);
+        let succeeded = |leaf: Node| match leaf {
+            Node::Module(at) => {
+                self.modules.get(at).is_some_and(|child| child.queue.counters().succeeded.load(Acquire))
+            }
+            Node::Binding(at) => self.bindings.get(at).is_some_and(|child| child.counters.has_succeeded()),
+            Node::Group(_) => false,
+        };
+        self.histories.in_window(&self.tree, node, now, |leaf| succeeded(leaf) && resets(leaf))
     }
 
     fn take_success(&self, child: Node) -> bool {
@@ -201,7 +230,7 @@ impl Supervisor {
     /// Carries out that a child ended as it may.
     fn stop_ended(&mut self, child: Node, ctx: &mut Context<Self>) {
         match child {
-            Node::Module(module) => self.stop_module(module, super::modules::HowToStop::Ended, ctx),
+            Node::Module(module) => self.stop_module(module, super::stops::HowToStop::Ended, ctx),
             Node::Binding(binding) => {
                 self.close_binding(binding, super::binding_child::Closed::Then(super::module_child::Then::Stop), ctx)
             }
@@ -223,8 +252,8 @@ impl Supervisor {
             let decision = if critical { "stop_daemon" } else { "fail" }.to_owned();
             self.events.record(self.subject(top), What::GroupGaveUp { because: because.clone(), decision });
             let name = self.groups.config(group).map_or("", |group| &group.name);
-            others.causes.insert(0, format!("its group `{name}` gave up after {because} ended"));
-            others.call = None;
+            let why = format!("its group `{name}` gave up after {because} ended: {}", report.summary());
+            others = ExitReport::new(ExitReason::Stopped, vec![why]);
             for group in self.tree.groups_of(top) {
                 self.groups.fail(group);
             }
@@ -234,6 +263,10 @@ impl Supervisor {
             self.fail_leaf(*leaf, others.clone(), ctx);
         }
         self.retry_later(top, ctx);
+        // Last, since the events tell of the next chance.
+        for leaf in std::iter::once(&child).chain(stop) {
+            self.touched(*leaf, ctx);
+        }
         if critical && !self.draining {
             self.ended.send_replace(Some(EndReason::Critical { group: self.subject(top).to_string(), because }));
         }
@@ -245,7 +278,7 @@ impl Supervisor {
             Node::Module(at) if self.modules.get(at).is_some_and(|child| child.phase == Phase::Stopped) => {}
             Node::Binding(at) if self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Stopped) => {}
             Node::Module(module) => self.fail_module(module, report, ctx),
-            Node::Binding(binding) => self.fail_binding(binding, report, ctx),
+            Node::Binding(binding) => self.fail_binding(binding, report),
             Node::Group(_) => {}
         }
     }
@@ -257,6 +290,8 @@ impl Supervisor {
             leaf => self.tree.restart(leaf).and_then(|restart| restart.retry_failed),
         };
         let Some(after) = after else { return };
+        // What failed together does not come back all at once.
+        let after = after.mul_f64(1.0 + RETRY_JITTER * rand::random::<f64>());
         let next_try = Instant::now() + after;
         let mut leaves = self.tree.leaves_of(&[top]);
         leaves.retain(|leaf| !self.parked.contains(leaf));
@@ -389,7 +424,7 @@ impl Supervisor {
 }
 
 fn why_of(troubled: bool, last_exit: &Option<ExitReport>) -> Option<String> {
-    last_exit.as_ref().filter(|_| troubled).map(|exit| format!("{}: {}", exit.reason, exit.causes.join(": ")))
+    last_exit.as_ref().filter(|_| troubled).map(ExitReport::summary)
 }
 
 /// What is done later.

@@ -58,7 +58,7 @@ fn check((name, tree, steps, sentence): &Row) -> Result<(), String> {
             }
             ["clear", node] => histories.clear([sketch.node(node)]),
             [at, "counts", node, count] => {
-                let counted = histories.in_window(&sketch.tree, sketch.node(node), begin + seconds(at));
+                let counted = histories.in_window(&sketch.tree, sketch.node(node), begin + seconds(at), |_| false);
                 if counted.to_string() != count {
                     return Err(format!(
                         "{name}\n  tree:     {tree}\n  step:     {step}\n  got:      {counted}\n  sentence: {sentence}"

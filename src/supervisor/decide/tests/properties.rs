@@ -138,7 +138,7 @@ proptest! {
             let (intensity, period) = limits(&tree, counter);
             let recent = counted[&counter].iter().filter(|(at, _)| exit.at - *at <= period).count();
             assert!(recent <= intensity as usize, "{counter:?} restarts {recent} times, {intensity} are allowed");
-            assert_eq!(histories.in_window(&tree, counter, exit.at) as usize, recent, "{counter:?}");
+            assert_eq!(histories.in_window(&tree, counter, exit.at, |_| false) as usize, recent, "{counter:?}");
         });
     }
 
@@ -233,7 +233,7 @@ proptest! {
         let run = || {
             let mut seen = Vec::new();
             play(&tree, &steps, &HashSet::new(), |exit, decision, histories| {
-                let counts = tree.order().iter().map(|leaf| histories.in_window(&tree, *leaf, exit.at));
+                let counts = tree.order().iter().map(|leaf| histories.in_window(&tree, *leaf, exit.at, |_| false));
                 seen.push((decision.clone(), counts.collect::<Vec<_>>()));
             });
             seen

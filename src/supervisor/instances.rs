@@ -1,0 +1,175 @@
+//! What happens to the instances of a module: started, restarted at once or after a wait, renewed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{AsyncContext, Context};
+
+use super::{
+    events::{Subject, What},
+    instance::{self, InstanceStarted, Start},
+    module_child::{Live, Phase, SlotState, Then},
+    stops::leave,
+    topology::Node,
+    tree::{Place, Supervisor},
+};
+use crate::actors::{ExitReason, How, InstanceExited, Leave};
+
+impl Supervisor {
+    /// Starts an instance in a place, if nothing is there. What still leaves it is followed by a fresh one when it exits.
+    pub(super) fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
+        let place = self.modules.get(module).and_then(|child| child.slots.get(slot));
+        let Some(worker) = place.filter(|place| place.state.is_empty()).map(|place| place.worker) else { return };
+        // A worker whose end has not been told yet is replaced here, so that nothing is started on it.
+        let instance = match self.try_start(module, slot, worker, ctx) {
+            None => {
+                self.replace_worker(worker, ctx);
+                self.try_start(module, slot, worker, ctx)
+            }
+            started => started,
+        };
+        let Some(place) = self.modules.get_mut(module).and_then(|child| child.slots.get_mut(slot)) else { return };
+        if let Some((instance, abort)) = instance {
+            place.state = SlotState::Starting(instance, abort);
+            place.sick = 0;
+        }
+    }
+
+    /// Starts an instance in an empty place; `None` when the worker has ended.
+    fn try_start(
+        &self,
+        module: usize,
+        slot: usize,
+        worker: usize,
+        ctx: &Context<Self>,
+    ) -> Option<(u64, futures_util::future::AbortHandle)> {
+        let child = self.modules.get(module)?;
+        let to =
+            |binding: &super::binding_child::BindingChild| Some((Arc::clone(binding.name()), binding.actor(worker)?));
+        let start = Start {
+            module,
+            slot,
+            worker,
+            generation: child.generation,
+            compiled: child.code.as_ref()?.compiled.clone(),
+            config: Arc::clone(&child.config),
+            queue: Arc::clone(&child.queue),
+            bindings: self.bindings.iter().filter_map(to).collect(),
+            started: ctx.address().recipient(),
+            exited: ctx.address().recipient(),
+        };
+        instance::start(&self.workers.handle(worker)?, start)
+    }
+
+    /// Notes that an instance takes calls.
+    pub(super) fn instance_started(&mut self, message: InstanceStarted, ctx: &mut Context<Self>) {
+        let InstanceStarted { module, slot, instance, addr, facts } = message;
+        let Some(child) = self.modules.get_mut(module) else { return };
+        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
+        // It was ready before the end of its start reached it. It may have code of an earlier load.
+        let unwanted = matches!(&place.state, SlotState::Starting(_, abort) if abort.is_aborted());
+        let leaves = match child.phase {
+            Phase::Up if !unwanted => None,
+            Phase::Stopping(Then::Stop) => Some(How::WhenFree),
+            _ => Some(How::AfterCall),
+        };
+        let live = Live { id: instance, addr, facts };
+        place.state = match leaves {
+            None => SlotState::Live(live),
+            Some(how) => {
+                live.addr.do_send(Leave::from(how));
+                SlotState::Leaving(live)
+            }
+        };
+        let what = What::InstanceStarted { instance, generation: child.generation, worker: place.worker };
+        child.running_since.get_or_insert_with(Instant::now);
+        self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
+        self.touched(Node::Module(module), ctx);
+    }
+
+    /// Carries out what follows from the exit of an instance.
+    pub(super) fn instance_exited(&mut self, exit: InstanceExited, ctx: &mut Context<Self>) {
+        let InstanceExited { module, slot, instance, report, at } = exit;
+        let Some(child) = self.modules.get_mut(module) else { return };
+        let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
+        let worker = place.worker;
+        place.state = SlotState::Empty;
+        child.queue.part(instance);
+        if child.live().next().is_none() {
+            child.running_since = None;
+        }
+        match child.phase {
+            Phase::Up if report.reason == ExitReason::Stopped => {
+                // It left because a restart was asked for.
+                child.restarts.add(ExitReason::Stopped);
+                self.start_instance(module, slot, ctx);
+            }
+            Phase::Up => {
+                let place = Place { instance: Some(instance), slot: Some(slot), worker };
+                self.child_ended(Node::Module(module), report, Some(place), at, ctx);
+            }
+            Phase::Stopping(then) => {
+                if report.reason != ExitReason::Stopped {
+                    child.last_exit = Some(report);
+                }
+                if child.is_empty() {
+                    self.ended(module, then);
+                }
+            }
+            Phase::Idle | Phase::Loading | Phase::Waiting(_) | Phase::Held | Phase::Stopped | Phase::Failed => {}
+        }
+        self.touched(Node::Module(module), ctx);
+    }
+
+    /// Starts a fresh instance where one ended, at once or after a wait.
+    pub(super) fn restart_instance(
+        &mut self,
+        module: usize,
+        place: Option<Place>,
+        after: Duration,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(slot) = place.and_then(|place| place.slot) else { return };
+        if after.is_zero() {
+            return self.start_instance(module, slot, ctx);
+        }
+        let until = Instant::now() + after;
+        let Some(child) = self.modules.get_mut(module) else { return };
+        let era = child.era;
+        if let Some(place) = child.slots.get_mut(slot) {
+            place.state = SlotState::Backoff(until);
+        }
+        self.later(after, ctx, move |supervisor, ctx| {
+            let Some(child) = supervisor.modules.get_mut(module).filter(|child| child.era == era) else { return };
+            let place = child.slots.get_mut(slot);
+            let due = |state: &SlotState| matches!(state, SlotState::Backoff(at) if *at == until);
+            if let Some(place) = place.filter(|place| due(&place.state)) {
+                place.state = SlotState::Empty;
+                supervisor.start_instance(module, slot, ctx);
+                supervisor.touched(Node::Module(module), ctx);
+            }
+        });
+    }
+
+    /// Gives a running module fresh instances, each after its call.
+    pub(super) fn renew_instances(&mut self, module: usize, ctx: &mut Context<Self>) {
+        let Some(child) = self.modules.get_mut(module) else { return };
+        leave(child, How::AfterCall);
+        child.mark_leaving();
+        self.end_backoff(module, ctx);
+    }
+
+    /// Starts at once what waits for its restart: nobody waits any longer for what an operator wants now.
+    pub(super) fn end_backoff(&mut self, module: usize, ctx: &mut Context<Self>) {
+        let slots = self.modules.get(module).map_or(0, |child| child.slots.len());
+        for slot in 0..slots {
+            let place = self.modules.get_mut(module).and_then(|child| child.slots.get_mut(slot));
+            if let Some(place) = place.filter(|place| matches!(place.state, SlotState::Backoff(_))) {
+                place.state = SlotState::Empty;
+                self.start_instance(module, slot, ctx);
+            }
+        }
+    }
+}
