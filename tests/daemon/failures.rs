@@ -80,8 +80,8 @@ fn a_group_that_gives_up_is_named_by_all_of_its_members() {
     let (lead, mate) = (daemon.module("lead").last_exit.unwrap(), daemon.module("mate").last_exit.unwrap());
     assert_exit(&lead, "trapped", "unreachable", &["inner_trap"]);
     assert_eq!(lead.operation.as_deref(), Some("trap"));
-    assert_eq!(mate.causes[0], "its group `team` gave up after module lead ended");
-    assert_eq!((&*mate.reason, mate.call, &mate.causes[1..]), ("trapped", None, &lead.causes[..]));
+    let why = format!("its group `team` gave up after module lead ended: trapped: {}", lead.causes.join(": "));
+    assert_eq!((&*mate.reason, mate.call, mate.causes), ("stopped", None, vec![why]));
     assert!(daemon.call("mate", "echo", b"").detail().contains("group `team` gave up"));
     let events = daemon.events_of(&Subject::Group("team".into()));
     let gave_up = |event: &&Event| matches!(&event.what, What::GroupGaveUp { because, decision } if because == "module lead" && decision == "fail");
