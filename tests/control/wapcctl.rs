@@ -107,7 +107,7 @@ fn a_modules_page_shows_causes_and_backtrace() {
                   instance    0: id 5 on worker 1, up 1m 0s, memory 64.0 KiB\n  \
                   calls       100 ok, 4 failed, 3 refused, 1 running\n  \
                   outcomes    ok 100, trapped 4, busy 3\n  \
-                  latency     p50 10ms, p99 100ms, mean 10ms of 104 calls\n  \
+                  latency     p50 up to 10ms, p99 up to 100ms, mean 10ms of 104 calls\n  \
                   queue       2 calls, 10 B\n  \
                   restarts    6 (trapped 4, deadline_exceeded 2), 2 count towards group pets's intensity now\n  \
                   to revive   wapcctl start failed\n  last exit   trapped, 3h 0m ago (";

@@ -83,18 +83,13 @@ fn latency(latency: &Latency) -> String {
     format!("p50 {half}, p99 {most}, mean {} of {} calls", short(mean), latency.count)
 }
 
-/// An estimate out of the buckets, as if calls were spread evenly within each.
+/// The bound that so many of the calls did not exceed. Where in its bucket a call lay is not known, and of few calls a
+/// guess may be slower than any of them was.
 fn quantile(latency: &Latency, share: f64) -> String {
     let rank = share * latency.count as f64;
-    let (mut lower, mut below) = (0.0, 0);
-    for &(bound, up_to) in &latency.buckets {
-        if up_to as f64 >= rank && up_to > below {
-            let within = (rank - below as f64) / (up_to - below) as f64;
-            return short(lower + (bound - lower) * within.clamp(0.0, 1.0));
-        }
-        (lower, below) = (bound, up_to);
-    }
-    format!("over {}", short(lower))
+    let reached = latency.buckets.iter().find(|(_, up_to)| *up_to as f64 >= rank);
+    let slowest = || latency.buckets.last().map_or(0.0, |(bound, _)| *bound);
+    reached.map_or_else(|| format!("over {}", short(slowest())), |(bound, _)| format!("up to {}", short(*bound)))
 }
 
 #[cfg(test)]
@@ -102,12 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_estimated_within_their_bucket() {
+    fn percentiles_are_bounds_that_so_many_calls_did_not_exceed() {
         let latency = Latency { count: 100, sum_s: 2.0, buckets: vec![(0.01, 40), (0.02, 60), (1.0, 98)] };
-        assert_eq!(quantile(&latency, 0.5), "15ms");
-        assert_eq!(quantile(&latency, 0.4), "10ms");
-        assert_eq!(quantile(&latency, 0.99), "over 1s");
-        assert_eq!(super::latency(&latency), "p50 15ms, p99 over 1s, mean 20ms of 100 calls");
+        for (share, expected) in [(0.4, "up to 10ms"), (0.41, "up to 20ms"), (0.98, "up to 1s"), (0.99, "over 1s")] {
+            assert_eq!(quantile(&latency, share), expected, "{share}");
+        }
+        assert_eq!(super::latency(&latency), "p50 up to 20ms, p99 over 1s, mean 20ms of 100 calls");
+        let one = Latency { count: 1, sum_s: 5.0, buckets: vec![(2.5, 0), (5.0, 1), (10.0, 1)] };
+        assert_eq!(super::latency(&one), "p50 up to 5s, p99 up to 5s, mean 5s of 1 calls");
         assert_eq!(super::latency(&Latency::default()), "");
     }
 
