@@ -139,13 +139,11 @@ fn events_are_lines_for_people_or_documents() {
     let events = running.fake.events.clone();
     assert_eq!(out(&wapcctl(&running.socket(), &["events"], b"")), "");
     events.record(Subject::Module("echo".into()), What::Asked { action: "st\u{1b}[31mop".into() });
-    events.record(Subject::Module("other".into()), What::Asked { action: "start".into() });
+    events.record(Subject::Module("failed".into()), What::Asked { action: "start".into() });
     events.record(Subject::Worker(1), What::WorkerReplaced { replaced: 2 });
     let all = out(&wapcctl(&running.socket(), &["events"], b""));
     assert!(all.contains("Z  module echo  an operator asked for: st\\u{1b}[31mop\n"), "{all}");
     assert!(all.ends_with("Z  worker 1  its thread ended and was replaced, 2 times by now\n"), "{all}");
-    let of_module = out(&wapcctl(&running.socket(), &["events", "--module", "other"], b""));
-    assert!(of_module.contains("module other") && of_module.lines().count() == 1, "{of_module}");
     let after = out(&wapcctl(&running.socket(), &["events", "--after", "2", "--json"], b""));
     let document: Value = serde_json::from_str(&after).unwrap();
     assert_eq!((&document["seq"], &document["subject"]["worker"]), (&3.into(), &1.into()));
@@ -153,6 +151,28 @@ fn events_are_lines_for_people_or_documents() {
     assert_eq!(code(&unknown), 1);
     assert!(err(&unknown).contains("`after` cannot be `9`"), "{}", err(&unknown));
     assert_eq!(code(&wapcctl(Path::new("/nonexistent/wapcd.sock"), &["events", "-f"], b"")), 69);
+}
+
+#[test]
+fn events_of_one_part_are_shown_alone_and_none_of_what_does_not_exist() {
+    let running = Running::start();
+    let asked = || What::Asked { action: "start".into() };
+    let (pets, cache) = (Subject::Group("pets".into()), Subject::Binding("cache".into()));
+    for subject in [Subject::Module("failed".into()), cache, pets, Subject::Worker(1), Subject::Module("echo".into())] {
+        running.fake.events.record(subject, asked());
+    }
+    for (option, name) in [("module", "failed"), ("binding", "cache"), ("group", "pets"), ("worker", "1")] {
+        let wapcctl = |name| wapcctl(&running.socket(), &["events", &format!("--{option}"), name], b"");
+        let shown = out(&wapcctl(name));
+        assert!(shown.contains(&format!("Z  {option} {name}  ")) && shown.lines().count() == 1, "{shown}");
+        let refused = wapcctl("7");
+        assert_eq!((code(&refused), out(&refused).as_str()), (1, ""), "{option}");
+        assert!(err(&refused).contains(option) && err(&refused).contains('7'), "{}", err(&refused));
+    }
+    let followed = wapcctl(&running.socket(), &["events", "--follow", "--module", "none", "--json"], b"");
+    assert_eq!(code(&followed), 1);
+    assert!(err(&followed).contains("urn:wapcd:error:no-such-module"), "{}", err(&followed));
+    assert_eq!(code(&wapcctl(&running.socket(), &["events", "--module", "echo", "--group", "pets"], b"")), 64);
 }
 
 #[test]

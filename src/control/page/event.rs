@@ -45,6 +45,7 @@ fn what(what: &What) -> String {
         }
         What::HealthFailed { instance, failures, of, why } => {
             let who = instance.map(|id| format!(" of instance {id}")).unwrap_or_default();
+            let why = if why.is_empty() { "(no text)" } else { why };
             format!("health check{who} failed, {failures} of {of}: {why}")
         }
         What::GroupRestarts { because, members } => {
@@ -95,13 +96,15 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_state_tells_the_next_try_as_a_time() {
+    fn a_change_of_state_tells_the_next_try_as_a_time_and_a_check_without_a_text_says_so() {
         let (from, to) = ("running".into(), "backoff".into());
         let what = What::StateChanged { from, to, why: Some("trapped".into()), next_try: Some(951_782_403.5) };
         assert_eq!(
             line(Subject::Binding("cache".into()), what),
             "2000-02-29T00:00:00.250Z  binding cache  running -> backoff: trapped, next try at 2000-02-29T00:00:03.500Z"
         );
+        let check = What::HealthFailed { instance: Some(3), failures: 1, of: 3, why: String::new() };
+        assert!(line(Subject::Module("pets".into()), check).ends_with("of instance 3 failed, 1 of 3: (no text)"));
         assert!(
             line(Subject::Worker(2), What::WorkerStalled { stalled_s: 1.5 }).contains("worker 2  STALLED for 1.5s")
         );

@@ -1,5 +1,7 @@
 //! wapcctl: the operator's client of the control socket.
 
+mod events;
+
 use std::{
     env,
     ffi::OsString,
@@ -11,14 +13,12 @@ use std::{
 
 use bytes::Bytes;
 use clap::{Parser, Subcommand};
-use serde::Deserialize as _;
-use serde_json::Value;
 use wapcd::{
     command::{self, Exit},
     control::{Action, Client, ClientError, page},
-    host, signals,
+    host,
     supervisor::{
-        events::{Event, Subject},
+        events::Subject,
         status::{ModuleState, ModuleStatus},
     },
 };
@@ -75,7 +75,7 @@ enum Command {
         #[arg(long)]
         no_payload: bool,
     },
-    /// Start a module that was stopped or has failed
+    /// Start a module that was stopped or has failed, or that waits for its next try
     Start {
         /// Name of the module
         name: String,
@@ -93,17 +93,7 @@ enum Command {
     /// List the bindings, with the causes of their last exits
     Bindings,
     /// Show what happened: every change of state that the daemon remembers
-    Events {
-        /// Go on with what happens, until Ctrl-C or until the daemon stops
-        #[arg(long, short)]
-        follow: bool,
-        /// Show only what happened to this module
-        #[arg(long, value_name = "NAME")]
-        module: Option<String>,
-        /// Show only events with a higher number than this
-        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-        after: u64,
-    },
+    Events(events::Wanted),
 }
 
 /// Why the command did not do what was asked.
@@ -117,6 +107,8 @@ enum Failure {
     Signals(#[source] io::Error),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+    #[error("there is no {0}")]
+    Missing(Subject),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }
@@ -166,7 +158,7 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
             command::write_response(&response).map_err(Failure::Output)?;
             Ok(Exit::Ok)
         }
-        Command::Events { follow, module, after } => events(client, &Shown { module, json }, follow, after).await,
+        Command::Events(wanted) => events::events(client, wanted, json).await,
         Command::Start { name } => act(client, &name, Action::Start, json).await,
         Command::Stop { name } => act(client, &name, Action::Stop, json).await,
         Command::Restart { name } => act(client, &name, Action::Restart, json).await,
@@ -180,50 +172,6 @@ async fn act(client: &Client, name: &str, action: Action, json: bool) -> Result<
     show(&document, json, |_text| Ok(page::outcome(&module, now())))?;
     let failed = action != Action::Stop && module.state == ModuleState::Failed;
     Ok(if failed { Exit::Failed } else { Exit::Ok })
-}
-
-/// Which events are shown, and how.
-struct Shown {
-    module: Option<String>,
-    json: bool,
-}
-
-/// Prints what happened, and what happens where that is followed.
-async fn events(client: &Client, shown: &Shown, follow: bool, after: u64) -> Result<Exit, Failure> {
-    if !follow {
-        let events: Vec<Value> = client.read(&client.get(&format!("events?after={after}")).await?)?;
-        let text: String = events.iter().filter_map(|event| shown.line(event)).collect();
-        command::write_text(&text).map_err(Failure::Output)?;
-        return Ok(Exit::Ok);
-    }
-    signals::end_well_on_interrupt().map_err(Failure::Signals)?;
-    let mut lines = client.lines(&format!("events?follow=true&after={after}")).await?;
-    while let Some(line) = lines.next().await? {
-        if let Some(text) = shown.line(&client.read(&line)?) {
-            command::write_text(&text).map_err(Failure::Output)?;
-        }
-    }
-    command::complain("wapcctl: the daemon has stopped");
-    Ok(Exit::Ok)
-}
-
-impl Shown {
-    /// An event, or the note of lost ones, as a line; `None` for what is not to be shown.
-    fn line(&self, document: &Value) -> Option<String> {
-        let event = Event::deserialize(document).ok();
-        if let (Some(wanted), Some(event)) = (&self.module, &event)
-            && !matches!(&event.subject, Subject::Module(name) if **name == **wanted)
-        {
-            return None;
-        }
-        let text = match (event, document.get("lost").and_then(Value::as_u64)) {
-            (Some(event), _) if !self.json => page::event(&event),
-            (None, Some(lost)) if !self.json => page::lost(lost),
-            // As it was sent; so is an event of a daemon that is newer than this command.
-            _ => document.to_string(),
-        };
-        Some(text + "\n")
-    }
 }
 
 /// Seconds since the Unix epoch.
@@ -273,7 +221,7 @@ fn local_problem(failure: &Failure, unreachable: bool, json: bool) -> String {
     let (kind, title) = if unreachable {
         ("urn:wapcd:error:unreachable", "wapcd cannot be reached")
     } else {
-        ("urn:wapcd:error:client", "the command failed before it reached wapcd")
+        ("urn:wapcd:error:client", "the command failed on its own side")
     };
     serde_json::json!({ "type": kind, "title": title, "detail": detail }).to_string()
 }
