@@ -14,7 +14,7 @@
 //!
 //! Every worker has one [`BindingActor`] for each binding, so that a host call stays on the worker of its guest.
 //! [`start_backend`] opens what a `[bindings.NAME]` table asks for: what the workers share (a database, a map) is behind
-//! the [`BindingFactory`]. The supervisor hands it to the actors ([`Serve`](actor::Serve)), hears of every panic at once
+//! the [`BindingFactory`]. The supervisor hands it to the actors ([`Serve`]), hears of every panic at once
 //! ([`BindingExited`]) and decides what follows; meanwhile calls wait. Links, renamed operations and the denial of
 //! everything else are resolved by the sender: a [`BindingCall`] that arrives here is allowed.
 //!
