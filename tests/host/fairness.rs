@@ -1,6 +1,8 @@
 //! Guests that compute beside others on one thread: what the others notice of it, and how they share.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -17,7 +19,7 @@ use tokio::{
     task::{JoinHandle, LocalSet, spawn_local, yield_now},
 };
 use wapcd::host::{
-    CallError, CompiledModule, GuestExit, HostCallbackAsync, HostOptions, Limits, WapcHost, WapcHostAsync, WasiParams,
+    CallError, CompiledModule, GuestExit, HostCallbackAsync, HostOptions, Limits, WapcHostAsync, WasiParams,
 };
 
 use crate::guest::{MENU, compile, guest, guest_with};
@@ -30,6 +32,13 @@ const SLICE: Duration = Duration::from_millis(2);
 
 /// Tries for what a loaded machine can spoil: the best of them counts.
 const TRIES: u32 = 5;
+
+/// Tries for what it spoils more often than not. The first good one ends them, so that they are few elsewhere.
+const MANY_TRIES: u32 = 25;
+
+/// Thread time after which a turn is no part of a guest's slice: it only found that it must wait. Nothing is lost of a
+/// slice by this much, and a turn that finds nothing takes some hundredths of it.
+const TURN: Duration = Duration::from_micros(100);
 
 /// Longer than any of these tests computes.
 const LONG: Duration = Duration::from_secs(20);
@@ -188,12 +197,41 @@ fn guests_that_compute_share_their_thread_evenly() {
         for count in &counts {
             all.push(counting(Arc::clone(count)).await);
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        let seen: Vec<u32> = counts.iter().map(|count| count.load(Relaxed)).collect();
-        let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
-        assert!(*least > 0 && *most < 2 * least, "{seen:?}");
+        // A slice is time that passes, and another process takes the core away in the midst of some. Who is favoured is
+        // so in each window; what the machine does is not.
+        let mut windows = Vec::new();
+        let even = |seen: &Vec<u32>| {
+            let (least, most) = (*seen.iter().min().unwrap(), *seen.iter().max().unwrap());
+            least > 0 && most < 2 * least
+        };
+        while !windows.last().is_some_and(even) && windows.len() < MANY_TRIES as usize {
+            let before: Vec<u32> = counts.iter().map(|count| count.load(Relaxed)).collect();
+            tokio::time::sleep(200 * SLICE).await;
+            windows.push(counts.iter().zip(before).map(|(count, before)| count.load(Relaxed) - before).collect());
+        }
+        assert!(windows.last().is_some_and(even), "{windows:?}");
         all.iter().for_each(JoinHandle::abort);
     });
+}
+
+/// Thread time of a call that only computes, the part of it in which the guest did not, and how often it was interrupted.
+async fn lost_beside_nobody(module: &CompiledModule) -> (Duration, Duration, u32) {
+    let mut host = host_of(module, LONG, from_this_thread()).await;
+    let mut call = pin!(host.call("any", ""));
+    let (mut computed, mut slices, began) = (Duration::ZERO, 0, on_core());
+    poll_fn(|cx| {
+        let began = on_core();
+        let polled = call.as_mut().poll(cx);
+        let took = on_core() - began;
+        if took >= TURN {
+            (computed, slices) = (computed + took, slices + 1);
+        }
+        polled
+    })
+    .await
+    .unwrap();
+    let all = on_core() - began;
+    (all, all - computed, slices)
 }
 
 #[test]
@@ -202,29 +240,28 @@ fn a_guest_that_computes_has_its_thread_almost_whole_while_nobody_else_needs_it(
         "(loop $on (local.set $n (i64.add (local.get $n) (i64.const 1)))
            (br_if $on (i64.lt_u (local.get $n) (i64.const 100000000))))",
     ));
-    let (mut plain, mut turns) = (Duration::MAX, Duration::MAX);
+    // Parts of the same thread's time in the same call: the machine's speed, which changes with its load, is in both.
+    let mut least = f64::INFINITY;
     for _ in 0..TRIES {
-        let mut host = WapcHost::new(Box::new(module.provider(WasiParams::default())), None).unwrap();
-        let began = on_core();
-        host.call("any", "").unwrap();
-        plain = plain.min(on_core() - began);
         on_one_thread(async {
-            let mut host = host_of(&module, LONG, from_this_thread()).await;
-            let began = on_core();
-            host.call("any", "").await.unwrap();
-            turns = turns.min(on_core() - began);
+            let (all, lost, slices) = lost_beside_nobody(&module).await;
+            assert!(slices > 5, "{slices} slices in {all:?}");
+            least = least.min(lost.as_secs_f64() / all.as_secs_f64());
         });
     }
-    // Some hundredths are lost; another guest's silence awaited in vain would cost a fifth.
-    assert!(turns.as_secs_f64() < 1.15 * plain.as_secs_f64(), "{turns:?} instead of {plain:?}");
+    // Some quiet turns of a few microseconds, unoptimised and with two looks at the clock in each, are a hundredth of a
+    // slice. The shortest silence that could be awaited in vain, 100 microseconds after an answer, is five.
+    assert!(least < 0.035, "{least:.4} of the thread's time is lost");
 }
 
 #[test]
 fn guests_that_compute_end_at_their_deadlines_however_many_there_are() {
     on_one_thread(async {
         let deadline = Duration::from_millis(150);
+        // Half of what one would be late that waits for its turn in order to end.
+        let most = 10 * SLICE;
         let mut least = Duration::MAX;
-        for _ in 0..TRIES {
+        for _ in 0..MANY_TRIES {
             // What a timer of the same thread is late tells how late the machine is.
             let timer = spawn_local(async move {
                 let began = Instant::now();
@@ -239,9 +276,11 @@ fn guests_that_compute_end_at_their_deadlines_however_many_there_are() {
                 longest = longest.max(took);
             }
             least = least.min(longest.saturating_sub(timer.await.unwrap()));
+            if least < most {
+                break;
+            }
         }
-        // Half of what one would be late that waits for its turn in order to end.
-        assert!(least < 10 * SLICE, "{least:?} later than a timer");
+        assert!(least < most, "{least:?} later than a timer");
     });
 }
 
@@ -256,7 +295,11 @@ fn a_computing_guest_whose_call_is_dropped_holds_up_nobody() {
         }
         let count = Arc::new(AtomicU32::new(0));
         let counter = counting(Arc::clone(&count)).await;
-        tokio::time::sleep(20 * SLICE).await;
+        // For ever, if it waited for one of those that are gone.
+        let began = Instant::now();
+        while count.load(Relaxed) == 0 && began.elapsed() < LONG / 2 {
+            tokio::time::sleep(SLICE).await;
+        }
         assert!(count.load(Relaxed) > 0);
         last.abort();
         counter.abort();
