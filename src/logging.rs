@@ -22,6 +22,9 @@ use tracing_subscriber::{
 use crate::config::{self, LogFormat, LogLevel};
 
 mod journal;
+mod panics;
+
+pub use panics::PANIC_TARGET;
 
 /// The variable that overrides the configured level, with a filter as `wapcd=debug,actix_server=info`.
 pub const FILTER_VARIABLE: &str = "WAPCD_LOG";
@@ -57,7 +60,7 @@ pub struct Logs {
     _writer: WorkerGuard,
 }
 
-/// Starts to log to standard error, or to the journal behind it.
+/// Starts to log to standard error, or to the journal behind it; panics are logged from then on.
 ///
 /// # Errors
 /// [`LoggingError`].
@@ -83,6 +86,7 @@ pub fn start(settings: &config::Logging) -> Result<Logs, LoggingError> {
         }
     };
     started.map_err(LoggingError::Twice)?;
+    panics::log();
     Ok(Logs { _writer: guard })
 }
 
@@ -158,7 +162,8 @@ fn parse_stream(value: &str) -> Option<(u64, u64)> {
 fn queue<W: Write + Send + 'static>(writer: W, notice: fn(usize) -> Vec<u8>) -> (NonBlocking, WorkerGuard) {
     let counter = Arc::new(OnceLock::new());
     let writer = Reporting { writer, counter: counter.clone(), reported: 0, notice };
-    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).thread_name("log");
+    let builder =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).thread_name(panics::WRITER);
     let (queue, guard) = builder.finish(writer);
     counter.get_or_init(|| queue.error_counter());
     (queue, guard)

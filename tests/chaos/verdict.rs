@@ -212,7 +212,9 @@ impl Verdict {
 
     /// The only panics are those that were asked for.
     pub(crate) fn log(&mut self, log: &str) {
-        let ours = |line: &&str| line.contains("panicked at") && !line.contains("src/bindings/faulty/");
+        let panicked = format!("\"target\":\"{}\"", wapcd::logging::PANIC_TARGET);
+        let told = |line: &&str| line.contains(&panicked) || line.contains("panicked at");
+        let ours = |line: &&str| told(line) && !line.contains("src/bindings/faulty/");
         let panics: Vec<String> = log.lines().filter(ours).map(str::to_owned).collect();
         self.wrong.extend(panics);
         self.note(format!("{} lines of log", log.lines().count()));

@@ -10,7 +10,7 @@ use wapcd::supervisor::{
 
 use crate::{
     facts::{Metrics, restarts_in},
-    harness::{Daemon, eventually, module, pause_for},
+    harness::{Daemon, Home, eventually, module, panic_in, pause_for},
     told::{assert_exit, assert_told},
 };
 
@@ -85,4 +85,30 @@ fn every_fault_of_a_binding_is_named_in_its_status_and_told_alike_everywhere() {
     assert!(lines.iter().all(|line| line["message"] == "health check failed" && line["of"] == 2), "{lines:?}");
     pause_for(Duration::from_millis(100));
     assert_eq!(binding(&daemon, "ailing").restarts, 1, "it is well again");
+}
+
+#[test]
+fn a_panic_is_one_line_of_the_log_with_its_backtrace_where_the_environment_asks_for_one() {
+    for (asked, with) in [("0", false), ("1", true)] {
+        let toml = "[bindings.faulty]\ntype = \"faulty\"\n".to_owned() + &module("meddler", "links = [\"faulty\"]");
+        let mut daemon = Home::new(&toml).spawn_with("log", &[("RUST_BACKTRACE", asked)]);
+        daemon.wait_until_ready();
+        daemon.expect_panics(&["ouch\nin two lines"]);
+        let refused = daemon.call("meddler", "host/faulty//panic", b"ouch\nin two lines");
+        assert_eq!(refused.kind(), "guest-error");
+        let expected = daemon.log_line(&["binding panicked"]);
+        assert_eq!(expected["panic"], "ouch\nin two lines");
+        let log = daemon.log();
+        let no_json = |line: &&str| serde_json::from_str::<Value>(line).is_err();
+        assert_eq!(log.lines().filter(no_json).collect::<Vec<_>>(), [""; 0]);
+        let panics: Vec<Value> = log.lines().filter_map(panic_in).collect();
+        let [panic] = &panics[..] else { panic!("{} lines of one panic: {log}", panics.len()) };
+        assert_eq!((&panic["level"], &panic["panic"]), (&"ERROR".into(), &"ouch\nin two lines".into()), "{panic}");
+        assert!(panic["location"].as_str().unwrap().starts_with("src/bindings/faulty/"), "{panic}");
+        assert!(panic["thread"].as_str().is_some_and(|name| !name.is_empty()), "{panic}");
+        let frames = panic.get("backtrace").map(|frames| frames.as_str().unwrap());
+        assert_eq!(frames.is_some_and(|frames| frames.contains("wapcd::bindings::faulty")), with, "{panic}");
+        assert_eq!(frames.is_some(), with, "{panic}");
+        daemon.stop();
+    }
 }

@@ -98,10 +98,16 @@ impl Home {
 
     /// Starts the daemon and returns at once.
     pub(crate) fn spawn(self, log: &str) -> Daemon {
+        self.spawn_with(log, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn spawn_with(self, log: &str, variables: &[(&str, &str)]) -> Daemon {
         let log = self.path().join(log);
         let child = command(env!("CARGO_BIN_EXE_wapcd"))
             .args(["run", "--config"])
             .arg(self.config())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())
@@ -125,7 +131,7 @@ pub(crate) fn command(program: &str) -> Command {
     for variable in ["WAPCD_LOG", "WAPCD_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"] {
         command.env_remove(variable);
     }
-    // A backtrace is written piece by piece, and lines of the log come between the pieces.
+    // Finding the names in a backtrace holds up a worker, for longer than some tests grant.
     command.env("RUST_BACKTRACE", "0");
     command
 }
@@ -256,15 +262,32 @@ impl Daemon {
         self.panics.extend_from_slice(messages);
     }
 
-    /// Panics in the log that nobody asked for: the line that says where, and the message on the line after it.
+    /// Panics in the log that nobody asked for. What panics before there is a log, or past it, is told in lines of its
+    /// own: one that says where, and the message on the line after it.
     fn unexpected_panics(&self) -> Vec<String> {
         let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        let message = |at: usize| lines.get(at + 1).copied().unwrap_or_default();
-        let panics = lines.iter().enumerate().filter(|(_, line)| line.contains("panicked at"));
-        let unexpected = panics.filter(|(at, _)| !self.panics.iter().any(|expected| message(*at).contains(expected)));
-        unexpected.map(|(at, line)| format!("{line} {}", message(at))).collect()
+        let mut lines = log.lines().peekable();
+        let mut unexpected = Vec::new();
+        while let Some(line) = lines.next() {
+            let told = match panic_in(line) {
+                Some(panic) => panic["panic"].as_str().unwrap_or_default().to_owned(),
+                None if line.contains("panicked at") && !line.starts_with('{') => {
+                    lines.peek().copied().unwrap_or_default().to_owned()
+                }
+                None => continue,
+            };
+            if !self.panics.iter().any(|expected| told.contains(expected)) {
+                unexpected.push(format!("{line} {told}"));
+            }
+        }
+        unexpected
     }
+}
+
+/// The panic of the daemon's own code that a line of the log tells.
+pub(crate) fn panic_in(line: &str) -> Option<serde_json::Value> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    (line["target"] == wapcd::logging::PANIC_TARGET && line["message"] == "panicked").then_some(line)
 }
 
 impl Deref for Daemon {
