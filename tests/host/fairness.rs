@@ -22,16 +22,16 @@ use wapcd::host::{
     CallError, CompiledModule, GuestExit, HostCallbackAsync, HostOptions, Limits, WapcHostAsync, WasiParams,
 };
 
-use crate::guest::{MENU, compile, guest, guest_with};
+use crate::guest::{MENU, compile, guest};
 
 /// Host calls of the neighbour's call.
 const HOST_CALLS: u32 = 1_000;
 
 /// A guest computes for so long at a time.
-const SLICE: Duration = Duration::from_millis(2);
+pub(crate) const SLICE: Duration = Duration::from_millis(2);
 
 /// Tries for what a loaded machine can spoil: the best of them counts.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 /// Tries for what it spoils more often than not. The first good one ends them, so that they are few elsewhere.
 const MANY_TRIES: u32 = 25;
@@ -41,9 +41,9 @@ const MANY_TRIES: u32 = 25;
 const TURN: Duration = Duration::from_micros(100);
 
 /// Longer than any of these tests computes.
-const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
-fn on_one_thread(test: impl Future<Output = ()>) {
+pub(crate) fn on_one_thread(test: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, test);
 }
@@ -89,7 +89,7 @@ fn neighbour_module() -> CompiledModule {
 }
 
 /// Time of this thread on a core, which leaves out what else the machine does.
-fn on_core() -> Duration {
+pub(crate) fn on_core() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
@@ -126,47 +126,55 @@ async fn spinners(count: u32, deadline: Duration) -> Vec<JoinHandle<(Result<Byte
     all
 }
 
-/// The best time of a neighbour alone, and beside so many computing guests.
+/// Times of a neighbour alone, and right after that beside so many computing guests: the first that are good, else those
+/// where it took the least beside them.
 async fn neighbour_times(
     count: u32,
     callback: fn() -> Box<HostCallbackAsync>,
     clock: fn() -> Duration,
-) -> (Duration, Duration) {
+    good: fn(Duration, Duration) -> bool,
+) -> Result<(), String> {
     let mut host = host_of(&neighbour_module(), LONG, callback()).await;
-    let (mut alone, mut beside) = (Duration::MAX, Duration::MAX);
-    for _ in 0..TRIES {
-        alone = alone.min(time_of(&mut host, clock).await);
+    let mut best = (Duration::MAX, Duration::MAX);
+    for _ in 0..MANY_TRIES {
+        let alone = time_of(&mut host, clock).await;
         let busy = spinners(count, LONG).await;
-        beside = beside.min(time_of(&mut host, clock).await);
+        let beside = time_of(&mut host, clock).await;
         for spinner in busy {
             spinner.abort();
             spinner.await.unwrap_err();
         }
+        if good(alone, beside) {
+            return Ok(());
+        }
+        best = best.min((beside, alone));
     }
-    (alone, beside)
+    Err(format!("{:?} instead of {:?}", best.0, best.1))
 }
 
 #[test]
 fn a_call_with_many_host_calls_takes_little_longer_beside_a_guest_that_computes() {
     on_one_thread(async {
-        let (alone, beside) = neighbour_times(1, from_this_thread, on_core).await;
-        assert!(beside < 3 * alone + 3 * SLICE, "{beside:?} instead of {alone:?}");
+        let good = |alone, beside| beside < 3 * alone + 3 * SLICE;
+        neighbour_times(1, from_this_thread, on_core, good).await.unwrap();
     });
 }
 
 #[test]
 fn a_call_with_many_host_calls_takes_little_longer_beside_twenty_guests_that_compute() {
     on_one_thread(async {
-        let (alone, beside) = neighbour_times(20, from_this_thread, on_core).await;
-        assert!(beside < 3 * alone + 3 * SLICE, "{beside:?} instead of {alone:?}");
+        let good = |alone, beside| beside < 3 * alone + 3 * SLICE;
+        neighbour_times(20, from_this_thread, on_core, good).await.unwrap();
     });
 }
 
 #[test]
 fn host_calls_that_other_threads_answer_take_little_longer_beside_guests_that_compute() {
     on_one_thread(async {
-        let (alone, beside) = neighbour_times(3, from_another_thread, since_start).await;
-        assert!(beside < 4 * alone + 3 * SLICE, "{beside:?} instead of {alone:?}");
+        // A slice for each would be two seconds. Where others compute on all cores, the answering thread waits for one,
+        // longer than anybody's turn is put off for it: some slices are paid there.
+        let good = |alone, beside| beside < 4 * alone + HOST_CALLS / 10 * SLICE;
+        neighbour_times(3, from_another_thread, since_start, good).await.unwrap();
     });
 }
 
@@ -319,50 +327,4 @@ fn a_call_that_is_not_polled_holds_up_no_other_guest_that_computes() {
         assert!(ended.is_err() && took < LONG / 2, "{took:?}");
         drop(held);
     });
-}
-
-/// Time that the thread was not to be had, at most, while a WASI guest does `body`.
-fn longest_pause(import: &str, body: &str) -> Duration {
-    let module = compile(&guest_with(import, "", body));
-    let mut longest = Duration::MAX;
-    on_one_thread(async {
-        for _ in 0..TRIES {
-            let limits = Limits { deadline: Some(LONG), memory: 128 << 20, ..Limits::default() };
-            let options = HostOptions { limits, ..HostOptions::default() };
-            let engine = Box::new(module.provider(WasiParams::default()));
-            let mut host = WapcHostAsync::with_options(engine, None, options).await.unwrap();
-            let call = spawn_local(async move { host.call("any", "").await });
-            let (mut pause, mut last) = (Duration::ZERO, on_core());
-            while !call.is_finished() {
-                yield_now().await;
-                let now = on_core();
-                pause = pause.max(now - last);
-                last = now;
-            }
-            call.await.unwrap().unwrap();
-            longest = longest.min(pause);
-        }
-    });
-    longest
-}
-
-#[test]
-fn a_guest_that_asks_for_much_randomness_lets_its_thread_do_other_work() {
-    let import = r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))"#;
-    let body = "(drop (memory.grow (i32.const 320)))
-                (if (call $random (i32.const 1048576) (i32.const 16777216)) (then (unreachable)))
-                (if (i64.eqz (i64.or (i64.load (i32.const 1048576)) (i64.load (i32.const 17825784)))) (then (unreachable)))";
-    let pause = longest_pause(import, body);
-    assert!(pause < 10 * SLICE, "{pause:?}");
-}
-
-#[test]
-fn a_guest_that_writes_much_at_once_lets_its_thread_do_other_work() {
-    let import = r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#;
-    let body = "(drop (memory.grow (i32.const 80)))
-                (memory.fill (i32.const 1048576) (i32.const 10) (i32.const 1048576))
-                (i32.store (i32.const 256) (i32.const 1048576)) (i32.store (i32.const 260) (i32.const 1048576))
-                (if (call $write (i32.const 1) (i32.const 256) (i32.const 1) (i32.const 264)) (then (unreachable)))";
-    let pause = longest_pause(import, body);
-    assert!(pause < 10 * SLICE, "{pause:?}");
 }

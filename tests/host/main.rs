@@ -24,6 +24,7 @@ mod idle;
 mod limits;
 mod load;
 mod outcome;
+mod pauses;
 mod pointers;
 mod pool;
 mod pool_full;
