@@ -112,3 +112,15 @@ fn a_panic_is_one_line_of_the_log_with_its_backtrace_where_the_environment_asks_
         daemon.stop();
     }
 }
+
+#[test]
+fn a_panic_that_the_log_keeps_out_is_told_on_standard_error() {
+    let toml = "[bindings.faulty]\ntype = \"faulty\"\n".to_owned() + &module("meddler", "links = [\"faulty\"]");
+    let mut daemon = Home::new(&toml).spawn_with("log", &[("WAPCD_LOG", "off")]);
+    daemon.wait_until_ready();
+    daemon.expect_panics(&["ouch unlogged"]);
+    assert_eq!(daemon.call("meddler", "host/faulty//panic", b"ouch unlogged").kind(), "guest-error");
+    let log = daemon.log();
+    assert!(log.contains("panicked at src/bindings/faulty/") && log.contains("\nouch unlogged"), "{log}");
+    daemon.stop();
+}
