@@ -31,7 +31,7 @@ use actix::{Actor, Context, Handler, Recipient};
 
 use self::state::{Phase, State};
 pub use self::{
-    messages::{BindingExited, End, Hold, Refuse, Serve},
+    messages::{BindingExited, Hold, Refuse, Serve},
     reply::{Held, Pending, Reply},
 };
 use super::{BindingCall, BindingCounters};
@@ -75,7 +75,6 @@ impl BindingActor {
             alarm: Cell::new(None),
             in_flight: Cell::new(0),
             generation: Cell::new(0),
-            ending: Cell::new(false),
         };
         Self { state: Rc::new(state) }
     }
@@ -127,15 +126,6 @@ impl Handler<Refuse> for BindingActor {
     type Result = ();
 
     fn handle(&mut self, Refuse(why): Refuse, _: &mut Self::Context) {
-        State::refuse_all(&self.state, why);
-    }
-}
-
-impl Handler<End> for BindingActor {
-    type Result = ();
-
-    fn handle(&mut self, End(why): End, _: &mut Self::Context) {
-        self.state.ending.set(true);
         State::refuse_all(&self.state, why);
     }
 }

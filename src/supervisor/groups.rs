@@ -235,7 +235,8 @@ impl Supervisor {
         true
     }
 
-    fn note_next_try(&mut self, leaves: &[Node], until: Instant) {
+    /// Notes when leaves are started next.
+    pub(super) fn note_next_try(&mut self, leaves: &[Node], until: Instant) {
         for leaf in leaves {
             match leaf {
                 Node::Module(at) => {

@@ -89,10 +89,11 @@ impl Supervisor {
 
     fn check_binding(&mut self, binding: usize, check: HealthCheck, ctx: &mut Context<Self>) {
         let Some(child) = self.bindings.get_mut(binding) else { return };
-        if child.phase != BindingPhase::Serving || std::mem::replace(&mut child.checking, true) {
+        if child.phase != BindingPhase::Serving || child.checking {
             return;
         }
         let Some(asked) = child.factory.as_ref().and_then(|factory| factory.check()) else { return };
+        child.checking = true;
         let (era, supervisor) = (child.era, ctx.address());
         actix::spawn(async move {
             let outcome = within(check.timeout, asked).await;

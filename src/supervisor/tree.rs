@@ -15,14 +15,15 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Message};
 
 use super::{
-    binding_child::{BindingChild, BindingPhase},
+    binding_child::{BindingChild, BindingPhase, Closed},
     decide::{Decision, Exit, Histories, decide},
     events::{Events, Subject, What},
     groups::{Groups, Run},
     handle::EndReason,
     loader::Loader,
-    module_child::{ModuleChild, Phase, exit_status, wall},
+    module_child::{ModuleChild, Phase, Then, exit_status, wall},
     status::{BindingState, ModuleState, Status},
+    stops::HowToStop,
     topology::{Node, Topology},
 };
 use crate::{
@@ -230,10 +231,8 @@ impl Supervisor {
     /// Carries out that a child ended as it may.
     fn stop_ended(&mut self, child: Node, ctx: &mut Context<Self>) {
         match child {
-            Node::Module(module) => self.stop_module(module, super::stops::HowToStop::Ended, ctx),
-            Node::Binding(binding) => {
-                self.close_binding(binding, super::binding_child::Closed::Then(super::module_child::Then::Stop), ctx)
-            }
+            Node::Module(module) => self.stop_module(module, HowToStop::Ended, ctx),
+            Node::Binding(binding) => self.close_binding(binding, Closed::Then(Then::Stop), ctx),
             Node::Group(_) => {}
         }
     }
@@ -295,17 +294,7 @@ impl Supervisor {
         let next_try = Instant::now() + after;
         let mut leaves = self.tree.leaves_of(&[top]);
         leaves.retain(|leaf| !self.parked.contains(leaf));
-        for leaf in &leaves {
-            match leaf {
-                Node::Module(at) => {
-                    self.modules.get_mut(*at).into_iter().for_each(|child| child.next_try = Some(next_try))
-                }
-                Node::Binding(at) => {
-                    self.bindings.get_mut(*at).into_iter().for_each(|child| child.next_try = Some(next_try))
-                }
-                Node::Group(_) => {}
-            }
-        }
+        self.note_next_try(&leaves, next_try);
         let era = self.era(top);
         if let Node::Group(group) = top {
             self.groups.retry_at(group, next_try);
@@ -410,7 +399,7 @@ impl Supervisor {
             uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
             draining: self.draining,
             queue_bytes: self.budget.used(),
-            workers: self.worker_status(now),
+            workers: self.worker_status(),
             modules: (0..self.modules.len()).filter_map(|module| self.module_status(module, now)).collect(),
             bindings: self.binding_status(now),
             groups: self.group_status(now),

@@ -114,7 +114,7 @@ impl Supervisor {
         lost
     }
 
-    pub(super) fn worker_status(&self, _now: Instant) -> Vec<WorkerStatus> {
+    pub(super) fn worker_status(&self) -> Vec<WorkerStatus> {
         let lives_on = |worker: usize| {
             let places = self.modules.iter().flat_map(|module| &module.slots);
             let live = |state: &SlotState| matches!(state, SlotState::Live(_) | SlotState::Leaving(_));

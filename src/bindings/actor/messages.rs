@@ -25,11 +25,6 @@ pub struct Hold;
 #[rtype(result = "()")]
 pub struct Refuse(pub String);
 
-/// As [`Refuse`], and from now on nothing is reported: the worker is about to be ended.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct End(pub String);
-
 /// Tells the supervisor that the binding of a worker is gone; its actor lets calls wait until it is told what follows.
 ///
 /// Sent once for each binding that panicked, whatever it had in flight, and once by an actor that its worker took along.

@@ -36,8 +36,6 @@ pub(super) struct State {
     pub(super) in_flight: Cell<usize>,
     /// Counts the bindings that were made, so that the panic of an earlier one is told apart.
     pub(super) generation: Cell<u64>,
-    /// Whether the worker is about to be ended.
-    pub(super) ending: Cell<bool>,
 }
 
 /// What happens to a call.
@@ -125,9 +123,6 @@ impl State {
 
     /// Tells the supervisor that there is no binding any more.
     pub(super) fn report(&self, panic: &str, subject: Option<&Subject>, gone: bool) {
-        if self.ending.get() {
-            return;
-        }
         let caller = subject
             .map(|subject| (Arc::clone(&subject.module), subject.instance, subject.call, subject.name().to_owned()));
         let (binding, worker, panic) = (self.binding, self.worker, panic.to_owned());

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, future::join_all};
 use super::script::{Fixture, Order};
 use crate::{
     bindings::{
-        actor::{End, Hold, MAX_IN_FLIGHT, Refuse},
+        actor::{Hold, MAX_IN_FLIGHT, Refuse},
         testing::call,
     },
     host::HostErrorKind,
@@ -252,35 +252,28 @@ async fn refuses_calls_beyond_its_bound_and_forgets_those_that_nobody_waits_for(
 }
 
 #[test]
-fn an_actor_that_its_worker_takes_along_says_so_unless_it_was_asked_to_end() {
-    for (asked, expected) in [(false, vec!["its worker ended".to_owned()]), (true, Vec::new())] {
-        actix::System::new().block_on(async move {
-            let actor = Fixture::serving(Order::Nothing).await;
-            let worker = actix::Arbiter::new();
-            let (send, address) = tokio::sync::oneshot::channel();
-            let exits = actor.exits.clone();
-            let recipient = {
-                use super::script::Supervisor;
-                use actix::Actor as _;
-                let (order, factory) = (Order::Nothing, actor.factory.clone());
-                Supervisor { exits: exits.clone(), order, factory, actor: None }.start().recipient()
-            };
-            worker.spawn_fn(move || {
-                use actix::Actor as _;
-                let actor = crate::bindings::BindingActor::new(0, "cache".into(), 0, Default::default(), recipient);
-                send.send(actor.start()).unwrap();
-            });
-            let address = address.await.unwrap();
-            if asked {
-                address.send(End("the daemon stops".to_owned())).await.unwrap();
-                let error = address.send(call("now", b"")).await.unwrap().unwrap_err();
-                assert_eq!(error.to_string(), "unavailable: binding `cache`: the daemon stops");
-            }
-            worker.stop();
-            tokio::task::spawn_blocking(move || worker.join().unwrap()).await.unwrap();
-            settle().await;
-            assert_eq!(actor.panics(), expected);
-            assert!(exits.lock().iter().all(|exit| exit.gone));
+fn an_actor_that_its_worker_takes_along_says_so() {
+    actix::System::new().block_on(async move {
+        let actor = Fixture::serving(Order::Nothing).await;
+        let worker = actix::Arbiter::new();
+        let (send, address) = tokio::sync::oneshot::channel();
+        let exits = actor.exits.clone();
+        let recipient = {
+            use super::script::Supervisor;
+            use actix::Actor as _;
+            let (order, factory) = (Order::Nothing, actor.factory.clone());
+            Supervisor { exits: exits.clone(), order, factory, actor: None }.start().recipient()
+        };
+        worker.spawn_fn(move || {
+            use actix::Actor as _;
+            let actor = crate::bindings::BindingActor::new(0, "cache".into(), 0, Default::default(), recipient);
+            send.send(actor.start()).unwrap();
         });
-    }
+        let _address = address.await.unwrap();
+        worker.stop();
+        tokio::task::spawn_blocking(move || worker.join().unwrap()).await.unwrap();
+        settle().await;
+        assert_eq!(actor.panics(), ["its worker ended"]);
+        assert!(exits.lock().iter().all(|exit| exit.gone));
+    });
 }
