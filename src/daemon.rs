@@ -8,12 +8,12 @@ use thiserror::Error;
 use crate::{
     actors::{CallReply, CallRequest},
     config::{self, Config, ConfigErrors, Environment, Module},
-    control::{Action, ControlError, Daemon},
+    control::{Action, Bounds, ControlError, Daemon},
     host::{EngineError, Limits, WasmtimeEngine, chain},
     supervisor::{
         self, NoAnswer, StartError, SupervisorHandle,
         events::Events,
-        status::{BindingStatus, ModuleStatus, Status},
+        status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
     },
 };
 
@@ -111,6 +111,23 @@ impl Daemon for Controlled {
             }
             found(done, name, action.as_str())
         })
+    }
+
+    fn swap(&self, _: String, _: bytes::Bytes, _: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        Box::pin(std::future::ready(Err(ControlError::ShuttingDown)))
+    }
+
+    fn roll_back(&self, _: String) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        Box::pin(std::future::ready(Err(ControlError::ShuttingDown)))
+    }
+
+    fn reload(&self, _: bool) -> BoxFuture<'static, Result<ReloadReport, ControlError>> {
+        Box::pin(std::future::ready(Err(ControlError::ShuttingDown)))
+    }
+
+    fn bounds(&self) -> Bounds {
+        let s = std::time::Duration::from_secs(60);
+        Bounds { payload: 4 << 20, module_size: 64 << 20, call: s, grace: s }
     }
 
     fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply> {

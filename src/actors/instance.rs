@@ -41,12 +41,14 @@ pub struct InstanceFacts {
     pub memory: AtomicU64,
     /// When it started.
     pub started: Instant,
+    /// Generation of the code that it runs.
+    pub generation: AtomicU64,
 }
 
 impl Default for InstanceFacts {
     /// The facts of an instance that starts now.
     fn default() -> Self {
-        Self { memory: AtomicU64::new(0), started: Instant::now() }
+        Self { memory: AtomicU64::new(0), started: Instant::now(), generation: AtomicU64::new(0) }
     }
 }
 

@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     model::{
-        Backoff, Binding, BindingSettings, EngineKind, Group, HealthCheck, Instances, LogFormat, LogLevel, Logging,
-        Module, ModuleLimits, OnFull, Restart, RestartType, Shutdown, Strategy, Wasi,
+        Backoff, Binding, BindingSettings, Declared, EngineKind, Group, HealthCheck, Instances, LogFormat, LogLevel,
+        Logging, Module, ModuleLimits, OnFull, Probation, Restart, RestartType, Shutdown, Strategy, Swap, Wasi, Watch,
+        WatchMode,
     },
     size::{KIB, MIB},
 };
@@ -78,6 +79,19 @@ pub const GROUP_INTENSITY: u32 = 1;
 /// As OTP's default.
 pub const GROUP_PERIOD: Duration = Duration::from_secs(5);
 
+/// A copy in pieces pauses for less; a person does not notice it.
+pub const WATCH_SETTLE: Duration = Duration::from_millis(50);
+/// A look at a thousand files takes milliseconds; what nobody tells of is noticed soon all the same.
+pub const WATCH_POLL: Duration = Duration::from_secs(2);
+/// Name of the drop-in directory in the state directory.
+pub const DROP_IN_DIR: &str = "modules";
+/// Compiled code of some two hundred guests of usual size.
+pub const CODE_CACHE: u64 = 512 * MIB;
+/// As long as the time in which restarts are counted.
+pub const PROBATION: Duration = PERIOD;
+/// Any failure in its first time is the new code's.
+pub const PROBATION_FAILURES: u32 = 0;
+
 /// Long enough to count per second, which is how limits are mostly thought of.
 pub const RATE_LIMIT_PER: Duration = Duration::from_secs(1);
 
@@ -132,6 +146,7 @@ impl Module {
     pub fn with_defaults(name: &str, path: impl Into<PathBuf>) -> Self {
         Self {
             name: Arc::from(name),
+            declared: Declared::Configured,
             path: path.into(),
             engine: EngineKind::Cranelift,
             lazy: false,
@@ -148,6 +163,7 @@ impl Module {
             links: Vec::new(),
             restart: Restart::default(),
             wasi: Wasi::default(),
+            swap: Swap::default(),
         }
     }
 }
@@ -173,6 +189,18 @@ impl Group {
             retry_failed: Some(RETRY_FAILED),
             critical: false,
         }
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { mode: WatchMode::Auto, settle: WATCH_SETTLE, poll: WATCH_POLL, config: false }
+    }
+}
+
+impl Default for Probation {
+    fn default() -> Self {
+        Self { time: PROBATION, max_failures: PROBATION_FAILURES }
     }
 }
 

@@ -11,13 +11,9 @@ use super::{
     check,
     environment::Environment,
     error::{ConfigError, ConfigErrorKind, ConfigErrors},
-    model::Config,
+    model::{Config, ModuleDefaults, Watch},
     reader::{self, Report, Section},
-    sections::{
-        bindings, control, daemon, groups, logging, metrics,
-        module::{self, ModuleDefaults},
-        root,
-    },
+    sections::{bindings, control, daemon, groups, logging, metrics, module, root},
     size::Size,
 };
 
@@ -69,14 +65,29 @@ pub(super) fn read_sections(report: &Report<'_>, source: PathBuf, env: &Environm
     let logging = logging::read(sections.logging);
     let (limits, restart) = root::defaults(sections.defaults);
     let written_bindings = bindings::read_all(sections.bindings, &daemon.state_dir, &restart);
-    let written_modules = module::read_all(sections.modules, &ModuleDefaults { limits, restart, base });
+    let defaults = ModuleDefaults { limits: limits.clone(), restart: restart.clone() };
+    let written_modules = module::read_all(sections.modules, &module::ModuleDefaults { limits, restart, base });
     let written_groups = groups::read_all(sections.groups);
     let metrics = metrics::read(sections.metrics);
 
     let bindings = check::bindings(&written_bindings, report);
     let groups = check::groups(written_groups, &written_modules, &written_bindings);
     let modules = check::modules(written_modules, &bindings, &written_bindings);
-    Config { source, daemon, control, logging, bindings, modules, groups, metrics }
+    Config {
+        files: vec![source.clone()],
+        includes: Vec::new(),
+        source,
+        daemon,
+        control,
+        logging,
+        bindings,
+        modules,
+        groups,
+        metrics,
+        watch: Watch::default(),
+        drop_in: None,
+        defaults,
+    }
 }
 
 /// Reads a whole file of bounded length; errors name it as the caller did.

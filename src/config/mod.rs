@@ -22,6 +22,7 @@ mod environment;
 mod error;
 mod load;
 mod model;
+mod plan;
 mod reader;
 mod sections;
 mod size;
@@ -35,6 +36,7 @@ pub use self::{
     error::{ConfigError, ConfigErrorKind, ConfigErrors, Position},
     load::{load, parse},
     model::*,
+    plan::{Change, ChangeAction, Changed, Plan},
     size::{Size, SizeError},
     time::{TimeError, TimeSpan},
 };

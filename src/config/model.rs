@@ -7,6 +7,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 pub struct Config {
     /// The file it came from.
     pub source: PathBuf,
+    /// Every file that was read, the source first, then its includes in the order in which they were merged; absolute.
+    pub files: Vec<PathBuf>,
+    /// The patterns of `include`, each a directory and the pattern of names in it; absolute. Their directories are looked
+    /// at for files that come.
+    pub includes: Vec<PathBuf>,
     /// `[daemon]`.
     pub daemon: Daemon,
     /// `[control]`.
@@ -21,6 +26,61 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// `[metrics]`.
     pub metrics: Metrics,
+    /// `[watch]`.
+    pub watch: Watch,
+    /// `[drop_in]`; `None`: no directory is looked at.
+    pub drop_in: Option<DropIn>,
+    /// `[defaults]`: what a module gets that says nothing.
+    pub defaults: ModuleDefaults,
+}
+
+/// `[defaults]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModuleDefaults {
+    /// `[defaults.limits]`.
+    pub limits: ModuleLimits,
+    /// `[defaults.restart]`.
+    pub restart: Restart,
+}
+
+/// `[watch]`: how changes of files are noticed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watch {
+    /// How directories are watched.
+    pub mode: WatchMode,
+    /// How long a file must rest before it is read; it starts anew with each change, but never delays beyond four times
+    /// itself.
+    pub settle: Duration,
+    /// How often files are looked at where the kernel does not tell of changes.
+    pub poll: Duration,
+    /// Whether a change of the configuration's files reloads it.
+    pub config: bool,
+}
+
+/// How directories are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchMode {
+    /// By the kernel's notices, and by polling where there are none: on network file systems, or at the kernel's limit.
+    Auto,
+    /// By polling only.
+    Poll,
+    /// Not at all: files are looked at when someone asks.
+    Off,
+}
+
+/// `[drop_in]`: a directory whose files are modules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropIn {
+    /// The directory; absolute.
+    pub dir: PathBuf,
+    /// Names of the bindings that a dropped module may link to.
+    pub links: Vec<Arc<str>>,
+    /// Whose files are accepted besides the daemon's own and root's: names of users, or their numbers as text.
+    pub owners: Vec<String>,
+    /// Whose files are accepted besides: names of groups whose members' files are, or their numbers as text.
+    pub groups: Vec<String>,
+    /// Whether files are accepted whoever owns or may write them: for development.
+    pub allow_unsafe_permissions: bool,
 }
 
 /// `[daemon]`.
@@ -38,6 +98,8 @@ pub struct Daemon {
     pub guest_stack: u64,
     /// Bytes of payload that may wait in all queues together.
     pub queue_bytes: u64,
+    /// Bytes of compiled code that are kept in the state directory; 0: none.
+    pub code_cache: u64,
 }
 
 /// `[control]`.
@@ -89,11 +151,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// One `[modules.NAME]`.
+/// One `[modules.NAME]`, or a file of the drop-in directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Module {
     /// Its name.
     pub name: Arc<str>,
+    /// Where it is declared.
+    pub declared: Declared,
     /// The wasm file; absolute.
     pub path: PathBuf,
     /// Which engine runs it.
@@ -126,6 +190,68 @@ pub struct Module {
     pub restart: Restart,
     /// What WASI grants it.
     pub wasi: Wasi,
+    /// How new code takes over.
+    pub swap: Swap,
+}
+
+/// Where a module is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declared {
+    /// In the configuration.
+    Configured,
+    /// By its file in the drop-in directory.
+    Dropped,
+}
+
+impl Declared {
+    /// The name in JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// `[modules.NAME.swap]`: how new code of a running module takes over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swap {
+    /// What a new instance must answer before it takes over.
+    pub probe: Option<Probe>,
+    /// How long new code is watched.
+    pub probation: Option<Probation>,
+    /// How an instance hands its state to the one that follows.
+    pub hand_over: Option<HandOver>,
+}
+
+/// A call that a new instance must answer before it takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The guest's operation.
+    pub operation: String,
+    /// Its payload.
+    pub payload: String,
+    /// The response, byte for byte; `None`: any that is no error.
+    pub expect: Option<String>,
+}
+
+/// How long new code is watched, and what ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probation {
+    /// For so long after the swap ...
+    pub time: Duration,
+    /// ... so many of its instances may fail; one more rolls it back.
+    pub max_failures: u32,
+}
+
+/// The operations by which state is handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandOver {
+    /// Called on the old instance with an empty payload; its response is the state.
+    pub export: String,
+    /// Called on the new instance with the state.
+    pub import: String,
 }
 
 /// Engines that can be named in a configuration.

@@ -4,6 +4,7 @@
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
@@ -11,7 +12,7 @@ use crate::{
     actors::{CallReply, CallRequest},
     supervisor::{
         events::Events,
-        status::{BindingStatus, ModuleStatus, Status},
+        status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
     },
 };
 
@@ -36,8 +37,29 @@ pub trait Daemon: Send + Sync + 'static {
         let what = format!("the end of worker {worker}");
         Box::pin(std::future::ready(Err(ControlError::NoAnswer { what, waited: Duration::ZERO })))
     }
+    /// Gives a module other code, which it keeps until its file changes. `force` takes code that was rolled back before.
+    fn swap(&self, name: String, code: Bytes, force: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>>;
+    /// Gives a module the code back that ran before.
+    fn roll_back(&self, name: String) -> BoxFuture<'static, Result<SwapReport, ControlError>>;
+    /// Reads the configuration again and applies what differs, or only says what would be applied.
+    fn reload(&self, dry_run: bool) -> BoxFuture<'static, Result<ReloadReport, ControlError>>;
+    /// What requests may have now; a reload may change it.
+    fn bounds(&self) -> Bounds;
     /// Calls a guest. Dropping the future means that nobody waits for the reply any more.
     fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply>;
+}
+
+/// What requests may have, from the configuration that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of the largest payload that any module takes.
+    pub payload: u64,
+    /// Bytes of the largest file that any module takes.
+    pub module_size: u64,
+    /// The longest `call_timeout` of any module.
+    pub call: Duration,
+    /// The daemon's `shutdown_grace`.
+    pub grace: Duration,
 }
 
 /// What an operator may ask of a module.
@@ -92,4 +114,26 @@ pub enum ControlError {
     /// The daemon is stopping and changes nothing any more.
     #[error("the daemon is stopping")]
     ShuttingDown,
+    /// New code did not take over: the old goes on.
+    #[error("module `{module}` keeps its code: {}", causes.join(": "))]
+    SwapFailed {
+        /// Name of the module.
+        module: String,
+        /// The error and its causes, outermost first.
+        causes: Vec<String>,
+    },
+    /// The module is in no state for a swap, has no other code to go back to, or the code was rolled back before.
+    #[error("module `{module}` cannot be swapped now: {why}")]
+    SwapRefused {
+        /// Name of the module.
+        module: String,
+        /// Why not.
+        why: String,
+    },
+    /// The new configuration is refused, and nothing has changed.
+    #[error("the configuration is refused and nothing has changed:\n{}", problems.join("\n"))]
+    ReloadRefused {
+        /// Every problem.
+        problems: Vec<String>,
+    },
 }

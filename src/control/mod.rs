@@ -32,7 +32,7 @@ mod socket;
 mod table;
 
 pub use client::{Client, ClientError};
-pub use daemon::{Action, ControlError, Daemon};
+pub use daemon::{Action, Bounds, ControlError, Daemon};
 pub use feed::LINES;
 pub use lines::Lines;
 pub use metrics::MEDIA_TYPE as METRICS_MEDIA_TYPE;

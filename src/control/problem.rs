@@ -45,13 +45,16 @@ pub enum Kind {
     HostPanicked,
     LoadFailed,
     Lost,
+    SwapFailed,
+    SwapRefused,
+    ReloadRefused,
     NoAnswer,
     Internal,
 }
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -75,6 +78,9 @@ impl Kind {
         Self::HostPanicked,
         Self::LoadFailed,
         Self::Lost,
+        Self::SwapFailed,
+        Self::SwapRefused,
+        Self::ReloadRefused,
         Self::NoAnswer,
         Self::Internal,
     ];
@@ -106,6 +112,9 @@ impl Kind {
             Self::HostPanicked => ("host-panicked", 502, "the host failed while it worked for the guest"),
             Self::LoadFailed => ("load-failed", 502, "no instance of the module could be started"),
             Self::Lost => ("lost", 502, "the call was lost"),
+            Self::SwapFailed => ("swap-failed", 422, "the new code did not take over, the old goes on"),
+            Self::SwapRefused => ("swap-refused", 409, "the module cannot be swapped now"),
+            Self::ReloadRefused => ("reload-refused", 422, "the configuration is refused and nothing has changed"),
             Self::NoAnswer => ("no-answer", 504, "a part of the daemon does not answer"),
             Self::Internal => ("internal", 500, "the control server failed"),
         }
@@ -232,6 +241,9 @@ impl From<ControlError> for Problem {
             ControlError::NoSuchModule(_) => Kind::NoSuchModule,
             ControlError::NoAnswer { .. } => Kind::NoAnswer,
             ControlError::ShuttingDown => Kind::ShuttingDown,
+            ControlError::SwapFailed { .. } => Kind::SwapFailed,
+            ControlError::SwapRefused { .. } => Kind::SwapRefused,
+            ControlError::ReloadRefused { .. } => Kind::ReloadRefused,
         };
         Self::new(kind, host::chain(&error))
     }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::status::ExitStatus;
+use super::status::{ExitStatus, GenerationOrigin};
 
 /// Events that are kept, at some 300 bytes each and 8 KiB where an exit has long causes. A module that fails for good makes
 /// about a dozen, so the story of a bad night fits; ten times as many would hold megabytes that nobody reads.
@@ -95,6 +95,89 @@ pub enum What {
         /// SHA-256 of the file.
         sha256: String,
     },
+    /// A swap begins: the code was read, compiled and checked.
+    SwapBegan {
+        /// The generation that it will be.
+        generation: u64,
+        /// SHA-256 of the code.
+        sha256: String,
+        /// Where it came from.
+        origin: GenerationOrigin,
+    },
+    /// An instance took the code of another generation between two calls.
+    InstanceSwapped {
+        /// Its id.
+        instance: u64,
+        /// Generation of its code from now on.
+        generation: u64,
+        /// Its worker.
+        worker: usize,
+    },
+    /// All instances have the new generation, which is now the module's.
+    Swapped {
+        /// The generation.
+        generation: u64,
+        /// The one before.
+        before: u64,
+        /// SHA-256 of the code.
+        sha256: String,
+        /// Where it came from.
+        origin: GenerationOrigin,
+    },
+    /// New code did not take over: the old goes on.
+    SwapFailed {
+        /// Where it came from.
+        origin: GenerationOrigin,
+        /// SHA-256 of the code, where it could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        /// Why.
+        why: String,
+    },
+    /// A generation failed too often in its probation; a swap back to the one before follows.
+    ProbationFailed {
+        /// The generation.
+        generation: u64,
+        /// How often its instances failed.
+        failures: u32,
+        /// How often they might have.
+        of: u32,
+    },
+    /// A generation has stood its probation.
+    ProbationPassed {
+        /// The generation.
+        generation: u64,
+    },
+    /// A module, binding or group is part of the daemon from now on.
+    Added,
+    /// A module, binding or group is no longer part of the daemon.
+    Removed,
+    /// A module, binding or group goes on with other settings.
+    Adjusted {
+        /// The keys that differ.
+        keys: Vec<String>,
+    },
+    /// Another configuration holds from now on.
+    Reloaded {
+        /// What asked for it.
+        why: String,
+        /// What differs, as `swap modules.orders`.
+        changes: Vec<String>,
+    },
+    /// A configuration was refused: nothing has changed.
+    ReloadRefused {
+        /// What asked for it.
+        why: String,
+        /// Every problem.
+        problems: Vec<String>,
+    },
+    /// A file of the drop-in directory is not accepted.
+    FileRefused {
+        /// Its name.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// An instance takes calls.
     InstanceStarted {
         /// Its id.
@@ -148,7 +231,7 @@ pub enum What {
     },
     /// An operator asked for something.
     Asked {
-        /// `start`, `stop` or `restart`.
+        /// `start`, `stop`, `restart`, `swap`, `rollback` or `reload`.
         action: String,
     },
     /// A worker no longer turns over.
@@ -272,6 +355,58 @@ fn log(event: &Event) {
         What::InstanceStarted { instance, generation, worker } => {
             let (instance, generation, worker) = (*instance, *generation, *worker as u64);
             line!(info, event, "instance started", instance = instance, generation = generation, on_worker = worker);
+        }
+        What::SwapBegan { generation, sha256, origin } => line!(
+            info,
+            event,
+            "swap began",
+            generation = *generation,
+            sha256 = sha256.as_str(),
+            origin = origin.as_str()
+        ),
+        What::InstanceSwapped { instance, generation, worker } => {
+            let (instance, generation, worker) = (*instance, *generation, *worker as u64);
+            line!(info, event, "instance swapped", instance = instance, generation = generation, on_worker = worker);
+        }
+        What::Swapped { generation, before, sha256, origin } => line!(
+            info,
+            event,
+            "module swapped",
+            generation = *generation,
+            before = *before,
+            sha256 = sha256.as_str(),
+            origin = origin.as_str()
+        ),
+        What::SwapFailed { origin, sha256, why } => line!(
+            error,
+            event,
+            "swap failed, the old code goes on",
+            origin = origin.as_str(),
+            sha256 = sha256.as_deref(),
+            error = why.as_str()
+        ),
+        What::ProbationFailed { generation, failures, of } => line!(
+            error,
+            event,
+            "generation failed its probation",
+            generation = *generation,
+            failures = *failures,
+            of = *of
+        ),
+        What::ProbationPassed { generation } => {
+            line!(info, event, "generation passed its probation", generation = *generation);
+        }
+        What::Added => line!(info, event, "added"),
+        What::Removed => line!(info, event, "removed"),
+        What::Adjusted { keys } => line!(info, event, "settings changed", keys = keys.join(", ")),
+        What::Reloaded { why, changes } => {
+            line!(info, event, "configuration reloaded", why = why.as_str(), changes = changes.join(", "));
+        }
+        What::ReloadRefused { why, problems } => {
+            line!(error, event, "configuration refused", why = why.as_str(), error = problems.join("; "));
+        }
+        What::FileRefused { file, why } => {
+            line!(error, event, "file refused", file = file.as_str(), error = why.as_str());
         }
         What::Exited { instance, worker, exit, decision, backoff_s } => line!(
             warn,

@@ -90,6 +90,7 @@ async fn make(start: Start, instance: u64) -> Result<(GuestActor, Arc<InstanceFa
     let provider = Box::new(compiled.provider(wasi(&config.wasi)));
     let host = WapcHostAsync::with_options(provider, Some(links.callback()), options).await?;
     let (supervisor, facts) = (exited, Arc::new(InstanceFacts::default()));
+    facts.generation.store(generation, Ordering::Relaxed);
     let seen = Arc::clone(&facts);
     let parts = InstanceParts { host, links, queue, supervisor, facts, module, slot, instance, generation, worker };
     Ok((GuestActor::new(parts), seen))

@@ -25,14 +25,87 @@ pub struct Status {
     pub bindings: Vec<BindingStatus>,
     /// Every group, in file order.
     pub groups: Vec<GroupStatus>,
+    /// The configuration that holds.
+    pub configuration: ConfigurationStatus,
+    /// The drop-in directory, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_in: Option<DropInStatus>,
+}
+
+/// The configuration that holds, and what became of the last reload.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct ConfigurationStatus {
+    /// Path of its file.
+    pub path: String,
+    /// When it was loaded, in seconds since the Unix epoch.
+    pub loaded_at: f64,
+    /// Reloads that were applied since the daemon started.
+    pub reloads: u64,
+    /// Reloads that were refused.
+    pub reloads_refused: u64,
+    /// Why the last reload changed nothing, until one succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<ReloadError>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct ReloadError {
+    /// When, in seconds since the Unix epoch.
+    pub at: f64,
+    /// Every problem.
+    pub problems: Vec<String>,
+}
+
+/// The drop-in directory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+pub struct DropInStatus {
+    /// Its path.
+    pub path: String,
+    /// Files that are not accepted, by name.
+    pub refused: Vec<RefusedFile>,
+}
+
+/// A file of the drop-in directory that is not accepted.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct RefusedFile {
+    /// Its name.
+    pub file: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a reload does, or would do.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// Whether it was only planned.
+    pub dry_run: bool,
+    /// The differences; empty where the configuration is the same.
+    pub changes: Vec<ChangeStatus>,
+}
+
+/// One difference.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ChangeStatus {
+    /// What differs, as `modules.orders`, `bindings.cache`, `groups.shop` or `logging`.
+    pub subject: String,
+    /// What that takes: `add`, `remove`, `adjust`, `swap` or `restart`.
+    pub action: String,
+    /// The keys that differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// What went wrong with it after the configuration was taken over, as a new module that failed in its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 impl Status {
-    /// The same without what is left out of lists: latencies, backtraces and host calls by operation.
+    /// The same without what is left out of lists: latencies, backtraces, generations and host calls by operation.
     #[must_use]
     pub fn summary(mut self) -> Self {
         for module in &mut self.modules {
             module.latency = None;
+            module.generations.clear();
             module.last_exit.iter_mut().for_each(|exit| exit.backtrace.clear());
         }
         for binding in &mut self.bindings {
@@ -95,10 +168,24 @@ pub struct ModuleStatus {
     pub next_try: Option<f64>,
     /// Path of its file.
     pub path: String,
+    /// Where it is declared: `configured` or `dropped`.
+    pub declared: String,
     /// SHA-256 of the code that runs, in hexadecimal; `None` before it was loaded.
     pub sha256: Option<String>,
     /// Which load of the code runs; 0 before the first.
     pub generation: u64,
+    /// Why the code that runs is not that of the file, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
+    /// The swap that is under way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapping: Option<String>,
+    /// Why the last swap kept the old code, until one succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_swap_error: Option<SwapErrorStatus>,
+    /// The last generations, newest first; left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<GenerationStatus>,
     /// Its instances.
     pub instances: Vec<InstanceStatus>,
     /// Calls that wait.
@@ -129,6 +216,109 @@ pub struct ModuleStatus {
     pub last_exit: Option<ExitStatus>,
     /// Seconds since the module last became `running`.
     pub uptime_s: Option<f64>,
+}
+
+/// One load of a module's code.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct GenerationStatus {
+    /// Its number.
+    pub generation: u64,
+    /// SHA-256 of the code, in hexadecimal.
+    pub sha256: String,
+    /// Bytes of the code.
+    pub size: u64,
+    /// Where the code came from.
+    pub origin: GenerationOrigin,
+    /// When it took over, or failed to, in seconds since the Unix epoch.
+    pub at: f64,
+    /// What became of it.
+    pub outcome: GenerationOutcome,
+    /// Why, where it did not last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Where a generation's code came from.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum GenerationOrigin {
+    /// The file, when the module started.
+    Start,
+    /// The file, which had changed.
+    File,
+    /// An operator's swap.
+    Operator,
+    /// The code that ran before, because what followed it failed or an operator asked.
+    RollBack,
+}
+
+impl GenerationOrigin {
+    /// Every origin.
+    pub const ALL: [Self; 4] = [Self::Start, Self::File, Self::Operator, Self::RollBack];
+
+    /// The name in JSON, tables, events and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::File => "file",
+            Self::Operator => "operator",
+            Self::RollBack => "roll_back",
+        }
+    }
+}
+
+/// What became of a generation.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum GenerationOutcome {
+    /// It is the module's code.
+    Current,
+    /// It is the module's code, and watched: if it fails too often, it is rolled back.
+    OnProbation,
+    /// Another one took over.
+    Replaced,
+    /// It failed too often in its probation, or an operator did not want it.
+    RolledBack,
+    /// It never took over.
+    Refused,
+}
+
+impl GenerationOutcome {
+    /// The name in JSON and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::OnProbation => "on_probation",
+            Self::Replaced => "replaced",
+            Self::RolledBack => "rolled_back",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Why a swap kept the old code.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct SwapErrorStatus {
+    /// When, in seconds since the Unix epoch.
+    pub at: f64,
+    /// Where the code came from.
+    pub origin: GenerationOrigin,
+    /// SHA-256 of the code, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The error and its causes, outermost first.
+    pub causes: Vec<String>,
+}
+
+/// What a swap did.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct SwapReport {
+    /// Whether the code was another than that which ran before; nothing happens otherwise.
+    pub changed: bool,
+    /// The module afterwards.
+    pub module: ModuleStatus,
 }
 
 /// The state of a module.
@@ -180,6 +370,8 @@ pub struct InstanceStatus {
     pub slot: usize,
     /// The worker it lives on.
     pub worker: usize,
+    /// Generation of the code that it runs; during a swap instances differ.
+    pub generation: u64,
     /// Seconds since it takes calls.
     pub uptime_s: f64,
     /// Bytes of linear memory, as they were after its last call.

@@ -403,6 +403,8 @@ impl Supervisor {
             modules: (0..self.modules.len()).filter_map(|module| self.module_status(module, now)).collect(),
             bindings: self.binding_status(now),
             groups: self.group_status(now),
+            configuration: Default::default(),
+            drop_in: None,
         }
     }
 

@@ -6,18 +6,19 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
-    control::{Action, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings},
+    control::{Action, Bounds, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
     supervisor::{
         events::Events,
         status::{
             BindingState, BindingStatus, ExitStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency,
-            ModuleState, ModuleStatus, Status, WorkerState, WorkerStatus,
+            ModuleState, ModuleStatus, ReloadReport, Status, SwapReport, WorkerState, WorkerStatus,
         },
     },
 };
@@ -95,6 +96,23 @@ impl Daemon for Fake {
     fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>> {
         let status = self.status.lock().clone();
         async { Ok(status) }.boxed()
+    }
+
+    fn swap(&self, name: String, _: Bytes, _: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        async move { Ok(SwapReport { changed: true, module: module(&name, ModuleState::Running) }) }.boxed()
+    }
+
+    fn roll_back(&self, name: String) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        async move { Ok(SwapReport { changed: true, module: module(&name, ModuleState::Running) }) }.boxed()
+    }
+
+    fn reload(&self, dry_run: bool) -> BoxFuture<'static, Result<ReloadReport, ControlError>> {
+        async move { Ok(ReloadReport { dry_run, changes: Vec::new() }) }.boxed()
+    }
+
+    fn bounds(&self) -> Bounds {
+        let minute = Duration::from_secs(60);
+        Bounds { payload: 4 << 20, module_size: 64 << 20, call: minute, grace: minute }
     }
 
     fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
@@ -227,7 +245,19 @@ pub(crate) fn module(name: &str, state: ModuleState) -> ModuleStatus {
         path: format!("/srv/{name}.wasm"),
         sha256: Some("ab".repeat(32)),
         generation: 3,
-        instances: vec![InstanceStatus { id: 5, slot: 0, worker: 1, uptime_s: 60.0, memory_bytes: 65_536 }],
+        declared: "configured".into(),
+        differs: None,
+        swapping: None,
+        last_swap_error: None,
+        generations: Vec::new(),
+        instances: vec![InstanceStatus {
+            id: 5,
+            slot: 0,
+            worker: 1,
+            generation: 3,
+            uptime_s: 60.0,
+            memory_bytes: 65_536,
+        }],
         queued: 2,
         queued_bytes: 10,
         in_flight: 1,
@@ -276,6 +306,8 @@ fn status() -> Status {
         uptime_s: 3_700.0,
         workers: (0..2).map(worker).collect(),
         groups: vec![group()],
+        configuration: Default::default(),
+        drop_in: None,
         draining: false,
         queue_bytes: 1536,
         modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],

@@ -47,6 +47,7 @@ fn defaults(state_dir: Option<Option<PathBuf>>, env: &Environment, report: &Repo
         shutdown_grace: defaults::SHUTDOWN_GRACE,
         guest_stack: defaults::GUEST_STACK,
         queue_bytes: defaults::DAEMON_QUEUE_BYTES,
+        code_cache: defaults::CODE_CACHE,
     }
 }
 

@@ -28,9 +28,37 @@ fn what(what: &What) -> String {
             format!("{from} -> {to}{why}{next}")
         }
         What::Loaded { generation, sha256 } => {
-            let hash: String = sha256.chars().take(12).collect();
-            format!("loaded generation {generation}, sha256 {hash}")
+            format!("loaded generation {generation}, sha256 {}", hash(sha256))
         }
+        What::SwapBegan { generation, sha256, origin } => {
+            format!("swap to generation {generation} begins, sha256 {}, from {}", hash(sha256), words(origin.as_str()))
+        }
+        What::InstanceSwapped { instance, generation, worker } => {
+            format!("instance {instance} on worker {worker} runs generation {generation}")
+        }
+        What::Swapped { generation, before, sha256, origin } => {
+            let (hash, origin) = (hash(sha256), words(origin.as_str()));
+            format!("runs generation {generation} instead of {before}, sha256 {hash}, from {origin}")
+        }
+        What::SwapFailed { origin, sha256, why } => {
+            let hash = sha256.as_deref().map(|sha256| format!(", sha256 {}", hash(sha256))).unwrap_or_default();
+            format!("swap failed{hash}, from {}: {why} => the old code goes on", words(origin.as_str()))
+        }
+        What::ProbationFailed { generation, failures, of } => {
+            format!("generation {generation} failed its probation: {failures} failures, {of} allowed => roll back")
+        }
+        What::ProbationPassed { generation } => format!("generation {generation} passed its probation"),
+        What::Added => "added".to_owned(),
+        What::Removed => "removed".to_owned(),
+        What::Adjusted { keys } => format!("settings changed: {}", keys.join(", ")),
+        What::Reloaded { why, changes } if changes.is_empty() => {
+            format!("configuration reloaded ({why}): nothing differs")
+        }
+        What::Reloaded { why, changes } => format!("configuration reloaded ({why}): {}", changes.join(", ")),
+        What::ReloadRefused { why, problems } => {
+            format!("configuration refused ({why}), nothing has changed: {}", problems.join("; "))
+        }
+        What::FileRefused { file, why } => format!("file {file} refused: {why}"),
         What::InstanceStarted { instance, generation, worker } => {
             format!("instance {instance} of generation {generation} takes calls on worker {worker}")
         }
@@ -61,7 +89,12 @@ fn what(what: &What) -> String {
     }
 }
 
-/// A decision's name in JSON as words.
+/// The first characters of a hash: enough to tell it from others.
+fn hash(sha256: &str) -> String {
+    sha256.chars().take(12).collect()
+}
+
+/// A name in JSON as words.
 fn words(decision: &str) -> String {
     decision.replace('_', " ")
 }

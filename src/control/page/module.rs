@@ -51,8 +51,12 @@ pub fn outcome(module: &ModuleStatus, now: f64) -> String {
 }
 
 fn instance(instance: &InstanceStatus) -> String {
-    let InstanceStatus { id, slot, worker, uptime_s, memory_bytes } = instance;
-    format!("{slot}: id {id} on worker {worker}, up {}, memory {}", duration(*uptime_s), bytes(*memory_bytes))
+    let InstanceStatus { id, slot, worker, generation, uptime_s, memory_bytes } = instance;
+    format!(
+        "{slot}: id {id}, generation {generation}, on worker {worker}, up {}, memory {}",
+        duration(*uptime_s),
+        bytes(*memory_bytes)
+    )
 }
 
 fn calls(module: &ModuleStatus) -> String {
