@@ -44,6 +44,8 @@ mod loader;
 mod messages;
 mod module_child;
 mod modules;
+#[allow(dead_code, reason = "the loader and the watcher take it over next")]
+mod read;
 pub mod status;
 mod stops;
 mod topology;
