@@ -52,5 +52,6 @@ pub use self::{
     wasi::WasiParams,
     wasmtime::{
         CompiledModule, EngineError, EngineSettings, MappingLimit, TooManyMappings, WasmtimeEngine, WasmtimeProvider,
+        WeakEngine,
     },
 };

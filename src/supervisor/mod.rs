@@ -33,6 +33,8 @@
 mod binding_child;
 mod bindings;
 mod decide;
+#[allow(dead_code, reason = "nothing takes room yet")]
+mod engines;
 pub mod events;
 mod groups;
 mod handle;

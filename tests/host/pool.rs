@@ -6,7 +6,7 @@ use wapcd::host::{EngineError, EngineSettings, LoadError, MappingLimit, TooManyM
 
 use crate::{
     guest::{assemble, menu},
-    hosts::{Setup, both},
+    hosts::{Kind, Setup, both},
 };
 
 fn engine(instances: u32) -> WasmtimeEngine {
@@ -75,6 +75,32 @@ fn settings_beyond_what_the_kernel_allows_are_refused() {
         assert!(error.sysctl() > u64::from(instances), "{error}");
         assert!(error.used > 0 && error.usable > 0, "{error:?}");
     }
+}
+
+// protocol: pool.mappings
+#[test]
+fn a_further_engine_leaves_to_the_others_what_they_have_not_mapped_yet() {
+    const INSTANCES: u32 = 2_000;
+    let first = engine(INSTANCES);
+    let used = |others: &[WasmtimeEngine]| {
+        let settings = EngineSettings { instances: 10_000_000, ..EngineSettings::default() };
+        match WasmtimeEngine::beside(settings, others) {
+            Err(EngineError::TooManyMappings(error)) => error.used,
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    };
+    let others = [first.clone()];
+    // Other tests of the process may map and unmap between the two questions.
+    let to_come = || used(&others).saturating_sub(used(&[]));
+    let before = to_come();
+    assert!((7_000..9_000).contains(&before), "four for each instance: {before}");
+    let module = first.compile(&assemble(&menu())).unwrap();
+    let hosts: Vec<_> = (0..INSTANCES).map(|_| Setup::default().start(&module, Kind::Plain).unwrap()).collect();
+    let living = to_come();
+    assert!(living < 1_000, "nothing is to come when all instances live: {living}");
+    drop(hosts);
+    let left = to_come();
+    assert!(left < 1_000, "what instances leave stays mapped: {left}");
 }
 
 // protocol: pool.mappings

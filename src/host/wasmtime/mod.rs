@@ -17,7 +17,10 @@ mod pool;
 mod stdio;
 mod ticker;
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use thiserror::Error;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy};
@@ -27,7 +30,7 @@ pub use self::{
     module::CompiledModule,
     pool::{MappingLimit, TooManyMappings},
 };
-use self::{linker::Linkers, ticker::Ticker};
+use self::{linker::Linkers, pool::Planned, ticker::Ticker};
 use super::error::{BoxError, LoadError};
 
 /// Sizes that are fixed when an engine is made.
@@ -78,7 +81,16 @@ impl WasmtimeEngine {
     /// # Errors
     /// [`EngineError::TooManyMappings`] when so many instances do not fit what the kernel allows.
     pub fn new(settings: EngineSettings) -> Result<Self, EngineError> {
-        pool::check(&settings)?;
+        Self::beside(settings, &[])
+    }
+
+    /// Makes a further engine in a process that has others already: what they planned with is theirs, also where it is not
+    /// mapped yet. Code is compiled for one engine; another one cannot run it.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyMappings`] when so many instances do not fit beside those of the others.
+    pub fn beside(settings: EngineSettings, others: &[Self]) -> Result<Self, EngineError> {
+        pool::check(&settings, others.iter().map(Self::planned).sum())?;
         let start = |error: wasmtime::Error| EngineError::Start(error.into());
         let engine = Engine::new(&config(&settings)).map_err(start)?;
         let linkers = Linkers::new(&engine).map_err(start)?;
@@ -94,11 +106,54 @@ impl WasmtimeEngine {
     pub fn compile(&self, bytes: &[u8]) -> Result<CompiledModule, LoadError> {
         CompiledModule::new(self.clone(), bytes)
     }
+
+    /// Returns the sizes that it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &EngineSettings {
+        &self.0.settings
+    }
+
+    /// Whether both are the same engine, so that what one compiled the other can run.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns a reference that does not keep the engine alive. Its clones do, and modules that it compiled.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.0))
+    }
+
+    fn planned(&self) -> Planned {
+        let metrics = self.0.engine.pooling_allocator_metrics();
+        // A place that an instance left keeps its mappings.
+        let lived_in = metrics.map_or(0, |pool| pool.memories() as u64 + u64::from(pool.unused_warm_memories()));
+        Planned::new(self.0.settings.instances, lived_in)
+    }
 }
 
-impl std::fmt::Debug for WasmtimeEngine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WasmtimeEngine").field("settings", &self.0.settings).finish_non_exhaustive()
+/// Finds an engine for as long as someone uses it.
+#[derive(Debug, Clone)]
+pub struct WeakEngine(Weak<Shared>);
+
+impl WeakEngine {
+    /// The engine; `None` when nothing uses it any more.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<WasmtimeEngine> {
+        self.0.upgrade().map(WasmtimeEngine)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmtimeEngine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WasmtimeEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

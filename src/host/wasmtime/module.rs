@@ -83,7 +83,9 @@ impl CompiledModule {
         Ok(())
     }
 
-    pub(super) fn engine(&self) -> &WasmtimeEngine {
+    /// Returns the engine that compiled it, in whose pool its instances live.
+    #[must_use]
+    pub fn engine(&self) -> &WasmtimeEngine {
         &self.0.engine
     }
 

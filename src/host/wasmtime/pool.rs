@@ -3,7 +3,7 @@
 //! Each instance takes memory mappings, and a process that runs into the kernel's bound on them is aborted by whoever
 //! asks next. So the count is estimated before anything is mapped, and what does not fit is refused.
 
-use std::{fs, num::NonZeroU64};
+use std::{fs, iter::Sum, num::NonZeroU64};
 
 use thiserror::Error;
 use wasmtime::PoolingAllocationConfig;
@@ -40,9 +40,9 @@ const TABLES_PER_INSTANCE: u32 = 4;
 /// How many memory mappings an engine may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MappingLimit {
-    /// 80 % of `vm.max_map_count`, less what the process uses already.
+    /// 80 % of `vm.max_map_count`, less what the process uses already and what the engines beside it will still use.
     OfKernel,
-    /// This many.
+    /// This many, together with the engines beside it.
     Fixed(NonZeroU64),
 }
 
@@ -59,7 +59,7 @@ pub struct TooManyMappings {
     pub needed: u64,
     /// The mappings that can be used.
     pub usable: u64,
-    /// The mappings that the process has already.
+    /// The mappings that the process has already, and those that its engines will take when all of their instances live.
     pub used: u64,
 }
 
@@ -71,14 +71,43 @@ impl TooManyMappings {
     }
 }
 
-/// Refuses settings whose instances would not fit.
-pub(super) fn check(settings: &EngineSettings) -> Result<(), TooManyMappings> {
-    let used = used_mappings();
+/// Mappings that engines have planned with.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Planned {
+    /// All of them.
+    all: u64,
+    /// Those that will be made when an instance lives where none has lived yet.
+    to_come: u64,
+}
+
+impl Planned {
+    /// Those of an engine of so many instances, of whose places so many have been lived in.
+    pub(super) fn new(instances: u32, lived_in: u64) -> Self {
+        let instances = u64::from(instances);
+        Self { all: needed(instances), to_come: instances.saturating_sub(lived_in) * PER_INSTANCE }
+    }
+}
+
+impl Sum for Planned {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let add = |sum: Self, one: Self| Self { all: sum.all + one.all, to_come: sum.to_come + one.to_come };
+        all.fold(Self::default(), add)
+    }
+}
+
+fn needed(instances: u64) -> u64 {
+    instances * (PER_STACK + PER_INSTANCE)
+}
+
+/// Refuses settings whose instances would not fit beside those of other engines. A pool maps what an instance needs when
+/// it first lives, so what the process has mapped is not all that it will have.
+pub(super) fn check(settings: &EngineSettings, others: Planned) -> Result<(), TooManyMappings> {
+    let used = used_mappings() + others.to_come;
     let usable = match settings.mappings {
-        MappingLimit::Fixed(count) => count.get(),
+        MappingLimit::Fixed(count) => count.get().saturating_sub(others.all),
         MappingLimit::OfKernel => (max_map_count() * USABLE_PERCENT / 100).saturating_sub(used),
     };
-    let needed = u64::from(settings.instances) * (PER_STACK + PER_INSTANCE);
+    let needed = needed(u64::from(settings.instances));
     if needed > usable {
         return Err(TooManyMappings { instances: settings.instances, needed, usable, used });
     }
@@ -121,4 +150,23 @@ fn max_map_count() -> u64 {
 
 fn used_mappings() -> u64 {
     fs::read_to_string("/proc/self/maps").map_or(0, |text| text.lines().count() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_and_not_yet_mapped_shrinks_as_instances_live() {
+        let planned = |instances, lived_in| {
+            let planned = Planned::new(instances, lived_in);
+            (planned.all, planned.to_come)
+        };
+        assert_eq!(planned(100, 0), (600, 400));
+        assert_eq!(planned(100, 30), (600, 280));
+        assert_eq!(planned(100, 100), (600, 0));
+        assert_eq!(planned(100, 101), (600, 0), "counted while an instance moved from one list to the other");
+        let sum: Planned = [Planned::new(1, 0), Planned::new(2, 1)].into_iter().sum();
+        assert_eq!((sum.all, sum.to_come), (18, 8));
+    }
 }
