@@ -31,6 +31,7 @@ pub mod functions;
 mod limits;
 mod line_limit;
 mod memory;
+mod private_dir;
 mod state;
 mod turns;
 mod waiting;
@@ -38,6 +39,9 @@ mod wapc_host;
 mod wasi;
 mod wasmtime;
 
+#[cfg(test)]
+pub(crate) use self::private_dir::faults;
+pub(crate) use self::private_dir::{Durable, PrivateDir};
 pub use self::{
     callback::{HostCall, HostCallError, HostCallFuture, HostCallback, HostCallbackAsync, HostErrorKind},
     console::{Console, MAX_LINE, Stream, TracingConsole},
@@ -45,6 +49,7 @@ pub use self::{
     error::{BoxError, CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind, chain},
     limits::Limits,
     line_limit::LineLimit,
+    private_dir::DirectoryError,
     state::{
         Callback, HostCallNames, HostCallStep, MAX_OPERATION, ModuleHost, ModuleState, PendingHostCall, panic_message,
     },

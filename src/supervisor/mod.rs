@@ -42,6 +42,8 @@ mod handlers;
 mod health;
 mod instance;
 mod instances;
+#[allow(dead_code, reason = "nothing is kept yet")]
+mod kept;
 mod loader;
 mod messages;
 mod module_child;

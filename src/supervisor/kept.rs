@@ -1,0 +1,295 @@
+//! What runs instead of a module's file: an operator's code, or the last good one after a roll-back, kept over restarts of
+//! the daemon in `swaps/` of the state directory.
+//!
+//! ```text
+//!   swaps/NAME.json      a Record: which code runs, as long as the file is the one that it was decided for
+//!   swaps/SHA256.wasm    code that records name, each once
+//! ```
+//!
+//! Code is there before the record that names it and goes after the last one: at any moment, and after the process or the
+//! machine died at any moment, a record is the old one or the new one, and its code is there. Whatever is damaged all the
+//! same is an error that names the file; the module's file then runs.
+//!
+//! Everything here waits for the disk and belongs on a thread that may. It decides nothing but [`what_to_run`].
+
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::status::GenerationOrigin;
+use crate::host::{DirectoryError, Durable, PrivateDir, chain};
+
+/// The directory's name in the state directory.
+const DIRECTORY: &str = "swaps";
+/// How names of records end.
+const RECORD: &str = ".json";
+/// How names of code end.
+const CODE: &str = ".wasm";
+
+/// Which code runs instead of a module's file, and until when. Hashes are SHA-256 in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Hash of the file's code when this was decided: what is said here holds as long as it is that. `None`: the file could
+    /// not be read then, so any file is another.
+    pub(super) file: Option<String>,
+    /// Hash of the code that runs.
+    pub(super) runs: String,
+    /// Bytes of that code.
+    pub(super) size: u64,
+    /// Where that code came from.
+    pub(super) origin: GenerationOrigin,
+    /// When this was decided, in seconds since the Unix epoch.
+    pub(super) at: f64,
+    /// Hashes of code that was rolled back.
+    #[serde(default)]
+    pub(super) barred: Vec<String>,
+    /// Why this runs, in words.
+    #[serde(default)]
+    pub(super) why: Option<String>,
+}
+
+/// Why something was not kept, or cannot be had back.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(super) enum KeptError {
+    /// The directory cannot be used.
+    #[error("cannot keep what runs instead of files")]
+    Directory(#[from] DirectoryError),
+    /// A record or code cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A record or code cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A record cannot be removed.
+    #[error("cannot remove `{}`", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A record is not what was written.
+    #[error("`{}` is damaged", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Code is not what its name says.
+    #[error("`{}` is damaged: its SHA-256 is {found}", path.display())]
+    Code {
+        /// The file.
+        path: PathBuf,
+        /// The hash of what is in it.
+        found: String,
+    },
+    /// The code that is to be kept is not what the record says.
+    #[error("the record of module `{module}` names {named}, but the code given with it is {found}")]
+    OtherCode {
+        /// The module.
+        module: String,
+        /// What the record names, with its size.
+        named: String,
+        /// What was given.
+        found: String,
+    },
+}
+
+/// The directory of records and code. Made at the first use.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    path: PathBuf,
+}
+
+impl Kept {
+    /// What is kept in this state directory.
+    pub(super) fn new(state_dir: &Path) -> Self {
+        Self { path: state_dir.join(DIRECTORY) }
+    }
+
+    /// Keeps a module's record, in place of the one before, and the code that it names; forgets code that no record names
+    /// any more.
+    ///
+    /// # Errors
+    /// When something could not be written: then the record is the one before, except after [`KeptError::Write`] of the
+    /// record itself, when it may be either.
+    pub(super) fn keep(&self, module: &str, record: &Record, code: &[u8]) -> Result<(), KeptError> {
+        let facts = |hash: &str, size: u64| format!("{hash} of {size} bytes");
+        let (named, found) = (facts(&record.runs, record.size), facts(&sha256(code), code.len() as u64));
+        if named != found {
+            return Err(KeptError::OtherCode { module: module.to_owned(), named, found });
+        }
+        let directory = PrivateDir::make(&self.path)?;
+        let (code_name, name) = (code_name(&record.runs), record_name(module));
+        let failed = |name: &str, source| KeptError::Write { path: directory.path_of(name), source };
+        directory.hold().map_err(|error| failed(&name, error))?;
+        if read_code(&directory, &record.runs).is_err() {
+            directory.write(&code_name, &[code], Durable::Yes).map_err(|error| failed(&code_name, error))?;
+        }
+        let json = serde_json::to_vec_pretty(record).map_err(io::Error::from).map_err(|error| failed(&name, error))?;
+        directory.write(&name, &[&json], Durable::Yes).map_err(|error| failed(&name, error))?;
+        sweep(&directory);
+        Ok(())
+    }
+
+    /// The record of a module; `None` where its file is what runs.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub(super) fn record(&self, module: &str) -> Result<Option<Record>, KeptError> {
+        match PrivateDir::open(&self.path)? {
+            Some(directory) => read_record(&directory, &record_name(module)),
+            None => Ok(None),
+        }
+    }
+
+    /// The code of this hash.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or is not what it was.
+    pub(super) fn code(&self, hash: &str) -> Result<Vec<u8>, KeptError> {
+        match PrivateDir::open(&self.path)? {
+            Some(directory) => read_code(&directory, hash),
+            None => {
+                let path = self.path.join(code_name(hash));
+                Err(KeptError::Read { path, source: io::ErrorKind::NotFound.into() })
+            }
+        }
+    }
+
+    /// Forgets a module's record, damaged or not, and then code that no record names any more.
+    ///
+    /// # Errors
+    /// When the record is still there, or may be there again after a power failure.
+    pub(super) fn forget(&self, module: &str) -> Result<(), KeptError> {
+        let Some(directory) = PrivateDir::open(&self.path)? else { return Ok(()) };
+        let name = record_name(module);
+        let failed = |source| KeptError::Remove { path: directory.path_of(&name), source };
+        directory.hold().map_err(failed)?;
+        directory.remove(&name).and_then(|()| directory.sync()).map_err(failed)?;
+        sweep(&directory);
+        Ok(())
+    }
+}
+
+/// What a module runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Run {
+    /// Its file.
+    File,
+    /// The kept code of this hash.
+    Kept(String),
+    /// Its file, which is another one than the record was made for: the record is to be forgotten.
+    FileAndForget,
+}
+
+/// Decides what a module runs whose file has this hash: what its record says, as long as the file is the one that the
+/// record was made for. A file that changed is what somebody wants now, whatever was decided before.
+pub(super) fn what_to_run(file: &str, record: Option<&Record>) -> Run {
+    match record {
+        None => Run::File,
+        Some(record) if record.file.as_deref() != Some(file) => Run::FileAndForget,
+        // The record stays for what it bars.
+        Some(record) if record.runs == file => Run::File,
+        Some(record) => Run::Kept(record.runs.clone()),
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn code_name(hash: &str) -> String {
+    format!("{}{CODE}", file_name(hash))
+}
+
+/// Name of a module's record. Names of modules have at most 64 characters, so that this fits any file system.
+fn record_name(module: &str) -> String {
+    format!("{}{RECORD}", file_name(module))
+}
+
+/// A name of which neither a path nor another name can be made: everything but small letters, digits, `_` and `-` becomes
+/// `%` and the byte in hexadecimal.
+fn file_name(name: &str) -> String {
+    let letter = |byte| match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => char::from(byte).to_string(),
+        other => format!("%{other:02x}"),
+    };
+    name.bytes().map(letter).collect()
+}
+
+fn read(directory: &PrivateDir, name: &str) -> Result<Option<Vec<u8>>, KeptError> {
+    let failed = |source| KeptError::Read { path: directory.path_of(name), source };
+    let mut bytes = Vec::new();
+    match directory.file(name).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn read_record(directory: &PrivateDir, name: &str) -> Result<Option<Record>, KeptError> {
+    let Some(json) = read(directory, name)? else { return Ok(None) };
+    let damaged = |source| KeptError::Record { path: directory.path_of(name), source };
+    serde_json::from_slice(&json).map(Some).map_err(damaged)
+}
+
+fn read_code(directory: &PrivateDir, hash: &str) -> Result<Vec<u8>, KeptError> {
+    let name = code_name(hash);
+    let path = || directory.path_of(&name);
+    let Some(code) = read(directory, &name)? else {
+        return Err(KeptError::Read { path: path(), source: io::ErrorKind::NotFound.into() });
+    };
+    match sha256(&code) {
+        found if found == hash => Ok(code),
+        found => Err(KeptError::Code { path: path(), found }),
+    }
+}
+
+/// Removes code that no record names, and what writers left that died. What fails here costs room on the disk and nothing
+/// else, and is tried again the next time.
+fn sweep(directory: &PrivateDir) {
+    let leftovers = directory.remove_leftovers();
+    let leftovers = leftovers.map_err(|source| KeptError::Remove { path: directory.path_of(""), source });
+    if let Err(error) = leftovers.and_then(|()| remove_unnamed(directory)) {
+        tracing::warn!(error = chain(&error), "cannot remove code that nothing runs");
+    }
+}
+
+/// A record that cannot be read may name any code, so none is removed then.
+fn remove_unnamed(directory: &PrivateDir) -> Result<(), KeptError> {
+    let names = directory.names().map_err(|source| KeptError::Read { path: directory.path_of(""), source })?;
+    let mut named = HashSet::new();
+    for name in names.iter().filter(|name| name.ends_with(RECORD)) {
+        named.extend(read_record(directory, name)?.map(|record| code_name(&record.runs)));
+    }
+    for name in names.iter().filter(|name| name.ends_with(CODE) && !named.contains(*name)) {
+        directory.remove(name).map_err(|source| KeptError::Remove { path: directory.path_of(name), source })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
