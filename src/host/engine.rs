@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use super::{
     error::{GuestExit, LoadError},
+    limits::Limits,
     state::ModuleState,
 };
 
@@ -49,6 +50,15 @@ pub trait WebAssemblyEngineProvider: Send {
 
     /// The state of the live instance, `None` before `init` has succeeded.
     fn state(&mut self) -> Option<&mut ModuleState>;
+
+    /// Takes other limits of memory and tables for the live instance; called between two calls. What it has beyond them it
+    /// keeps, and it grows no further.
+    ///
+    /// The [`ModuleState`] has the new limits already, and the host itself holds calls to all the others. So an engine that
+    /// asks the state at every growth has nothing to do here, and only one that keeps a copy overrides this.
+    fn set_limits(&mut self, limits: &Limits) {
+        let _unused = limits;
+    }
 
     /// Bytes of the live instance's linear memory; 0 without an instance, or where the engine does not tell. Asked after
     /// every call.

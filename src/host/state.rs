@@ -133,13 +133,12 @@ impl Drop for PendingHostCall {
 pub(super) struct HostSide {
     pub(super) id: u64,
     pub(super) callback: Callback,
-    pub(super) limits: Limits,
     pub(super) console: GuestConsole,
 }
 
 impl HostSide {
-    pub(super) fn new(id: u64, callback: Callback, limits: Limits, console: Arc<dyn Console>) -> Self {
-        Self { id, callback, limits, console: GuestConsole::new(console) }
+    pub(super) fn new(id: u64, callback: Callback, console: Arc<dyn Console>) -> Self {
+        Self { id, callback, console: GuestConsole::new(console) }
     }
 }
 
@@ -154,6 +153,8 @@ impl Drop for HostSide {
 #[derive(Debug)]
 pub struct ModuleState {
     host: Arc<HostSide>,
+    /// Changed between two calls only.
+    pub(super) limits: Limits,
     pub(super) clock: CallClock,
     operation: String,
     payload: Bytes,
@@ -181,10 +182,11 @@ enum Said {
 }
 
 impl ModuleState {
-    pub(super) fn new(host: Arc<HostSide>) -> Self {
-        let clock = CallClock::within(host.limits.deadline);
+    pub(super) fn new(host: Arc<HostSide>, limits: Limits) -> Self {
+        let clock = CallClock::within(limits.deadline);
         Self {
             host,
+            limits,
             clock,
             operation: String::new(),
             payload: Bytes::new(),
@@ -198,7 +200,7 @@ impl ModuleState {
     /// Returns the limits of the instance.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.host.limits
+        &self.limits
     }
 
     /// Returns who answers host calls: an engine takes its synchronous path unless this is [`Callback::Async`].
@@ -223,7 +225,7 @@ impl ModuleState {
     #[inline]
     pub(super) fn begin(&mut self, operation: &str, payload: Bytes, clock: CallClock) -> Result<(), CallError> {
         check_size(Part::Operation, operation.len(), MAX_OPERATION)?;
-        check_size(Part::Payload, payload.len(), self.host.limits.payload.min(u32::MAX.into()))?;
+        check_size(Part::Payload, payload.len(), self.limits.payload.min(u32::MAX.into()))?;
         self.operation.clear();
         self.operation.push_str(operation);
         self.payload = payload;
@@ -247,7 +249,7 @@ impl ModuleState {
         self.payload = Bytes::new();
         self.forget_host_call();
         self.host.console.report_dropped();
-        let limit = self.host.limits.response;
+        let limit = self.limits.response;
         match (returned?, response, error) {
             (0, _, Said::Bytes(text)) => Err(CallError::Guest(text_of(&text))),
             (0, _, Said::TooLarge(size)) => Err(CallError::TooLarge { part: Part::GuestError, size, limit }),
@@ -289,7 +291,7 @@ impl ModuleState {
     fn said(&self, memory: &[u8], ptr: u32, len: u32, function: &'static str) -> Result<Said, GuestExit> {
         let bytes = read(memory, ptr, len, function)?;
         let size = bytes.len() as u64;
-        Ok(if size > self.host.limits.response { Said::TooLarge(size) } else { Said::Bytes(copy(bytes)) })
+        Ok(if size > self.limits.response { Said::TooLarge(size) } else { Said::Bytes(copy(bytes)) })
     }
 
     fn refuse_host_call(&mut self, kind: HostErrorKind, message: impl Into<String>) -> HostCallStep {
@@ -353,7 +355,7 @@ impl ModuleHost for ModuleState {
                 "binding, namespace and operation of a host call must be UTF-8",
             ));
         };
-        let (size, limit) = (payload.len() as u64, self.host.limits.payload);
+        let (size, limit) = (payload.len() as u64, self.limits.payload);
         if size > limit {
             let text = format!("payload of {size} bytes is over the limit of {limit} bytes");
             return Ok(self.refuse_host_call(HostErrorKind::TooLarge, text));

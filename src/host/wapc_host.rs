@@ -143,6 +143,13 @@ impl WapcHost {
         self.0.host.id
     }
 
+    /// Changes the limits from the next call on, also of instances that are started later.
+    ///
+    /// A guest that has more memory or table elements than the new limits allow keeps them and gets no more.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.0.set_limits(limits);
+    }
+
     /// Calls an operation of the guest. If the instance has ended, a fresh one is started first.
     ///
     /// # Errors
@@ -233,6 +240,13 @@ impl WapcHostAsync {
     #[must_use]
     pub fn memory_bytes(&mut self) -> u64 {
         self.0.engine.memory_bytes()
+    }
+
+    /// Changes the limits from the next call on, also of instances that are started later.
+    ///
+    /// A guest that has more memory or table elements than the new limits allow keeps them and gets no more.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.0.set_limits(limits);
     }
 
     /// Calls an operation of the guest under the deadline of its limits. If the instance has ended, a fresh one is
@@ -328,6 +342,8 @@ const SUSPENDED: LoadError = LoadError::NeedsAsync("the engine suspended it whil
 struct Core {
     engine: Box<dyn WebAssemblyEngineProvider>,
     host: Arc<HostSide>,
+    /// Limits of the next instance; the live one has the same with its state.
+    limits: Limits,
     /// False from the moment a guest runs until it has ended a call properly: whatever interrupts in between, be it a
     /// trap, a panic or a dropped future, the instance is never called again.
     alive: bool,
@@ -342,13 +358,13 @@ impl fmt::Debug for Core {
 impl Core {
     fn new(engine: Box<dyn WebAssemblyEngineProvider>, callback: Callback, options: HostOptions) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let host = Arc::new(HostSide::new(id, callback, options.limits, options.console));
-        Self { engine, host, alive: false }
+        let host = Arc::new(HostSide::new(id, callback, options.console));
+        Self { engine, host, limits: options.limits, alive: false }
     }
 
     fn start(&mut self) -> Running<'_, (), LoadError> {
         self.alive = false;
-        self.engine.init(ModuleState::new(Arc::clone(&self.host)))
+        self.engine.init(ModuleState::new(Arc::clone(&self.host), self.limits.clone()))
     }
 
     fn started(&mut self, started: Result<(), LoadError>) -> Result<(), LoadError> {
@@ -358,13 +374,22 @@ impl Core {
     }
 
     fn replace(&mut self, bytes: &[u8]) -> Running<'_, (), LoadError> {
-        self.engine.replace(bytes, ModuleState::new(Arc::clone(&self.host)))
+        self.engine.replace(bytes, ModuleState::new(Arc::clone(&self.host), self.limits.clone()))
     }
 
     fn replaced(&mut self, replaced: Result<(), LoadError>) -> Result<(), LoadError> {
         self.alive |= replaced.is_ok();
         self.forget_start();
         replaced
+    }
+
+    /// No call is under way: whoever has the host to itself says so.
+    fn set_limits(&mut self, limits: Limits) {
+        if let Some(state) = self.engine.state() {
+            state.limits.clone_from(&limits);
+        }
+        self.engine.set_limits(&limits);
+        self.limits = limits;
     }
 
     /// Frees what start functions got from the host.
@@ -385,7 +410,7 @@ impl Core {
         let Some(state) = self.engine.state() else { return Err(not_started()) };
         let clock = match within {
             Some((accepted, deadline)) => CallClock::until(accepted, deadline),
-            None => CallClock::within(self.host.limits.deadline),
+            None => CallClock::within(self.limits.deadline),
         };
         state.begin(operation, payload, clock)?;
         Ok(state.lengths())
@@ -410,20 +435,20 @@ impl Core {
     fn deadline(&self, within: Option<(Instant, Instant)>) -> Deadline {
         match within {
             Some((_, deadline)) => Deadline::At(deadline),
-            None => self.host.limits.deadline.map_or(Deadline::Never, Deadline::After),
+            None => self.limits.deadline.map_or(Deadline::Never, Deadline::After),
         }
     }
 
     fn exceeded(&mut self) -> GuestExit {
         match self.engine.state() {
             Some(state) => state.clock.exceeded(),
-            None => CallClock::within(self.host.limits.deadline).exceeded(),
+            None => CallClock::within(self.limits.deadline).exceeded(),
         }
     }
 
     /// The error of a start that was ended while it waited; what had been started is gone.
     fn start_exceeded(&self) -> LoadError {
-        let limit = self.host.limits.deadline.unwrap_or_default();
+        let limit = self.limits.deadline.unwrap_or_default();
         let exit = GuestExit::DeadlineExceeded { limit, elapsed: limit, in_host_call: true };
         LoadError::Start { function: "(while waiting)", exit }
     }

@@ -136,6 +136,13 @@ impl Host {
         }
     }
 
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        match self {
+            Self::Plain(host) => host.set_limits(limits),
+            Self::Async(host, _) => host.set_limits(limits),
+        }
+    }
+
     pub(crate) fn restart(&mut self) -> Result<(), LoadError> {
         match self {
             Self::Plain(host) => host.restart(),

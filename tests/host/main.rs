@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod alone;
+mod changed_limits;
 mod guest;
 mod hosts;
 mod lines;

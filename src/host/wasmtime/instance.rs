@@ -141,8 +141,14 @@ pub(super) struct Refusal {
 impl Limiter {
     /// Limits of one instance, in a pool whose memories have so much address space.
     fn new(limits: &Limits, reservation: u64) -> Self {
-        let memory = limits.memory.min(reservation);
-        Self { memory, table_elements: limits.table_elements, table_used: 0, refused: None }
+        let mut limiter = Self::default();
+        limiter.set(limits, reservation);
+        limiter
+    }
+
+    /// Takes other limits; what the instance has is not taken away.
+    fn set(&mut self, limits: &Limits, reservation: u64) {
+        (self.memory, self.table_elements) = (limits.memory.min(reservation), limits.table_elements);
     }
 
     fn refuse(&mut self, resource: Resource, limit: u64, asked: u64) -> bool {
@@ -152,7 +158,11 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // A guest asks for its size so, and may have more than a limit that came later.
+        if desired == current {
+            return Ok(true);
+        }
         let desired = desired as u64;
         // Past the guest's own maximum it is the guest that limits itself.
         if desired > self.memory && maximum.is_none_or(|maximum| desired <= maximum as u64) {
@@ -162,6 +172,9 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired == current {
+            return Ok(true);
+        }
         let asked = self.table_used + desired.saturating_sub(current) as u64;
         if let Some(maximum) = maximum.filter(|maximum| desired > *maximum) {
             // The guest's own maximum, unless it is where the pool's tables end.
@@ -231,6 +244,13 @@ impl WebAssemblyEngineProvider for WasmtimeProvider {
 
     fn state(&mut self) -> Option<&mut ModuleState> {
         self.instance.as_mut()?.store.data_mut().state.as_mut()
+    }
+
+    fn set_limits(&mut self, limits: &Limits) {
+        let reservation = reservation(self.compiled.engine().0.settings.instances);
+        if let Some(instance) = &mut self.instance {
+            instance.store.data_mut().limiter.set(limits, reservation);
+        }
     }
 
     fn memory_bytes(&mut self) -> u64 {
