@@ -5,15 +5,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::{sync::oneshot, time::timeout_at};
 
-use super::{CallFailure, CallReply, CallRequest, ModuleQueue, QueuedCall, queue::Placed, queued_call::Pledge};
-use crate::{
-    config::OnFull,
-    host::{CallError, Part},
+use super::{
+    CallFailure, CallReply, CallRequest, ModuleQueue, QueueSettings, QueuedCall, queue::Placed, queued_call::Pledge,
 };
 
 /// Id of the next call.
@@ -24,34 +22,15 @@ pub(super) fn next_call_id() -> u64 {
     NEXT_CALL.fetch_add(1, Relaxed)
 }
 
-/// When a refused caller should try again: long enough for a small queue to empty, short enough not to idle.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 impl ModuleQueue {
     /// Calls the module and waits for the reply: the instance's, or why there is none.
     ///
     /// Dropping the future means that nobody waits any more: a call that has not started is then never started, one
     /// that runs goes on to its end.
     pub async fn call(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> CallReply {
-        let call = self.accept(request, dispatched);
-        let (size, limit) = (call.payload.len() as u64, self.settings.payload);
-        if size > limit {
-            return call.refuse(CallError::TooLarge { part: Part::Payload, size, limit }.into());
-        }
-        if let Err(failure) = self.admit(&call) {
-            return call.refuse(failure);
-        }
-        let waits = self.settings.on_full == OnFull::Wait;
-        if waits && self.line.is_used() {
-            return self.place_in_turn(call).await;
-        }
-        let id = Ticket::of(&call);
-        match self.offer(call) {
-            Placed::Full(call, _) if waits => self.place_in_turn(call).await,
-            Placed::Full(call, what) => {
-                let module = Arc::clone(self.name());
-                call.refuse(CallFailure::Busy { module, what, retry_after: RETRY_AFTER })
-            }
+        let (id, placed) = self.arrive(request, dispatched);
+        match placed {
+            Placed::NoRoom(call) => self.place_in_turn(call).await,
             Placed::Refused(call, failure) => call.refuse(failure),
             Placed::Direct(reply) => id.reply(reply).await,
             Placed::Waiting(reply) => self.wait(id, reply).await,
@@ -71,7 +50,7 @@ impl ModuleQueue {
             room.as_mut().enable();
             bytes.as_mut().enable();
             call = match self.offer(call) {
-                Placed::Full(call, _) => call,
+                Placed::NoRoom(call) => call,
                 Placed::Refused(call, failure) => return call.refuse(failure),
                 Placed::Direct(reply) => {
                     drop(turn);
@@ -104,11 +83,17 @@ impl ModuleQueue {
         }
     }
 
-    pub(super) fn accept(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> QueuedCall {
-        let accepted = Instant::now();
-        let own = accepted + self.settings.call_timeout;
+    /// Makes a call of a request that came at `accepted`.
+    pub(super) fn accept(
+        &self,
+        settings: &QueueSettings,
+        request: CallRequest,
+        accepted: Instant,
+        dispatched: Option<Arc<AtomicU64>>,
+    ) -> QueuedCall {
+        let own = accepted + settings.call_timeout;
         let deadline = request.deadline.map_or(own, |deadline| deadline.min(own));
-        let expires = self.settings.timeout.map_or(deadline, |timeout| deadline.min(accepted + timeout));
+        let expires = settings.timeout.map_or(deadline, |timeout| deadline.min(accepted + timeout));
         let id = next_call_id();
         QueuedCall {
             id,
@@ -126,14 +111,14 @@ impl ModuleQueue {
 
 /// What a caller keeps of its call.
 #[derive(Clone, Copy)]
-struct Ticket {
+pub(super) struct Ticket {
     call: u64,
     accepted: Instant,
     expires: Instant,
 }
 
 impl Ticket {
-    fn of(call: &QueuedCall) -> Self {
+    pub(super) fn of(call: &QueuedCall) -> Self {
         Self { call: call.id, accepted: call.accepted, expires: call.expires }
     }
 

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 /// Bytes of payload that may wait in all queues together.
 #[derive(Debug)]
 pub struct QueueBudget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
-    /// Told whenever bytes are given back: a caller may wait for those of another module's queue.
+    /// Told whenever bytes are given back or there are more: a caller may wait for those of another module's queue.
     room: Notify,
 }
 
@@ -17,7 +17,7 @@ impl QueueBudget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        Self { limit, used: AtomicU64::new(0), room: Notify::new() }
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), room: Notify::new() }
     }
 
     /// Bytes that wait now.
@@ -29,11 +29,19 @@ impl QueueBudget {
     /// The limit in bytes.
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limit, from any thread. A smaller one refuses what is new; what waits, waits on.
+    pub fn set_limit(&self, limit: u64) {
+        let before = self.limit.swap(limit, Ordering::Relaxed);
+        if before < limit {
+            self.room.notify_waiters();
+        }
     }
 
     pub(super) fn take(&self, bytes: u64) -> bool {
-        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit());
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 

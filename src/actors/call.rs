@@ -139,6 +139,8 @@ pub enum Refusal {
     Failed(String),
     /// The daemon is stopping.
     ShuttingDown,
+    /// It is no longer part of the configuration.
+    Removed,
 }
 
 impl fmt::Display for Refusal {
@@ -147,6 +149,7 @@ impl fmt::Display for Refusal {
             Self::Stopped => f.write_str("stopped"),
             Self::Failed(why) => write!(f, "failed: {why}"),
             Self::ShuttingDown => f.write_str("draining, the daemon is stopping"),
+            Self::Removed => f.write_str("removed from the configuration"),
         }
     }
 }

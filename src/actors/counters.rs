@@ -106,7 +106,8 @@ impl Outcome {
         match failure {
             // Without a module there are no counters; as a word for people it is one that failed.
             CallFailure::NoSuchModule(_) => Self::Failed,
-            CallFailure::Refused { refusal: Refusal::Stopped, .. } => Self::Stopped,
+            // A removed module's numbers go with it.
+            CallFailure::Refused { refusal: Refusal::Stopped | Refusal::Removed, .. } => Self::Stopped,
             CallFailure::Refused { refusal: Refusal::Failed(_), .. } => Self::Failed,
             CallFailure::Refused { refusal: Refusal::ShuttingDown, .. } => Self::ShuttingDown,
             CallFailure::Busy { .. } => Self::Busy,

@@ -5,7 +5,7 @@
 //! answers; there is only one to take.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Instant,
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Desk {
     pub(super) worker: usize,
     /// Set when the queue has forgotten the instance: it gets nothing any more.
     gone: AtomicBool,
+    /// Id of the call in `held`, 0 without one: what an instance asks first needs no lock. Written under the lock.
+    owed: AtomicU64,
     held: Mutex<Option<Held>>,
 }
 
@@ -30,7 +32,7 @@ struct Held {
 
 impl Desk {
     pub(super) fn new(instance: u64, worker: usize) -> Self {
-        Self { instance, worker, gone: AtomicBool::new(false), held: Mutex::new(None) }
+        Self { instance, worker, gone: AtomicBool::new(false), owed: AtomicU64::new(0), held: Mutex::new(None) }
     }
 
     /// Takes over the duty to answer the call, which the instance gets next. To be called under the queue's lock, so that
@@ -38,30 +40,39 @@ impl Desk {
     pub(super) fn take_on(&self, call: &mut QueuedCall) {
         if let Some(mut pledge) = call.pledge.take() {
             pledge.taken_by(self.instance);
-            *self.held.lock() = Some(Held { pledge, deadline: call.deadline });
+            let mut held = self.held.lock();
+            self.owed.store(call.id, Relaxed);
+            *held = Some(Held { pledge, deadline: call.deadline });
         }
     }
 
     /// Whether the call still has to be answered.
     pub(super) fn owes(&self, call: u64) -> bool {
-        self.held.lock().as_ref().is_some_and(|held| held.pledge.call() == call)
+        self.owed.load(Relaxed) == call
     }
 
     /// Hands out the duty to answer the call; `None` where someone else has done so.
     pub(super) fn release(&self, call: u64) -> Option<Pledge> {
-        self.held.lock().take_if(|held| held.pledge.call() == call).map(|held| held.pledge)
+        self.take_if(|held| held.pledge.call() == call)
     }
 
     /// Hands out the duty to answer a call whose deadline has passed.
     pub(super) fn overdue(&self, now: Instant) -> Option<Pledge> {
-        self.held.lock().take_if(|held| held.deadline <= now).map(|held| held.pledge)
+        self.take_if(|held| held.deadline <= now)
     }
 
     /// Ends the desk: the instance gets nothing any more, and the caller that waits for it gets an answer from whoever
     /// asks.
     pub(super) fn end(&self) -> Option<Pledge> {
         self.gone.store(true, Relaxed);
-        self.held.lock().take().map(|held| held.pledge)
+        self.take_if(|_held| true)
+    }
+
+    fn take_if(&self, wanted: impl FnOnce(&mut Held) -> bool) -> Option<Pledge> {
+        let mut held = self.held.lock();
+        let taken = held.take_if(wanted)?;
+        self.owed.store(0, Relaxed);
+        Some(taken.pledge)
     }
 
     pub(super) fn is_gone(&self) -> bool {

@@ -1,12 +1,25 @@
 //! What a module's queue holds behind its lock.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::Addr;
 
-use super::{Gate, GuestActor, Origin, QueuedCall, Refusal, desk::Desk};
+use super::{Gate, GuestActor, Origin, QueueSettings, QueuedCall, Refusal, desk::Desk, rate::Rate};
+use crate::config::RateLimit;
 
 pub(super) struct Inner {
+    /// Here, since every call takes the lock anyway.
+    pub(super) settings: QueueSettings,
+    /// The settings' rate limit, ready to be asked.
+    rate: Option<(Rate, RateLimit)>,
+    /// When the next call is due under it ...
+    due: Duration,
+    /// ... counted from here.
+    made: Instant,
     pub(super) gate: Gate,
     /// Whether the gate refuses only what is new.
     pub(super) closing: bool,
@@ -17,8 +30,6 @@ pub(super) struct Inner {
     pub(super) members: Vec<Arc<Desk>>,
     /// Workers that do not turn over: nearly always none.
     pub(super) stalled: Vec<usize>,
-    /// When the next call is due under the rate limit.
-    pub(super) due: Duration,
 }
 
 pub(super) struct Idle {
@@ -27,8 +38,12 @@ pub(super) struct Idle {
 }
 
 impl Inner {
-    pub(super) fn new(gate: Gate) -> Self {
+    pub(super) fn new(gate: Gate, settings: QueueSettings) -> Self {
         Self {
+            rate: settings.rate.map(|limit| (limit.into(), limit)),
+            due: Duration::ZERO,
+            made: Instant::now(),
+            settings,
             gate,
             closing: false,
             waiting: VecDeque::new(),
@@ -36,8 +51,29 @@ impl Inner {
             idle: Vec::new(),
             members: Vec::new(),
             stalled: Vec::new(),
-            due: Duration::ZERO,
         }
+    }
+
+    /// Takes other settings. A rate limit that is not the same begins anew, with a full burst.
+    pub(super) fn configure(&mut self, settings: QueueSettings) {
+        if settings.rate != self.settings.rate {
+            self.rate = settings.rate.map(|limit| (limit.into(), limit));
+            self.due = Duration::ZERO;
+        }
+        self.settings = settings;
+    }
+
+    /// Counts a call that just came under the rate limit, or says which it would pass and when to try again.
+    pub(super) fn admit(&mut self, call: &QueuedCall) -> Result<(), (RateLimit, Duration)> {
+        let Some((rate, limit)) = self.rate else { return Ok(()) };
+        // What the module refuses anyway it does not count.
+        if self.refusal(&call.origin).is_some() {
+            return Ok(());
+        }
+        // Calls are accepted before the lock is taken, and so not quite in the order of their times.
+        let now = call.accepted.saturating_duration_since(self.made);
+        self.due = rate.admit(self.due, now).map_err(|retry_after| (limit, retry_after))?;
+        Ok(())
     }
 
     /// Why a call from there is not taken; `None` where it is.

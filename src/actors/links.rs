@@ -13,11 +13,17 @@ use crate::{
 
 /// The links of an instance with the binding actors of its worker.
 pub struct Links {
-    links: Vec<Route>,
     /// How many lines the instance may log, by its console and by bindings together.
     lines: LineLimit,
-    /// The guest call in which host calls are made at the moment.
-    current: Mutex<Caller>,
+    /// One lock for both: a host call needs both, and takes it once.
+    now: Mutex<Now>,
+}
+
+/// What host calls find.
+struct Now {
+    /// The guest call in which they are made.
+    caller: Caller,
+    routes: Vec<Route>,
 }
 
 struct Route {
@@ -35,24 +41,33 @@ impl Links {
         instance: u64,
         generation: u64,
     ) -> Arc<Self> {
-        let links = links.into_iter().map(|(link, to)| Route { link, to }).collect();
+        let routes = routes_of(links);
         let (deadline, chain) = (Instant::now(), Chain::default());
         let lines = LineLimit::default();
         let caller = Caller { module, instance, generation, call: 0, deadline, chain, lines: lines.clone() };
-        Arc::new(Self { links, lines, current: Mutex::new(caller) })
+        Arc::new(Self { lines, now: Mutex::new(Now { caller, routes }) })
+    }
+
+    /// Replaces the links, from any thread, whatever the instance does: from its next host call on only these hold. A
+    /// host call that is under way ends as it began.
+    pub fn set(&self, links: impl IntoIterator<Item = (Arc<Link>, Recipient<BindingCall>)>) {
+        let routes = routes_of(links);
+        let before = std::mem::replace(&mut self.now.lock().routes, routes);
+        // What is freed with them is freed without the lock.
+        drop(before);
     }
 
     /// Notes the guest call that begins.
     pub(super) fn begin(&self, call: u64, deadline: Instant, chain: &Chain) {
-        let mut current = self.current.lock();
-        current.call = call;
-        current.deadline = deadline;
-        current.chain = chain.clone();
+        let caller = &mut self.now.lock().caller;
+        caller.call = call;
+        caller.deadline = deadline;
+        caller.chain = chain.clone();
     }
 
     /// Id of the guest call that runs or ran last; 0 in start functions.
     pub(super) fn current_call(&self) -> u64 {
-        self.current.lock().call
+        self.now.lock().caller.call
     }
 
     /// The budget of lines that the instance's console shares with the bindings that log for it.
@@ -85,7 +100,9 @@ impl Links {
 
     /// Finds the link and the binding's own name for the operation.
     fn resolve(&self, call: HostCall) -> Result<(Recipient<BindingCall>, BindingCall), HostCallError> {
-        let route = self.route(call.binding(), call.namespace())?;
+        let namespace = call.namespace().to_owned();
+        let now = self.now.lock();
+        let route = now.route(call.binding(), &namespace)?;
         let Some(operation) = route.link.operations.resolve(call.operation()) else {
             return Err(HostCallError::new(
                 HostErrorKind::NotAllowed,
@@ -96,14 +113,21 @@ impl Links {
                 ),
             ));
         };
-        let (namespace, operation) = (call.namespace().to_owned(), operation.to_owned());
-        let (caller, link) = (self.current.lock().clone(), Arc::clone(&route.link));
-        Ok((route.to.clone(), BindingCall { caller, namespace, operation, payload: call.payload, link }))
+        let (to, link, caller) = (route.to.clone(), Arc::clone(&route.link), now.caller.clone());
+        let operation = operation.to_owned();
+        drop(now);
+        Ok((to, BindingCall { caller, namespace, operation, payload: call.payload, link }))
     }
+}
 
+fn routes_of(links: impl IntoIterator<Item = (Arc<Link>, Recipient<BindingCall>)>) -> Vec<Route> {
+    links.into_iter().map(|(link, to)| Route { link, to }).collect()
+}
+
+impl Now {
     /// The link for a binding and namespace: one that names the namespace goes before one for any.
     fn route(&self, binding: &str, namespace: &str) -> Result<&Route, HostCallError> {
-        let of_binding = || self.links.iter().filter(|route| route.link.binding == binding);
+        let of_binding = || self.routes.iter().filter(|route| route.link.binding == binding);
         let exact = of_binding().find(|route| route.link.namespace.as_deref() == Some(namespace));
         exact.or_else(|| of_binding().find(|route| route.link.namespace.is_none())).ok_or_else(|| {
             let text = format!("the module has no link to binding `{}`, namespace `{}`", cut(binding), cut(namespace));

@@ -58,7 +58,7 @@ impl ModuleQueue {
         if !leaving {
             inner.idle.push(Idle { desk: Arc::clone(desk), addr: addr.clone() });
             // A caller that waits for room may have the instance, also one whose payload would never fit the queue.
-            self.room.notify_one();
+            self.tell_first();
         }
         None
     }

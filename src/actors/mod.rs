@@ -16,11 +16,12 @@
 //!
 //! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `members.rs`,
 //! `guest_actor.rs`, `run.rs`, `links.rs`, `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits
-//! for whom). Beside them: `rate.rs`, `line.rs` and `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep
+//! for whom). Beside them: `bounds.rs`, `rate.rs`, `line.rs` and `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep
 //! the duty to answer, `counters.rs` counts, `exit.rs` has every way to end, `instance.rs` what is said to an instance, and
 //! `workers.rs` the threads.
 
 mod accept;
+mod bounds;
 mod budget;
 mod call;
 mod console;

@@ -2,10 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, atomic::AtomicU64},
 };
 
-use super::{CallFailure, CallReply, CallRequest, ModuleQueue, Origin, Outcome, accept::next_call_id, waits::Waits};
+use parking_lot::RwLock;
+
+use super::{
+    CallFailure, CallReply, CallRequest, ModuleQueue, Origin, Outcome, Refusal, accept::next_call_id, waits::Waits,
+};
 use crate::{
     bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
     host::{CallError, GuestExit, HostCallError, HostErrorKind, chain},
@@ -17,20 +21,30 @@ pub struct Modules(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Filled once, before the first guest starts.
-    queues: OnceLock<HashMap<Arc<str>, Arc<ModuleQueue>>>,
+    /// Read by every call, written when a module comes or goes.
+    queues: RwLock<HashMap<Arc<str>, Arc<ModuleQueue>>>,
     waits: Waits,
 }
 
 impl Modules {
-    /// Makes the modules known. Must be called once, before calls arrive; what is set later is ignored.
-    pub fn set(&self, queues: impl IntoIterator<Item = Arc<ModuleQueue>>) {
-        let queues = queues.into_iter().map(|queue| (Arc::clone(queue.name()), queue));
-        self.0.queues.get_or_init(|| queues.collect());
+    /// Makes a module known under its name, from any thread; returns the one that had the name before.
+    pub fn insert(&self, queue: Arc<ModuleQueue>) -> Option<Arc<ModuleQueue>> {
+        self.0.queues.write().insert(Arc::clone(queue.name()), queue)
     }
 
-    fn queue(&self, name: &str) -> Option<&Arc<ModuleQueue>> {
-        self.0.queues.get()?.get(name)
+    /// Forgets the module of that name, from any thread; returns its queue, which takes no new calls.
+    ///
+    /// What waits in the queue and what runs ends as it began, as long as there are instances for it. Once there are
+    /// none, whoever stops the module refuses the rest by [`ModuleQueue::set_gate`].
+    pub fn remove(&self, name: &str) -> Option<Arc<ModuleQueue>> {
+        let queue = self.0.queues.write().remove(name)?;
+        // Also for a call that found the queue before and comes to it only now.
+        queue.close(Refusal::Removed);
+        Some(queue)
+    }
+
+    fn queue(&self, name: &str) -> Option<Arc<ModuleQueue>> {
+        self.0.queues.read().get(name).map(Arc::clone)
     }
 
     /// Calls a module and waits for the reply.
@@ -83,7 +97,9 @@ impl ModuleCaller for Modules {
 /// What a failed call looks like to the module that made it.
 fn host_error(target: &str, failure: &CallFailure) -> HostCallError {
     let kind = match failure {
-        CallFailure::NoSuchModule(_) => HostErrorKind::NotFound,
+        CallFailure::NoSuchModule(_) | CallFailure::Refused { refusal: Refusal::Removed, .. } => {
+            HostErrorKind::NotFound
+        }
         CallFailure::Refused { .. } | CallFailure::Busy { .. } | CallFailure::RateLimited { .. } => {
             HostErrorKind::Unavailable
         }

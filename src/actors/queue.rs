@@ -3,16 +3,19 @@
 //! All of it sits behind one short lock, so that a call can neither be lost between a busy instance and the queue nor
 //! wait while an instance is idle. Nothing is awaited and no message is sent while the lock is held.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
-    CallFailure, CallReply, Counters, Gate, QueueBudget, QueueSettings, QueuedCall, Refusal, inner::Inner, line::Line,
-    rate::Rate, workers::current_worker,
+    CallFailure, CallReply, CallRequest, Counters, Gate, QueueBudget, QueueSettings, QueuedCall, Refusal,
+    accept::Ticket, bounds::check_size, inner::Inner, line::Line, workers::current_worker,
 };
-use crate::config::RateLimit;
+use crate::config::OnFull;
 
 /// A queue at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +30,7 @@ pub struct QueueNumbers {
 
 /// The queue of one module. It outlives every instance.
 pub struct ModuleQueue {
-    name: Arc<str>,
-    pub(super) settings: QueueSettings,
+    pub(super) name: Arc<str>,
     pub(super) budget: Arc<QueueBudget>,
     /// Called when a lazy module gets its first call. Must not block.
     wanted: Box<dyn Fn() + Send + Sync>,
@@ -39,9 +41,6 @@ pub struct ModuleQueue {
     /// Callers who wait for room.
     pub(super) line: Line,
     pub(super) counters: Arc<Counters>,
-    rate: Option<Rate>,
-    /// What the rate limit's times count from.
-    made: Instant,
 }
 
 /// What happened to a call that was offered.
@@ -50,11 +49,14 @@ pub(super) enum Placed {
     Direct(oneshot::Receiver<CallReply>),
     /// It waits.
     Waiting(oneshot::Receiver<CallReply>),
-    /// There is no room.
-    Full(QueuedCall, String),
-    /// The module takes no calls.
+    /// It has to wait for room.
+    NoRoom(QueuedCall),
+    /// It goes no further.
     Refused(QueuedCall, CallFailure),
 }
+
+/// Both ends of the way that a reply takes. Made before the lock is taken.
+type Reply = (oneshot::Sender<CallReply>, oneshot::Receiver<CallReply>);
 
 impl std::fmt::Debug for ModuleQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,18 +73,14 @@ impl ModuleQueue {
         budget: Arc<QueueBudget>,
         wanted: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        let rate = settings.rate.map(Rate::from);
         Self {
             name,
-            settings,
             budget,
             wanted: Box::new(wanted),
-            inner: Mutex::new(Inner::new(gate)),
+            inner: Mutex::new(Inner::new(gate, settings)),
             room: Notify::new(),
             line: Line::default(),
             counters: Arc::default(),
-            rate,
-            made: Instant::now(),
         }
     }
 
@@ -105,34 +103,37 @@ impl ModuleQueue {
         QueueNumbers { calls: inner.waiting.len(), bytes: inner.bytes, idle: inner.idle.len() }
     }
 
-    /// Says why a call that just came goes no further, before it waits for anything: the rate limit.
-    pub(super) fn admit(&self, call: &QueuedCall) -> Result<(), CallFailure> {
-        let (Some(rate), Some(limit)) = (self.rate, self.settings.rate) else { return Ok(()) };
+    /// Looks at a call that just came, and gives it to an idle instance or puts it into the queue unless something is
+    /// against it.
+    pub(super) fn arrive(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> (Ticket, Placed) {
+        let (accepted, reply) = (Instant::now(), oneshot::channel());
         let mut inner = self.inner.lock();
-        // What the module refuses anyway it does not count.
-        if inner.refusal(&call.origin).is_some() {
-            return Ok(());
+        let call = self.accept(&inner.settings, request, accepted, dispatched);
+        let ticket = Ticket::of(&call);
+        let placed = match self.first_look(&mut inner, &call) {
+            Err(failure) => Placed::Refused(call, failure),
+            // Nobody goes past those who wait for room.
+            Ok(()) if inner.settings.on_full == OnFull::Wait && self.line.is_used() => Placed::NoRoom(call),
+            Ok(()) => self.place(inner, call, reply),
+        };
+        (ticket, placed)
+    }
+
+    /// Looks once more at a call that waits for room.
+    pub(super) fn offer(&self, call: QueuedCall) -> Placed {
+        let reply = oneshot::channel();
+        let inner = self.inner.lock();
+        match check_size(&inner, &call) {
+            Err(failure) => Placed::Refused(call, failure),
+            Ok(()) => self.place(inner, call, reply),
         }
-        // Calls are accepted before the lock is taken, and so not quite in the order of their times.
-        let now = call.accepted.saturating_duration_since(self.made);
-        match rate.admit(inner.due, now) {
-            Ok(due) => inner.due = due,
-            Err(retry_after) => {
-                let (module, RateLimit { calls, per, .. }) = (Arc::clone(&self.name), limit);
-                return Err(CallFailure::RateLimited { module, calls, per, retry_after });
-            }
-        }
-        Ok(())
     }
 
     /// Gives the call to an idle instance, or puts it into the queue, or says why not.
-    pub(super) fn offer(&self, mut call: QueuedCall) -> Placed {
-        let mut inner = self.inner.lock();
+    fn place(&self, mut inner: MutexGuard<'_, Inner>, mut call: QueuedCall, (sender, receiver): Reply) -> Placed {
         if let Some(refusal) = inner.refusal(&call.origin) {
-            drop(inner);
             return Placed::Refused(call, self.refused(refusal));
         }
-        let (sender, receiver) = oneshot::channel();
         if let Some(idle) = inner.take_idle(current_worker()) {
             call.reply_to(sender);
             idle.desk.take_on(&mut call);
@@ -147,7 +148,8 @@ impl ModuleQueue {
         }
         let size = call.payload.len() as u64;
         let placed = match self.full(&inner, size) {
-            Some(what) => Placed::Full(call, what),
+            Some(_) if inner.settings.on_full == OnFull::Wait => Placed::NoRoom(call),
+            Some(bound) => Placed::Refused(call, self.busy(&inner, bound)),
             None => {
                 call.reply_to(sender);
                 inner.bytes += size;
@@ -166,25 +168,6 @@ impl ModuleQueue {
         CallFailure::Refused { module: Arc::clone(&self.name), refusal }
     }
 
-    /// Takes the bytes of a call from both budgets, or says which bound is met.
-    fn full(&self, inner: &Inner, size: u64) -> Option<String> {
-        let QueueSettings { calls, bytes, .. } = self.settings;
-        if inner.waiting.len() >= calls {
-            return Some(format!("its queue of {calls} calls is"));
-        }
-        if inner.bytes + size > bytes {
-            return Some(format!("its queue of {bytes} bytes is"));
-        }
-        if inner.waiting.is_empty() {
-            // The daemon's budget is for all: modules that flood it must not keep another from queueing at all. So the
-            // sum is over its limit by one payload of each module at most.
-            self.budget.force(size);
-        } else if !self.budget.take(size) {
-            return Some(format!("the daemon's queue of {} bytes is", self.budget.limit()));
-        }
-        None
-    }
-
     /// Takes a call out of the queue; `None` where it is not there any more.
     pub(super) fn withdraw(&self, id: u64) -> Option<QueuedCall> {
         let mut inner = self.inner.lock();
@@ -192,13 +175,6 @@ impl ModuleQueue {
         let call = inner.waiting.remove(at)?;
         self.leave_queue(&mut inner, &call);
         Some(call)
-    }
-
-    pub(super) fn leave_queue(&self, inner: &mut Inner, call: &QueuedCall) {
-        let size = call.payload.len() as u64;
-        inner.bytes -= size;
-        self.budget.give_back(size);
-        self.room.notify_one();
     }
 
     pub(super) fn expired(&self, accepted: Instant) -> CallFailure {

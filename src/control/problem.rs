@@ -251,7 +251,7 @@ impl From<ControlError> for Problem {
 
 fn kind_of(failure: &CallFailure) -> Kind {
     match failure {
-        CallFailure::NoSuchModule(_) => Kind::NoSuchModule,
+        CallFailure::NoSuchModule(_) | CallFailure::Refused { refusal: Refusal::Removed, .. } => Kind::NoSuchModule,
         CallFailure::Refused { refusal: Refusal::Stopped, .. } => Kind::Stopped,
         CallFailure::Refused { refusal: Refusal::Failed(_), .. } => Kind::Failed,
         CallFailure::Refused { refusal: Refusal::ShuttingDown, .. } => Kind::ShuttingDown,

@@ -126,7 +126,10 @@ pub async fn start(config: Config) -> Result<SupervisorHandle, StartError> {
     let budget = Arc::new(QueueBudget::new(config.daemon.queue_bytes));
     let workers = config.daemon.workers.max(1);
     let children = children(&config, workers, &budget, &wanted);
-    modules.set(children.iter().map(|child| Arc::clone(&child.queue)));
+    for child in &children {
+        // Names are unique in a configuration: nobody had it before.
+        drop(modules.insert(Arc::clone(&child.queue)));
+    }
     let tree = Topology::new(&config);
     let named = |node: &Node| match node {
         Node::Module(at) => children.get(*at).map(|child| (*at, Arc::clone(&child.config.name))),

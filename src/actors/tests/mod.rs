@@ -4,6 +4,8 @@
 mod counting;
 mod fairness;
 mod health;
+mod links;
+mod reload;
 mod stalled;
 
 use std::{

@@ -135,7 +135,7 @@ async fn a_call_that_was_put_back_waits_for_the_next_instance_or_expires_without
     let ended = Arc::new(super::super::desk::Desk::new(77, 0));
     for answered in [true, false] {
         let (sender, receiver) = oneshot::channel();
-        let mut call = module.queue.accept(request("echo", "payload", None), None);
+        let mut call = module.queue.accept(&settings(), request("echo", "payload", None), Instant::now(), None);
         call.reply_to(sender);
         ended.take_on(&mut call);
         assert_eq!(module.queue.counters().in_flight.load(SeqCst), 1);
