@@ -30,7 +30,8 @@ impl ModuleQueue {
     pub async fn call(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> CallReply {
         let (id, placed) = self.arrive(request, dispatched);
         match placed {
-            Placed::NoRoom(call) => self.place_in_turn(call).await,
+            // Boxed, since the future of every call would have room for it, and is moved several times on its way.
+            Placed::NoRoom(call) => Box::pin(self.place_in_turn(call)).await,
             Placed::Refused(call, failure) => call.refuse(failure),
             Placed::Direct(reply) => id.reply(reply).await,
             Placed::Waiting(reply) => self.wait(id, reply).await,
