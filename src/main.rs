@@ -10,9 +10,9 @@ use wapcd::{
     daemon::{self, Controlled},
     host::{self, CallError},
     logging,
-    signals::Signals,
+    signals::{Signal, Signals},
     single_call::{self, SingleCallError},
-    supervisor::{self, EndReason, StartError},
+    supervisor::{self, EndReason, StartError, SupervisorHandle},
 };
 
 /// How long control requests may take to finish after the last guest has: their answers only have to be read.
@@ -140,7 +140,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
     let end = tokio::select! {
-        signal = signals.stop() => signal.map_err(Failure::Signals),
+        signal = told_to_stop(&mut signals, &running) => signal.map_err(Failure::Signals),
         reason = running.ended() => Err(Failure::Ended(reason)),
     };
     let why = match &end {
@@ -153,6 +153,16 @@ async fn serve(config: Config) -> Result<(), Failure> {
     control.stop(CONTROL_GRACE).await;
     tracing::info!("wapcd has stopped");
     end.map(drop)
+}
+
+/// Waits for the signal to stop, and starts a reload at each that asks for one; a stop does not wait for it.
+async fn told_to_stop(signals: &mut Signals, _running: &SupervisorHandle) -> io::Result<&'static str> {
+    loop {
+        match signals.next().await? {
+            Signal::Stop(name) => return Ok(name),
+            Signal::Reload => tracing::info!("SIGHUP is ignored: the configuration is read at the start only"),
+        }
+    }
 }
 
 fn check(configured: Configured) -> Result<(), Failure> {

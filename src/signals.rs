@@ -1,7 +1,8 @@
 //! What signals ask of the process. The only file that names signal-hook.
 //!
 //! The first SIGTERM or SIGINT is a request to stop in order; the second, of either kind, ends the process at once,
-//! from within the signal handler, so that it works whatever hangs. SIGHUP is noted and otherwise ignored.
+//! from within the signal handler, so that it works whatever hangs. SIGHUP is a request to read the configuration again; of
+//! several that come before the process looks, one is told.
 
 use std::{
     io,
@@ -18,6 +19,15 @@ use tokio::{io::AsyncReadExt as _, net::UnixStream};
 
 /// Exit code of a process that was told twice.
 const IMPATIENT: i32 = 1;
+
+/// What a signal asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// To stop in order; the name of the signal.
+    Stop(&'static str),
+    /// To read the configuration again.
+    Reload,
+}
 
 /// The signals of this process.
 #[derive(Debug)]
@@ -42,20 +52,22 @@ impl Signals {
         Ok(Self { terminate: stream(SIGTERM)?, interrupt: stream(SIGINT)?, hangup: stream(SIGHUP)? })
     }
 
-    /// Waits for the first request to stop and returns the signal's name.
+    /// Waits for the next request. Nothing is lost where the wait is given up.
     ///
     /// # Errors
     /// The kernel's, where signals can no longer be received.
-    pub async fn stop(&mut self) -> io::Result<&'static str> {
-        loop {
-            tokio::select! {
-                read = self.terminate.read_u8() => return read.map(|_byte| "SIGTERM"),
-                read = self.interrupt.read_u8() => return read.map(|_byte| "SIGINT"),
-                read = self.hangup.read_u8() => {
-                    read?;
-                    tracing::info!("SIGHUP is ignored: the configuration is read at the start only");
-                }
-            }
+    pub async fn next(&mut self) -> io::Result<Signal> {
+        // Many hangups are one: what is read after the first of them is the configuration of now.
+        let mut hangups = [0; 64];
+        tokio::select! {
+            // A stop is told before a reload that came with it.
+            biased;
+            read = self.terminate.read_u8() => read.map(|_byte| Signal::Stop("SIGTERM")),
+            read = self.interrupt.read_u8() => read.map(|_byte| Signal::Stop("SIGINT")),
+            read = self.hangup.read(&mut hangups) => match read? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => Ok(Signal::Reload),
+            },
         }
     }
 }
@@ -84,7 +96,7 @@ mod tests {
         process::{Child, Command, Stdio},
     };
 
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{self, Pid, kill_process};
 
     use super::*;
 
@@ -96,7 +108,12 @@ mod tests {
         runtime.block_on(async {
             let mut signals = Signals::install().unwrap();
             say("ready");
-            say(signals.stop().await.unwrap());
+            loop {
+                match signals.next().await.unwrap() {
+                    Signal::Reload => say("reload"),
+                    Signal::Stop(name) => break say(name),
+                }
+            }
             // A daemon that hangs while it stops.
             std::future::pending::<()>().await;
         });
@@ -111,25 +128,29 @@ mod tests {
         lines.map(Result::unwrap).find_map(|line| Some(line.strip_prefix("child: ")?.to_owned())).unwrap()
     }
 
-    fn send(child: &Child, signal: Signal) {
+    fn send(child: &Child, signal: process::Signal) {
         kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), signal).unwrap();
     }
 
     #[test]
-    fn the_first_signal_asks_the_second_ends_and_a_hangup_does_neither() {
+    fn the_first_signal_asks_the_second_ends_and_a_hangup_asks_for_a_reload() {
         if std::env::var_os(CHILD).is_some() {
             return child();
         }
-        let name = "signals::tests::the_first_signal_asks_the_second_ends_and_a_hangup_does_neither";
-        for (first, name_of_first, second) in
-            [(Signal::TERM, "SIGTERM", Signal::INT), (Signal::INT, "SIGINT", Signal::INT)]
-        {
+        let name = "signals::tests::the_first_signal_asks_the_second_ends_and_a_hangup_asks_for_a_reload";
+        for (first, name_of_first, second) in [
+            (process::Signal::TERM, "SIGTERM", process::Signal::INT),
+            (process::Signal::INT, "SIGINT", process::Signal::INT),
+        ] {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args(["--exact", name, "--nocapture"]).env(CHILD, "1").stdout(Stdio::piped());
             let mut child = command.spawn().unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             assert_eq!(heard(&mut lines), "ready");
-            send(&child, Signal::HUP);
+            for _ in 0..2 {
+                send(&child, process::Signal::HUP);
+                assert_eq!(heard(&mut lines), "reload");
+            }
             send(&child, first);
             assert_eq!(heard(&mut lines), name_of_first);
             send(&child, second);
