@@ -154,6 +154,33 @@ impl Client {
         self.request(Method::POST, &path, None, Bytes::new()).await
     }
 
+    /// Gives a module other code, and returns the report. `force` takes code that was rolled back before.
+    ///
+    /// # Errors
+    /// [`ClientError`]; code that did not take over is a [`Problem`] with its causes.
+    pub async fn swap(&self, name: &str, code: Bytes, force: bool) -> Result<Bytes, ClientError> {
+        let path = format!("modules/{}/swap{}", encoding::encode(name), if force { "?force=true" } else { "" });
+        self.request(Method::POST, &path, None, code).await
+    }
+
+    /// Gives a module the code back that ran before, and returns the report.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn roll_back(&self, name: &str) -> Result<Bytes, ClientError> {
+        let path = format!("modules/{}/rollback", encoding::encode(name));
+        self.request(Method::POST, &path, None, Bytes::new()).await
+    }
+
+    /// Lets the daemon read its configuration again and returns the report; with `dry_run` nothing is applied.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a configuration that is refused is a [`Problem`] with all that is wrong with it.
+    pub async fn reload(&self, dry_run: bool) -> Result<Bytes, ClientError> {
+        let path = if dry_run { "reload?dry_run=true" } else { "reload" };
+        self.request(Method::POST, path, None, Bytes::new()).await
+    }
+
     /// Calls a guest and returns its response.
     ///
     /// # Errors

@@ -6,17 +6,15 @@
 
 use std::convert::Infallible;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Data, Query},
-};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{
-    problem::{Kind, Problem},
+    problem::Problem,
+    query::{self, wrong},
     routes::{Api, json},
     slots::busy,
 };
@@ -121,33 +119,17 @@ impl Follower {
 
 impl Wanted {
     fn parse(query: &str) -> Result<Self, Problem> {
-        let pairs = Query::<Vec<(String, String)>>::from_query(query)
-            .map_err(|error| Problem::new(Kind::BadRequest, format!("the query cannot be read: {error}")))?;
         let mut wanted = Self { after: 0, limit: usize::MAX, follow: false };
-        for (name, value) in pairs.into_inner() {
+        for (name, value) in query::pairs(query)? {
             match name.as_str() {
-                "after" => wanted.after = number(&name, &value)?,
-                "limit" => wanted.limit = usize::try_from(number(&name, &value)?).unwrap_or(usize::MAX),
-                "follow" => {
-                    wanted.follow =
-                        value.parse().map_err(|_wrong| self::wrong(&name, &value, "it is `true` or `false`"))?;
-                }
-                _ => {
-                    let text = format!("there is no parameter `{name}`: there are `after`, `limit` and `follow`");
-                    return Err(Problem::new(Kind::BadRequest, text));
-                }
+                "after" => wanted.after = query::number(&name, &value)?,
+                "limit" => wanted.limit = usize::try_from(query::number(&name, &value)?).unwrap_or(usize::MAX),
+                "follow" => wanted.follow = query::flag(&name, &value)?,
+                _ => return Err(query::unknown(&name, "there are `after`, `limit` and `follow`")),
             }
         }
         Ok(wanted)
     }
-}
-
-fn number(name: &str, value: &str) -> Result<u64, Problem> {
-    value.parse().map_err(|_wrong| wrong(name, value, "it is a number from 0 on"))
-}
-
-fn wrong(name: &str, value: &str, expected: &str) -> Problem {
-    Problem::new(Kind::BadRequest, format!("the parameter `{name}` cannot be `{value}`: {expected}"))
 }
 
 #[cfg(test)]

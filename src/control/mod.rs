@@ -13,10 +13,13 @@
 //! * [`Daemon`] is all that the server knows of the rest.
 //! * `feed` is the log of events, as a list or a stream; `metrics` turns a status into what Prometheus reads, on the
 //!   socket and, where the configuration wants it, on a TCP port with a server of its own.
+//! * `changes` takes what changes code or configuration: swaps, rollbacks, reloads. They may take minutes and hold whole
+//!   modules, so few run at one time.
 //! * [`Problem`] is the form of every error, on both sides of the socket.
 //! * [`Client`] is the other side; [`page`] turns what it gets into text for people.
 
 mod body;
+mod changes;
 pub mod client;
 mod daemon;
 pub mod encoding;
@@ -25,8 +28,10 @@ mod lines;
 mod metrics;
 pub mod page;
 mod problem;
+mod query;
 mod routes;
 mod server;
+mod settings;
 mod slots;
 mod socket;
 mod table;
@@ -38,5 +43,6 @@ pub use lines::Lines;
 pub use metrics::MEDIA_TYPE as METRICS_MEDIA_TYPE;
 pub use problem::{Facts, Kind, MEDIA_TYPE, Problem};
 pub use routes::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER, OPERATION_HEADER};
-pub use server::{ControlServerError, Server, ServerHandle, Settings};
+pub use server::{ControlServerError, Server, ServerHandle};
+pub use settings::{Settings, Waits};
 pub use socket::{ControlSocket, SocketError};

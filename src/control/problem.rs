@@ -162,6 +162,12 @@ pub struct Facts {
     /// The guest's backtrace, innermost frame first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
+    /// Why new code did not take over: the error and its causes, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// Every problem of a configuration that is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// When to try again, in seconds; also in the header `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
@@ -245,7 +251,18 @@ impl From<ControlError> for Problem {
             ControlError::SwapRefused { .. } => Kind::SwapRefused,
             ControlError::ReloadRefused { .. } => Kind::ReloadRefused,
         };
-        Self::new(kind, host::chain(&error))
+        let mut problem = Self::new(kind, host::chain(&error));
+        match error {
+            ControlError::SwapFailed { module, causes } => {
+                (problem.facts.module, problem.facts.causes) = (Some(module), causes);
+            }
+            ControlError::SwapRefused { module, why } => {
+                (problem.facts.module, problem.facts.causes) = (Some(module), vec![why]);
+            }
+            ControlError::ReloadRefused { problems } => problem.facts.problems = problems,
+            ControlError::NoSuchModule(_) | ControlError::NoAnswer { .. } | ControlError::ShuttingDown => {}
+        }
+        problem
     }
 }
 

@@ -16,11 +16,11 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    body,
+    body, changes,
     daemon::{Action, ControlError, Daemon},
     encoding, feed, metrics,
     problem::{self, Kind, Problem},
-    server::Settings,
+    settings::Settings,
     slots::Slots,
 };
 use crate::{
@@ -50,12 +50,34 @@ pub(super) struct Api {
     pub(super) settings: Settings,
     /// Places for calls.
     pub(super) calls: Arc<Slots>,
+    /// Places for swaps.
+    pub(super) swaps: Arc<Slots>,
+    /// Places for rollbacks: of their own, so that swaps that hang keep nobody from going back.
+    pub(super) rollbacks: Arc<Slots>,
+    /// Places for reloads, which the daemon does one after the other.
+    pub(super) reloads: Arc<Semaphore>,
     /// Places for clients that follow the events.
     pub(super) followers: Arc<Semaphore>,
     /// Whether the server stops.
     pub(super) stopping: watch::Receiver<bool>,
     /// When the daemon started, for the metrics.
     pub(super) start: metrics::Start,
+}
+
+impl Api {
+    pub(super) fn new(daemon: Arc<dyn Daemon>, settings: Settings, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            daemon,
+            calls: Slots::new(settings.max_calls, "calls"),
+            swaps: Slots::new(settings.max_swaps, "swaps"),
+            rollbacks: Slots::new(settings.max_changes, "rollbacks"),
+            reloads: Arc::new(Semaphore::new(settings.max_changes)),
+            followers: Arc::new(Semaphore::new(settings.followers)),
+            stopping,
+            start: metrics::Start::default(),
+            settings,
+        }
+    }
 }
 
 /// Enters all paths into the application.
@@ -70,6 +92,9 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
         .service(get("/v1/events").route(web::get().to(feed::events)))
         .service(get("/v1/modules/{name}").route(web::get().to(module)))
         .service(post("/v1/modules/{name}/{action:start|stop|restart}").route(web::post().to(act)))
+        .service(post("/v1/modules/{name}/swap").route(web::post().to(changes::swap)))
+        .service(post("/v1/modules/{name}/rollback").route(web::post().to(changes::roll_back)))
+        .service(post("/v1/reload").route(web::post().to(changes::reload)))
         .service(post("/v1/modules/{name}/call").route(web::post().to(call)))
         .service(post("/v1/modules/{name}/call/{operation:.*}").route(web::post().to(call)))
         .configure(configure_metrics);
@@ -88,29 +113,29 @@ pub(super) fn configure_metrics(app: &mut web::ServiceConfig) {
 #[cfg(feature = "fault-injection")]
 async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResponse, Problem> {
     let worker = worker.into_inner();
-    bounded("the end of a worker", api.settings.answer_wait, api.daemon.end_worker(worker)).await??;
+    bounded("the end of a worker", api.settings.waits.answer, api.daemon.end_worker(worker)).await??;
     json(&worker)
 }
 
 async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let status = bounded("the status", api.settings.answer_wait, api.daemon.status()).await??;
+    let status = bounded("the status", api.settings.waits.answer, api.daemon.status()).await??;
     json(&status.summary())
 }
 
 async fn modules(api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let status = bounded("the list of modules", api.settings.answer_wait, api.daemon.status()).await??;
+    let status = bounded("the list of modules", api.settings.waits.answer, api.daemon.status()).await??;
     json(&status.summary().modules)
 }
 
 async fn bindings(api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let bindings = bounded("the list of bindings", api.settings.answer_wait, api.daemon.bindings()).await??;
+    let bindings = bounded("the list of bindings", api.settings.waits.answer, api.daemon.bindings()).await??;
     json(&bindings)
 }
 
 async fn module(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (name, _) = target(&request)?;
     let what = format!("the status of module `{name}`");
-    let answer = bounded(&what, api.settings.answer_wait, api.daemon.module(name.clone())).await?;
+    let answer = bounded(&what, api.settings.waits.answer, api.daemon.module(name.clone())).await?;
     json(&answer.map_err(|error| Problem::from(error).about(&name))?)
 }
 
@@ -118,7 +143,8 @@ async fn act(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Probl
     let (name, action) = target(&request)?;
     let action = Action::parse(action).ok_or_else(|| nothing_at(&request))?;
     let what = format!("{action} module `{name}`");
-    let answer = bounded(&what, api.settings.action_wait, api.daemon.act(name.clone(), action)).await;
+    let answer =
+        bounded(&what, api.settings.waits.action(api.daemon.bounds()), api.daemon.act(name.clone(), action)).await;
     json(&answer?.map_err(|error| Problem::from(error).about(&name))?)
 }
 
@@ -145,11 +171,12 @@ async fn answer_call(
     labels: &mut Labels,
 ) -> Result<Bytes, Problem> {
     let _slot = api.calls.take(&labels.module)?;
-    let payload = body::read(request, payload, api.settings.max_body).await?;
+    let (bounds, waits) = (api.daemon.bounds(), api.settings.waits);
+    let payload = body::read(request, payload, &waits.payload(bounds)).await?;
     let request = CallRequest { operation, payload, deadline: None, origin: Origin::Control, chain: Chain::default() };
     let what = format!("the call to module `{}`", labels.module);
     let reply = api.daemon.call(labels.module.clone(), request);
-    let reply = bounded(&what, api.settings.call_wait, reply).await?;
+    let reply = bounded(&what, waits.call(bounds), reply).await?;
     labels.add(&reply);
     Problem::of_call(&labels.module, reply)
 }
@@ -195,7 +222,7 @@ impl Labels {
 }
 
 /// The module that the path names, and what follows after it.
-fn target(request: &HttpRequest) -> Result<(String, &str), Problem> {
+pub(super) fn target(request: &HttpRequest) -> Result<(String, &str), Problem> {
     let path = request.uri().path().strip_prefix(MODULES).ok_or_else(|| nothing_at(request))?;
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     Ok((decode("module's name", name)?, rest))

@@ -13,80 +13,26 @@ use std::{
 use actix_web::{App, HttpServer, dev, web};
 use futures_util::future::{OptionFuture, join};
 use thiserror::Error;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::{
     daemon::Daemon,
-    metrics::{Listener, Start},
+    metrics::Listener,
     routes::{self, Api},
-    slots::Slots,
+    settings::Settings,
     socket::ControlSocket,
 };
-use crate::{config::Config, supervisor::SETTLE};
 
 /// Connections at one time; further clients wait in the kernel's backlog, and a question behind them waits with them.
-/// [`MAX_CALLS`] and [`FOLLOWERS`] may hold theirs for long; what remains is for questions and for clients that connect and
+/// Calls and followers, some 220 in all, may hold theirs for long; what remains is for questions and for clients that connect and
 /// say nothing. Half of the 1,024 descriptors that a process usually may have: twice as many could leave none to databases.
 const MAX_CONNECTIONS: usize = 512;
-/// Calls at one time, half of them to one module. Each may hold one payload, so this bounds the server's memory; and what is left of the connections
-/// answers questions while so many calls wait for workers that hang.
-const MAX_CALLS: usize = 192;
-/// Clients that follow the events. Each holds a connection for as long as it likes, and a piece of the log while it is sent.
-const FOLLOWERS: usize = 32;
 /// How long an idle connection is kept. Tools open one connection a request; a script that reuses one is quick.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client may take to send a request's head.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// How long a connection is kept to let a client read the end of a response.
 const DISCONNECT_WAIT: Duration = Duration::from_secs(5);
-/// What a question about the daemon may take. Answers come from memory in microseconds; the bound is for a daemon
-/// that is in trouble, and shorter than what a person waits before pressing Ctrl-C.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// What is added to the time that a call or a drain may take by configuration, before the server answers in its place.
-const SLACK: Duration = Duration::from_secs(5);
-/// What a body may have beyond the largest payload, so that the module itself, which knows its limit, refuses it.
-const BODY_SLACK: u64 = 64 << 10;
-
-/// What the server takes from the configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Path of the socket; absolute.
-    pub socket: PathBuf,
-    /// Permission bits of the socket.
-    pub socket_mode: u32,
-    /// Bytes of a request's body.
-    pub max_body: u64,
-    /// Calls at one time; further ones are refused.
-    pub max_calls: usize,
-    /// Clients that follow the events at one time; further ones are refused.
-    pub followers: usize,
-    /// Where the metrics can be read over TCP as well; port 0 means any that is free.
-    pub metrics_listen: Option<SocketAddr>,
-    /// How long a status or list may take.
-    pub answer_wait: Duration,
-    /// How long a start, stop or restart may take.
-    pub action_wait: Duration,
-    /// How long a call may take before the server answers in the daemon's place.
-    pub call_wait: Duration,
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
-        let limits = || config.modules.iter().map(|module| &module.limits);
-        let call = limits().map(|limits| limits.call_timeout).max().unwrap_or_default();
-        Self {
-            socket: config.control.socket.clone(),
-            socket_mode: config.control.socket_mode,
-            max_body: limits().map(|limits| limits.payload).max().unwrap_or_default().saturating_add(BODY_SLACK),
-            max_calls: MAX_CALLS,
-            followers: FOLLOWERS,
-            metrics_listen: config.metrics.listen,
-            answer_wait: ANSWER_WAIT,
-            action_wait: call.max(config.daemon.shutdown_grace).max(SETTLE).saturating_add(SLACK),
-            call_wait: call.saturating_add(SLACK),
-        }
-    }
-}
 
 /// Why the control server could not be started.
 #[derive(Debug, Error)]
@@ -139,10 +85,7 @@ impl Server {
         let metrics = settings.metrics_listen.map(Listener::bind).transpose()?;
         let metrics_address = metrics.as_ref().map(Listener::address);
         let listener = socket.listener().map_err(listen)?;
-        let (calls, followers) = (Slots::new(settings.max_calls), Arc::new(Semaphore::new(settings.followers)));
-        let start_metrics = Start::default();
-        let api =
-            web::Data::new(Api { daemon, settings, calls, followers, stopping: stop_asked, start: start_metrics });
+        let api = web::Data::new(Api::new(daemon, settings, stop_asked));
         let run = move || {
             actix_web::rt::System::new().block_on(serve(
                 Listeners { control: listener, metrics },

@@ -1,7 +1,7 @@
-//! Who may call: so many at one time over the control API, and no module more than half of them.
+//! Who may call, swap or roll back: so many at one time over the control API, and no module more than half of them.
 //!
-//! Each call may hold a payload and holds a connection, so the whole is bounded; and a module that hangs takes half of it
-//! at most, so that calls to others still get through.
+//! Each may hold a payload or a module's code and holds a connection, so the whole is bounded; and a module that hangs takes
+//! half of it at most, so that what others are asked still gets through.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,9 +9,11 @@ use parking_lot::Mutex;
 
 use super::problem::{Kind, Problem};
 
-/// The places for calls.
+/// The places for one kind of request.
 #[derive(Debug)]
 pub(super) struct Slots {
+    /// What takes them, as `calls`.
+    kind: &'static str,
     all: usize,
     taken: Mutex<Taken>,
 }
@@ -19,11 +21,11 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    /// Modules that have calls now; those without are not here, so that names out of requests do not pile up.
+    /// Modules that have some now; those without are not here, so that names out of requests do not pile up.
     by_module: HashMap<String, usize>,
 }
 
-/// The place of one call; dropping it makes room.
+/// The place of one request; dropping it makes room.
 #[derive(Debug)]
 #[must_use = "the place is free again when this is dropped"]
 pub(super) struct Slot {
@@ -32,9 +34,9 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// Makes places for so many calls.
-    pub(super) fn new(all: usize) -> Arc<Self> {
-        Arc::new(Self { all, taken: Mutex::default() })
+    /// Makes so many places for requests of a kind, as `calls`.
+    pub(super) fn new(all: usize, kind: &'static str) -> Arc<Self> {
+        Arc::new(Self { kind, all, taken: Mutex::default() })
     }
 
     /// What one module may have: half, and always one.
@@ -42,7 +44,7 @@ impl Slots {
         (self.all / 2).max(1)
     }
 
-    /// Takes a place for a call to that module.
+    /// Takes a place for a request about that module.
     ///
     /// # Errors
     /// A problem that says whether all places are taken or all of the module's.
@@ -50,11 +52,12 @@ impl Slots {
         let mut taken = self.taken.lock();
         let of_module = taken.by_module.get(module).copied().unwrap_or_default();
         if taken.all >= self.all {
-            return Err(busy(format!("{} calls of the control API are waiting already", self.all)));
+            return Err(busy(format!("{} {} of the control API are waiting already", self.all, self.kind)));
         }
         if of_module >= self.per_module() {
             return Err(busy(format!(
-                "{of_module} calls of the control API wait for module `{module}` already, and one module may have no more"
+                "{of_module} {} of the control API wait for module `{module}` already, and one module may have no more",
+                self.kind
             )));
         }
         taken.all += 1;
@@ -91,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_module_gets_half_of_the_places_and_others_the_rest() {
-        let slots = Slots::new(4);
+        let slots = Slots::new(4, "calls");
         let first: Vec<_> = (0..2).map(|_| slots.take("a").unwrap()).collect();
         assert!(slots.take("a").unwrap_err().detail.contains("module `a`"));
         let rest: Vec<_> = ["b", "c"].iter().map(|module| slots.take(module).unwrap()).collect();
@@ -104,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_single_place_may_be_taken_by_anybody() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, "swaps");
         let taken = slots.take("a").unwrap();
         assert_eq!(slots.take("b").unwrap_err().facts.retry_after_s, Some(1));
         drop(taken);

@@ -21,19 +21,25 @@ impl Table {
 
     /// The table as text, a line a row.
     pub(super) fn render(&self) -> String {
+        self.lines().map(|line| line + "\n").collect()
+    }
+
+    /// The rows below the head, a line each, without ends of lines.
+    pub(super) fn rows(&self) -> impl Iterator<Item = String> {
+        self.lines().skip(1)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| wide(cell)).max();
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-        let mut text = String::new();
-        for row in &self.rows {
+        self.rows.iter().map(move |row| {
             let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
                 let padding = " ".repeat(width.saturating_sub(wide(cell)));
                 if self.numbers.contains(&column) { padding + cell } else { cell.clone() + &padding }
             });
-            text.push_str(cells.collect::<Vec<_>>().join(GAP).trim_end());
-            text.push('\n');
-        }
-        text
+            cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+        })
     }
 }
 

@@ -320,6 +320,7 @@ impl ModuleChild {
             differs: None,
             swapping: None,
             last_swap_error: None,
+            swaps: BTreeMap::new(),
             generations: Vec::new(),
             sha256: self.code.as_ref().map(|code| code.sha256.clone()),
             generation: self.generation,

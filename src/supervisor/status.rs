@@ -100,12 +100,13 @@ pub struct ChangeStatus {
 }
 
 impl Status {
-    /// The same without what is left out of lists: latencies, backtraces, generations and host calls by operation.
+    /// The same without what is left out of lists: latencies, backtraces, generations that do not run, and host calls by
+    /// operation.
     #[must_use]
     pub fn summary(mut self) -> Self {
         for module in &mut self.modules {
             module.latency = None;
-            module.generations.clear();
+            module.generations.retain(|generation| generation.outcome.runs());
             module.last_exit.iter_mut().for_each(|exit| exit.backtrace.clear());
         }
         for binding in &mut self.bindings {
@@ -183,7 +184,9 @@ pub struct ModuleStatus {
     /// Why the last swap kept the old code, until one succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_swap_error: Option<SwapErrorStatus>,
-    /// The last generations, newest first; left out of lists.
+    /// Swaps since the daemon started, by the origin of the code: `file`, `operator`, `roll_back`.
+    pub swaps: BTreeMap<String, SwapCounts>,
+    /// The last generations, newest first; in lists only the one that runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub generations: Vec<GenerationStatus>,
     /// Its instances.
@@ -255,6 +258,8 @@ pub enum GenerationOrigin {
 impl GenerationOrigin {
     /// Every origin.
     pub const ALL: [Self; 4] = [Self::Start, Self::File, Self::Operator, Self::RollBack];
+    /// Those of swaps.
+    pub const OF_SWAPS: [Self; 3] = [Self::File, Self::Operator, Self::RollBack];
 
     /// The name in JSON, tables, events and metrics.
     #[must_use]
@@ -285,6 +290,12 @@ pub enum GenerationOutcome {
 }
 
 impl GenerationOutcome {
+    /// Whether it is the module's code.
+    #[must_use]
+    pub fn runs(self) -> bool {
+        matches!(self, Self::Current | Self::OnProbation)
+    }
+
     /// The name in JSON and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -296,6 +307,15 @@ impl GenerationOutcome {
             Self::Refused => "refused",
         }
     }
+}
+
+/// How often code of one origin took over, or did not.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SwapCounts {
+    /// Swaps that were done.
+    pub done: u64,
+    /// Swaps that kept the old code.
+    pub failed: u64,
 }
 
 /// Why a swap kept the old code.

@@ -12,13 +12,15 @@ use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
-    control::{Action, Bounds, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings},
+    control::{Action, Bounds, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings, Waits},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
     supervisor::{
         events::Events,
         status::{
-            BindingState, BindingStatus, ExitStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency,
-            ModuleState, ModuleStatus, ReloadReport, Status, SwapReport, WorkerState, WorkerStatus,
+            BindingState, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin,
+            GenerationOutcome, GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency,
+            ModuleState, ModuleStatus, RefusedFile, ReloadReport, Status, SwapCounts, SwapErrorStatus, SwapReport,
+            WorkerState, WorkerStatus,
         },
     },
 };
@@ -26,9 +28,38 @@ use wapcd::{
 /// Id of every call.
 pub(crate) const CALL: u64 = 41;
 
+/// How a reload ends.
+#[derive(Clone)]
+pub(crate) enum Reload {
+    /// With this report, whose `dry_run` is what was asked.
+    Done(ReloadReport),
+    /// With these problems.
+    Refused(Vec<String>),
+    /// Because the daemon stops.
+    Stopping,
+    /// Never.
+    Hangs,
+    /// With a panic.
+    Panics,
+}
+
+/// A swap that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Swapped {
+    pub(crate) module: String,
+    pub(crate) code: Bytes,
+    pub(crate) force: bool,
+}
+
 pub(crate) struct Fake {
-    /// How many calls have arrived.
+    /// How many calls, swaps, rollbacks and reloads have arrived.
     arrived: Arc<(Mutex<u32>, Condvar)>,
+    /// The swaps.
+    pub(crate) swaps: Arc<Mutex<Vec<Swapped>>>,
+    /// How reloads end.
+    pub(crate) reload: Mutex<Reload>,
+    /// What requests may have.
+    pub(crate) bounds: Mutex<Bounds>,
     /// What it says about itself.
     pub(crate) status: Mutex<Status>,
     /// What happened to it.
@@ -37,12 +68,25 @@ pub(crate) struct Fake {
 
 impl Default for Fake {
     fn default() -> Self {
-        Self { arrived: Arc::default(), status: Mutex::new(status()), events: Events::default() }
+        Self {
+            arrived: Arc::default(),
+            swaps: Arc::default(),
+            reload: Mutex::new(Reload::Done(ReloadReport::default())),
+            bounds: Mutex::new(bounds()),
+            status: Mutex::new(status()),
+            events: Events::default(),
+        }
     }
 }
 
 impl Fake {
-    /// Waits until so many calls have arrived.
+    /// Notes that something has arrived.
+    fn arrives(arrived: &(Mutex<u32>, Condvar)) {
+        *arrived.0.lock() += 1;
+        arrived.1.notify_all();
+    }
+
+    /// Waits until so many calls and changes have arrived.
     pub(crate) fn wait_for_calls(&self, count: u32) {
         let (arrived, changed) = &*self.arrived;
         let mut arrived = arrived.lock();
@@ -82,13 +126,40 @@ pub(crate) fn settings(dir: &TempDir) -> Settings {
     Settings {
         socket: dir.path().join("wapcd.sock"),
         socket_mode: 0o660,
-        max_body: 1 << 20,
         max_calls: 64,
+        max_swaps: 4,
+        max_changes: 4,
         followers: 4,
         metrics_listen: None,
-        answer_wait: Duration::from_millis(200),
-        action_wait: Duration::from_millis(200),
-        call_wait: Duration::from_millis(200),
+        waits: Waits { answer: SOON, action: Duration::ZERO, change: SOON, slack: Duration::ZERO, ..Waits::default() },
+    }
+}
+
+/// How long the server waits for the fake.
+const SOON: Duration = Duration::from_millis(200);
+
+/// Bounds with which bodies of calls have 1 MiB and those of swaps 2 MiB: the server allows 64 KiB more.
+fn bounds() -> Bounds {
+    Bounds { payload: (1 << 20) - (64 << 10), module_size: (2 << 20) - (64 << 10), call: SOON, grace: SOON }
+}
+
+/// The end of the change that a module is named for.
+async fn change(name: String, force: bool) -> Result<SwapReport, ControlError> {
+    let why = "this code was rolled back 3 minutes ago; --force takes it".to_owned();
+    match name.as_str() {
+        "echo" | "a/b ä" => Ok(SwapReport { changed: true, module: module(&name, ModuleState::Running) }),
+        "same" => Ok(SwapReport { changed: false, module: module(&name, ModuleState::Running) }),
+        "failed" => Ok(SwapReport { changed: true, module: module(&name, ModuleState::Failed) }),
+        "barred" if !force => Err(ControlError::SwapRefused { module: name, why }),
+        "barred" => Ok(SwapReport { changed: true, module: module(&name, ModuleState::Running) }),
+        "broken" => {
+            let causes = vec!["it does not compile".into(), "a \u{1b}[2J cause\nof two lines".into()];
+            Err(ControlError::SwapFailed { module: name, causes })
+        }
+        "stopping" => Err(ControlError::ShuttingDown),
+        "hangs" | "hangs-too" => std::future::pending().await,
+        "panics" => panic!("the fake panicked on purpose"),
+        _ => Err(ControlError::NoSuchModule(name)),
     }
 }
 
@@ -98,21 +169,34 @@ impl Daemon for Fake {
         async { Ok(status) }.boxed()
     }
 
-    fn swap(&self, name: String, _: Bytes, _: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
-        async move { Ok(SwapReport { changed: true, module: module(&name, ModuleState::Running) }) }.boxed()
+    fn swap(&self, name: String, code: Bytes, force: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        self.swaps.lock().push(Swapped { module: name.clone(), code, force });
+        Self::arrives(&self.arrived);
+        change(name, force).boxed()
     }
 
     fn roll_back(&self, name: String) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
-        async move { Ok(SwapReport { changed: true, module: module(&name, ModuleState::Running) }) }.boxed()
+        Self::arrives(&self.arrived);
+        change(name, false).boxed()
     }
 
     fn reload(&self, dry_run: bool) -> BoxFuture<'static, Result<ReloadReport, ControlError>> {
-        async move { Ok(ReloadReport { dry_run, changes: Vec::new() }) }.boxed()
+        let reload = self.reload.lock().clone();
+        Self::arrives(&self.arrived);
+        async move {
+            match reload {
+                Reload::Done(report) => Ok(ReloadReport { dry_run, ..report }),
+                Reload::Refused(problems) => Err(ControlError::ReloadRefused { problems }),
+                Reload::Stopping => Err(ControlError::ShuttingDown),
+                Reload::Hangs => std::future::pending().await,
+                Reload::Panics => panic!("the fake panicked on purpose"),
+            }
+        }
+        .boxed()
     }
 
     fn bounds(&self) -> Bounds {
-        let minute = Duration::from_secs(60);
-        Bounds { payload: 4 << 20, module_size: 64 << 20, call: minute, grace: minute }
+        *self.bounds.lock()
     }
 
     fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {
@@ -120,6 +204,7 @@ impl Daemon for Fake {
             match name.as_str() {
                 "echo" => Ok(module("echo", ModuleState::Running)),
                 "failed" => Ok(module("failed", ModuleState::Failed)),
+                "differs" => Ok(differing()),
                 "hangs" => std::future::pending().await,
                 "panics" => panic!("the fake panicked on purpose"),
                 _ => Err(ControlError::NoSuchModule(name)),
@@ -154,8 +239,7 @@ impl Daemon for Fake {
     fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply> {
         let arrived = self.arrived.clone();
         async move {
-            *arrived.0.lock() += 1;
-            arrived.1.notify_all();
+            Self::arrives(&arrived);
             let outcome = match module.as_str() {
                 "echo" => Ok(request.payload),
                 "operation" => Ok(request.operation.into()),
@@ -249,7 +333,10 @@ pub(crate) fn module(name: &str, state: ModuleState) -> ModuleStatus {
         differs: None,
         swapping: None,
         last_swap_error: None,
-        generations: Vec::new(),
+        swaps: [("file", 1, 3), ("operator", 2, 0)]
+            .map(|(origin, done, failed)| (origin.to_owned(), SwapCounts { done, failed }))
+            .into(),
+        generations: generations(),
         instances: vec![InstanceStatus {
             id: 5,
             slot: 0,
@@ -272,6 +359,40 @@ pub(crate) fn module(name: &str, state: ModuleState) -> ModuleStatus {
         last_exit: (state == ModuleState::Failed).then_some(exit),
         uptime_s: Some(61.0),
     }
+}
+
+/// A module whose code is not that of its file, amid a swap, after another that failed.
+fn differing() -> ModuleStatus {
+    let mut it = module("differs", ModuleState::Running);
+    it.differs = Some("its file \u{1b}[2J is refused".into());
+    it.swapping = Some("generation 5: 1 of 2 instances have it".into());
+    it.generations[1].outcome = GenerationOutcome::OnProbation;
+    it.last_swap_error = Some(SwapErrorStatus {
+        at: now() - 61.0,
+        origin: GenerationOrigin::RollBack,
+        sha256: Some("0123456789abcdef".repeat(4)),
+        causes: vec!["its probe failed".into(), "a \u{7} trap".into()],
+    });
+    it
+}
+
+/// Three loads of a module's code, newest first: one that never took over, the one that runs, and the one before.
+fn generations() -> Vec<GenerationStatus> {
+    let (refused, start) = (GenerationOutcome::Refused, GenerationOrigin::Start);
+    let of = |generation, hash: &str, origin, outcome, why: Option<&str>| GenerationStatus {
+        generation,
+        sha256: hash.repeat(32),
+        size: 1 << (8 + 2 * generation),
+        origin,
+        at: 951_782_400.0 + generation as f64,
+        outcome,
+        why: why.map(str::to_owned),
+    };
+    vec![
+        of(4, "ef", GenerationOrigin::File, refused, Some("its probe \u{1b}[2J failed")),
+        of(3, "ab", GenerationOrigin::Operator, GenerationOutcome::Current, None),
+        of(2, "cd", start, GenerationOutcome::Replaced, None),
+    ]
 }
 
 fn worker(index: usize) -> WorkerStatus {
@@ -306,8 +427,17 @@ fn status() -> Status {
         uptime_s: 3_700.0,
         workers: (0..2).map(worker).collect(),
         groups: vec![group()],
-        configuration: Default::default(),
-        drop_in: None,
+        configuration: ConfigurationStatus {
+            path: "/etc/wapcd/wapcd.toml".into(),
+            loaded_at: now() - 3_610.0,
+            reloads: 5,
+            reloads_refused: 1,
+            last_error: None,
+        },
+        drop_in: Some(DropInStatus {
+            path: "/var/lib/wapcd/modules".into(),
+            refused: vec![RefusedFile { file: "a\u{7}.wasm".into(), why: "user 7 owns it".into() }],
+        }),
         draining: false,
         queue_bytes: 1536,
         modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],

@@ -30,7 +30,15 @@ fn every_path_has_an_answer() {
     let segment = prop::string::string_regex("[!-~&&[^#?]]{0,12}").unwrap();
     let path = prop::collection::vec(segment, 0..6).prop_map(|segments| segments.join("/"));
     let method = prop::sample::select(vec!["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "BREW"]);
-    let prefix = prop::sample::select(vec!["/", "/v1/", "/v1/modules/", "/v1/modules/echo/", "/v1/modules/echo/call/"]);
+    let prefix = prop::sample::select(vec![
+        "/",
+        "/v1/",
+        "/v1/modules/",
+        "/v1/modules/echo/",
+        "/v1/modules/echo/call/",
+        "/v1/modules/echo/swap?",
+        "/v1/reload?",
+    ]);
     run(400, (method, prefix, path), |socket, (method, prefix, path)| {
         let answer = send(socket, method, &format!("{prefix}{path}"), "", b"");
         match answer.status {

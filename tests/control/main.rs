@@ -1,6 +1,7 @@
 //! The control API over a real socket, with a daemon made of memory behind it; wapcctl as a real process.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod changes;
 mod events;
 mod fake;
 mod generated;
@@ -10,4 +11,5 @@ mod openmetrics;
 mod routes;
 mod socket;
 mod wapcctl;
+mod wapcctl_changes;
 mod wapcd;

@@ -10,7 +10,7 @@ use std::{
 
 use wapcd::{
     control::{ControlSocket, METRICS_MEDIA_TYPE, Server},
-    supervisor::status::{ModuleState, Status, WorkerState},
+    supervisor::status::{ModuleState, ReloadError, Status, WorkerState},
 };
 
 use crate::{
@@ -64,6 +64,11 @@ fn metrics_say_what_the_status_says() {
             let value = page.value("wapcd_module_state", &[name, ("state", state.as_str())]);
             assert_eq!(value, f64::from(u8::from(state == module.state)));
         }
+        let swaps =
+            |origin, outcome| page.value("wapcd_module_swaps_total", &[name, ("origin", origin), ("outcome", outcome)]);
+        assert_eq!((swaps("file", "done"), swaps("file", "failed"), swaps("operator", "done")), (1.0, 3.0, 2.0));
+        assert_eq!((swaps("roll_back", "done"), swaps("roll_back", "failed")), (0.0, 0.0));
+        assert_eq!(page.value("wapcd_module_generation", &[name]), 3.0);
         assert_eq!(page.value("wapcd_queue_calls", &[name]), module.queued as f64);
         assert_eq!(page.value("wapcd_queue_bytes", &[name]), module.queued_bytes as f64);
         assert_eq!(page.value("wapcd_in_flight_calls", &[name]), module.in_flight as f64);
@@ -80,6 +85,32 @@ fn metrics_say_what_the_status_says() {
     assert_eq!(page.value("wapcd_build_info", &[("version", "1.2.3")]), 1.0);
     assert_eq!(page.value("wapcd_uptime_seconds", &[]), status.uptime_s);
     assert!(page.value("process_resident_memory_bytes", &[]) > 1e6);
+}
+
+#[test]
+fn what_was_refused_or_differs_is_seen() {
+    let running = Running::start();
+    let values = || {
+        let page = scrape(&running);
+        let reloads = |outcome| page.value("wapcd_config_reloads_total", &[("outcome", outcome)]);
+        assert_eq!((reloads("applied"), reloads("refused")), (5.0, 1.0));
+        (
+            page.value("wapcd_config_last_reload_successful", &[]),
+            page.value("wapcd_module_code_differs", &[("module", "echo")]),
+            page.value("wapcd_drop_in_refused_files", &[]),
+        )
+    };
+    assert_eq!(values(), (1.0, 0.0, 1.0));
+    let mut status = running.fake.status.lock();
+    status.configuration.last_error = Some(ReloadError { at: 0.0, problems: Vec::new() });
+    status.modules[0].differs = Some("an operator swapped it".into());
+    status.drop_in.as_mut().unwrap().refused.clear();
+    let loaded = status.configuration.loaded_at;
+    drop(status);
+    assert_eq!(values(), (0.0, 1.0, 0.0));
+    assert_eq!(scrape(&running).value("wapcd_config_loaded_timestamp_seconds", &[]), loaded);
+    running.fake.status.lock().drop_in = None;
+    assert!(!scrape(&running).names().contains("wapcd_drop_in_refused_files"));
 }
 
 #[test]

@@ -146,7 +146,16 @@ fn a_problem_carries_what_is_known() {
 #[test]
 fn unknown_paths_and_wrong_methods_are_problems_too() {
     let running = Running::start();
-    for path in ["/", "/v1", "/v2/status", "/v1/status/", "/v1/modules//call/x", "/v1/modules/echo/dance", "/%FF"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v2/status",
+        "/v1/status/",
+        "/v1/modules//call/x",
+        "/v1/modules/echo/swap/",
+        "/v1/reload/x",
+        "/%FF",
+    ] {
         let answer = post(&running.socket(), path, b"");
         assert_eq!((answer.status, answer.kind().as_str()), (404, "not-found"), "{path}");
     }
@@ -158,6 +167,9 @@ fn unknown_paths_and_wrong_methods_are_problems_too() {
         ("POST", "/metrics", "GET"),
         ("PUT", "/v1/modules/echo", "GET"),
         ("GET", "/v1/modules/echo/stop", "POST"),
+        ("GET", "/v1/modules/echo/swap", "POST"),
+        ("PUT", "/v1/modules/echo/rollback", "POST"),
+        ("GET", "/v1/reload", "POST"),
         ("GET", "/v1/modules/echo/call/x", "POST"),
         ("GET", "/v1/modules/echo/call", "POST"),
     ];
@@ -221,8 +233,8 @@ fn the_server_answers_for_a_daemon_that_hangs_or_panics() {
 fn questions_are_answered_while_as_many_calls_hang_as_may() {
     let running = Running::with(|settings| {
         settings.max_calls = 4;
-        settings.call_wait = Duration::from_secs(600);
     });
+    running.fake.bounds.lock().call = Duration::from_secs(600);
     let hanging: Vec<_> = ["hangs", "hangs-too", "hangs", "hangs-too"].map(|module| hang(&running, module)).into();
     running.fake.wait_for_calls(4);
     let refused = post(&running.socket(), "/v1/modules/echo/call/x", b"");
@@ -243,8 +255,8 @@ fn hang(running: &Running, module: &str) -> UnixStream {
 fn a_module_that_hangs_leaves_half_of_the_calls_to_others() {
     let running = Running::with(|settings| {
         settings.max_calls = 4;
-        settings.call_wait = Duration::from_secs(600);
     });
+    running.fake.bounds.lock().call = Duration::from_secs(600);
     let hanging = [hang(&running, "hangs"), hang(&running, "hangs")];
     running.fake.wait_for_calls(2);
     let refused = post(&running.socket(), "/v1/modules/hangs/call/x", b"");
@@ -258,8 +270,8 @@ fn a_module_that_hangs_leaves_half_of_the_calls_to_others() {
 fn the_status_comes_at_once_beside_calls_that_hang_and_connections_that_idle() {
     let running = Running::with(|settings| {
         settings.max_calls = 192;
-        settings.call_wait = Duration::from_secs(600);
     });
+    running.fake.bounds.lock().call = Duration::from_secs(600);
     let calls: Vec<_> = (0..192).map(|n| hang(&running, if n % 2 == 0 { "hangs" } else { "hangs-too" })).collect();
     running.fake.wait_for_calls(192);
     let idle: Vec<_> = (0..200).map(|_| UnixStream::connect(running.socket()).unwrap()).collect();
@@ -283,10 +295,13 @@ fn lists_leave_out_what_only_the_page_of_a_module_has() {
     let modules: Value = serde_json::from_slice(&get(&running.socket(), "/v1/modules").body).unwrap();
     assert_eq!(status["modules"], modules);
     assert_eq!(modules[1]["last_exit"]["reason"], "trapped");
+    let generations = |module: &Value| module["generations"].as_array().unwrap().clone();
+    assert_eq!((generations(&modules[1]).len(), &generations(&modules[1])[0]["generation"]), (1, &3.into()));
     for left_out in ["/modules/1/latency", "/modules/1/last_exit/backtrace", "/bindings/0/host_calls"] {
         assert!(status.pointer(left_out).is_none(), "{left_out}");
     }
     let module: Value = serde_json::from_slice(&get(&running.socket(), "/v1/modules/failed").body).unwrap();
+    assert_eq!(generations(&module).len(), 3);
     assert_eq!(
         (&module["latency"]["count"], &module["last_exit"]["backtrace"][0]),
         (&104.into(), &"pets::feed @ 0x1f".into())

@@ -153,7 +153,8 @@ fn a_stop_lets_a_running_call_finish_and_removes_the_socket() {
 
 #[test]
 fn a_stop_cuts_off_what_outlives_its_grace_time() {
-    let running = Running::with(|settings| settings.call_wait = Duration::from_secs(600));
+    let running = Running::start();
+    running.fake.bounds.lock().call = Duration::from_secs(600);
     let path = running.socket();
     let mut stream = UnixStream::connect(&path).unwrap();
     std::io::Write::write_all(&mut stream, b"POST /v1/modules/hangs/call/x HTTP/1.1\r\nHost: w\r\n\r\n").unwrap();

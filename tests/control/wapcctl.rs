@@ -16,7 +16,7 @@ use wapcd::supervisor::{
 
 use crate::fake::Running;
 
-fn wapcctl(socket: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+pub(crate) fn wapcctl(socket: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("--socket").arg(socket).args(arguments).env_remove("WAPCD_SOCKET");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -30,15 +30,15 @@ fn wapcctl(socket: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
     output
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -49,12 +49,14 @@ fn tables_are_aligned_and_free_of_escape_sequences() {
     assert_eq!(code(&modules), 0, "{}", err(&modules));
     assert_eq!(
         out(&modules),
-        "MODULE  STATE    GEN  INST  QUEUED  RUNNING   OK  FAILED  REFUSED  RESTARTS     UP  GROUP  LAST EXIT\n\
-         echo    running    3     1       2        1  100       4        3         6  1m 1s  -\n\
-         failed  failed     3     1       2        1  100       4        3         6  1m 1s  pets   trapped, 3h 0m ago\n"
+        "MODULE  STATE    GEN  CODE  INST  QUEUED  RUNNING   OK  FAILED  REFUSED  RESTARTS     UP  GROUP  LAST EXIT\n\
+         echo    running    3  -        1       2        1  100       4        3         6  1m 1s  -\n\
+         failed  failed     3  -        1       2        1  100       4        3         6  1m 1s  pets   trapped, 3h 0m ago\n"
     );
     let status = out(&wapcctl(&running.socket(), &["status"], b""));
-    assert!(status.starts_with("wapcd 1.2.3 (process 7), up 1h 1m, 2 workers, 1.5 KiB waiting in queues\n\nMODULE"));
+    assert!(
+        status.starts_with("wapcd 1.2.3 (process 7), up 1h 1m, 2 workers, 1.5 KiB waiting in queues\nconfiguration ")
+    );
     assert!(status.contains("\ncache    keyvalue  running  12       0         0   -  -\n"), "{status}");
     let group = "\npets   running  rest_for_one         9        2  yes       -       bindings.cache, modules.failed\n";
     assert!(status.contains(group), "{status}");
@@ -102,19 +104,20 @@ fn what_is_wrong_and_what_comes_next_is_plain() {
 fn a_modules_page_shows_causes_and_backtrace() {
     let running = Running::start();
     let page = out(&wapcctl(&running.socket(), &["module", "failed"], b""));
-    let start = "failed: failed\n  file        /srv/failed.wasm\n";
-    let middle = "  group       pets\n  generation  3\n  up          1m 1s\n  \
-                  instance    0: id 5 on worker 1, up 1m 0s, memory 64.0 KiB\n  \
+    let start = "failed: failed\n  file        /srv/failed.wasm\n  declared    configured\n";
+    let middle = "  group       pets\n  generation  3\n  swaps       file 1 (3 failed), operator 2\n  up          1m 1s\n  \
+                  instance    0: id 5, generation 3, on worker 1, up 1m 0s, memory 64.0 KiB\n  \
                   calls       100 ok, 4 failed, 3 refused, 1 running\n  \
                   outcomes    ok 100, trapped 4, busy 3\n  \
                   latency     p50 up to 10ms, p99 up to 100ms, mean 10ms of 104 calls\n  \
                   queue       2 calls, 10 B\n  \
                   restarts    6 (trapped 4, deadline_exceeded 2), 2 count towards group pets's intensity now\n  \
-                  to revive   wapcctl start failed\n  last exit   trapped, 3h 0m ago (";
+                  to revive   wapcctl start failed\n";
+    let exit = "\n  last exit   trapped, 3h 0m ago (";
     let end = "Z), operation `feed`, call 41, from control\n    \
                the guest trapped: unreachable was executed\n    because: a \\u{1b}[2J cause\n      \
                at pets::feed @ 0x1f\n";
-    assert!(page.starts_with(start) && page.contains(middle), "{page}");
+    assert!(page.starts_with(start) && page.contains(middle) && page.contains(exit), "{page}");
     assert!(page.ends_with(end), "{page}");
 }
 

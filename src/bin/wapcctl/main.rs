@@ -1,5 +1,6 @@
 //! wapcctl: the operator's client of the control socket.
 
+mod changes;
 mod events;
 
 use std::{
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use clap::{Parser, Subcommand};
 use wapcd::{
     command::{self, Exit},
-    control::{Action, Client, ClientError, page},
+    control::{Action, Client, ClientError, Waits, page},
     host,
     supervisor::{
         events::Subject,
@@ -26,6 +27,10 @@ use wapcd::{
 /// How long an answer is waited for where `--timeout` is not given. More than the daemon takes to drain a module by
 /// default; a call has its own limits in the daemon.
 const WAIT: Duration = Duration::from_secs(120);
+
+/// How long the answer to a swap, rollback or reload is waited for: longer than the daemon may take, so that it is the daemon
+/// that says what took so long.
+const CHANGE_WAIT: Duration = Waits::CHANGE.saturating_add(Duration::from_secs(20));
 
 /// Names the socket where `--socket` is not given; empty counts as unset.
 const SOCKET_VARIABLE: &str = "WAPCD_SOCKET";
@@ -44,7 +49,7 @@ struct Arguments {
     /// Print JSON, except for the response of a call; errors are problem details on standard error
     #[arg(long, global = true)]
     json: bool,
-    /// Seconds to wait for the answer [default: 120; for call as long as the daemon needs]
+    /// Seconds to wait for the answer [default: 120; for swap, rollback and reload 620; for call as long as the daemon needs]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
     #[command(subcommand)]
@@ -90,10 +95,34 @@ enum Command {
         /// Name of the module
         name: String,
     },
+    /// Give a module other code between two calls; it keeps it until its file changes
+    Swap(changes::Swap),
+    /// Give a module the code back that ran before
+    Rollback {
+        /// Name of the module
+        name: String,
+    },
+    /// Read the configuration again and apply what differs; where anything is wrong with it nothing changes
+    Reload {
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the bindings, with the causes of their last exits
     Bindings,
     /// Show what happened: every change of state that the daemon remembers
     Events(events::Wanted),
+}
+
+impl Command {
+    /// How long its answer is waited for by default; `None`: as long as the daemon needs.
+    fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Call { .. } => None,
+            Self::Swap(_) | Self::Rollback { .. } | Self::Reload { .. } => Some(CHANGE_WAIT),
+            _ => Some(WAIT),
+        }
+    }
 }
 
 /// Why the command did not do what was asked.
@@ -103,6 +132,12 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("cannot read the payload from standard input")]
     Payload(#[source] io::Error),
+    #[error("cannot read the code from {file}")]
+    Code {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
     #[error("cannot start the runtime")]
@@ -129,8 +164,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let is_call = matches!(arguments.command, Command::Call { .. });
-    let wait = arguments.timeout.map(Duration::from_secs).or((!is_call).then_some(WAIT));
+    let wait = arguments.timeout.map(Duration::from_secs).or(arguments.command.wait());
     let named =
         arguments.socket.or_else(|| env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
     let client = named.map_or_else(|| Client::by_default(wait), |socket| Client::new(socket, wait));
@@ -162,6 +196,9 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
         Command::Start { name } => act(client, &name, Action::Start, json).await,
         Command::Stop { name } => act(client, &name, Action::Stop, json).await,
         Command::Restart { name } => act(client, &name, Action::Restart, json).await,
+        Command::Swap(wanted) => changes::swap(client, wanted, json).await,
+        Command::Rollback { name } => changes::roll_back(client, &name, json).await,
+        Command::Reload { dry_run } => changes::reload(client, dry_run, json).await,
     }
 }
 

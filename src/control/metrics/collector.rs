@@ -16,7 +16,8 @@ use super::{
     process::Process,
 };
 use crate::supervisor::status::{
-    BindingState, BindingStatus, GroupState, GroupStatus, ModuleState, ModuleStatus, Status, WorkerState, WorkerStatus,
+    BindingState, BindingStatus, GenerationOrigin, GroupState, GroupStatus, ModuleState, ModuleStatus, Status,
+    WorkerState, WorkerStatus,
 };
 
 /// Reasons that restarts are counted under from the start, so that the first of a kind is an increase and no new series.
@@ -44,6 +45,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         self.daemon(encoder)?;
+        self.configuration(encoder)?;
         workers(encoder, &self.status.workers)?;
         calls(encoder, &self.status.modules)?;
         modules(encoder, &self.status.modules)?;
@@ -68,6 +70,20 @@ impl Snapshot {
             .gauges(encoder, one(self.process.open_fds))?;
         Family::new("process_max_fds", "File descriptors that the process may have")
             .gauges(encoder, one(self.process.max_fds))
+    }
+
+    fn configuration(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let it = &self.status.configuration;
+        let reloads = [("applied", it.reloads), ("refused", it.reloads_refused)];
+        Family::new("wapcd_config_reloads", "Reloads of the configuration, by what became of them")
+            .counters(encoder, reloads.map(|(outcome, count)| (named("outcome", outcome), count)))?;
+        Family::new("wapcd_config_last_reload_successful", "Whether the last reload was applied, or there was none")
+            .gauges(encoder, [(Vec::new(), u64::from(it.last_error.is_none()))])?;
+        Family::seconds("wapcd_config_loaded_timestamp", "When the configuration was loaded, since the Unix epoch")
+            .gauges(encoder, [(Vec::new(), it.loaded_at)])?;
+        let refused = self.status.drop_in.as_ref().map(|drop_in| (Vec::new(), drop_in.refused.len() as u64));
+        Family::new("wapcd_drop_in_refused_files", "Files of the drop-in directory that are not accepted")
+            .gauges(encoder, refused)
     }
 }
 
@@ -108,6 +124,7 @@ fn modules(encoder: &mut DescriptorEncoder<'_>, modules: &[ModuleStatus]) -> fmt
     )?;
     Family::new("wapcd_module_generation", "Which load of the module's code runs")
         .gauges(encoder, each().map(|(labels, module)| (labels, module.generation)))?;
+    swaps(encoder, modules)?;
     Family::new("wapcd_module_instances", "Instances that take calls")
         .gauges(encoder, each().map(|(labels, module)| (labels, module.instances.len() as u64)))?;
     Family::new("wapcd_module_restarts", "Restarts of the module, by the reason of the exit before").counters(
@@ -126,6 +143,23 @@ fn modules(encoder: &mut DescriptorEncoder<'_>, modules: &[ModuleStatus]) -> fmt
             (vec![("module", module.name.as_str()), ("slot", slot.as_str())], instance.memory_bytes)
         }),
     )
+}
+
+fn swaps(encoder: &mut DescriptorEncoder<'_>, modules: &[ModuleStatus]) -> fmt::Result {
+    let differs = |module: &ModuleStatus| u64::from(module.differs.is_some());
+    Family::new("wapcd_module_code_differs", "Whether the code that runs is not that of the module's file")
+        .gauges(encoder, modules.iter().map(|module| (named("module", &module.name), differs(module))))?;
+    let each = modules.iter().flat_map(|module| GenerationOrigin::OF_SWAPS.map(|origin| (module, origin.as_str())));
+    Family::new("wapcd_module_swaps", "Swaps of the module's code, by the origin of the new code and how they ended")
+        .counters(
+            encoder,
+            each.flat_map(|(module, origin)| {
+                let counts = module.swaps.get(origin).copied().unwrap_or_default();
+                [("done", counts.done), ("failed", counts.failed)].map(|(outcome, count)| {
+                    (vec![("module", module.name.as_str()), ("origin", origin), ("outcome", outcome)], count)
+                })
+            }),
+        )
 }
 
 fn bindings(encoder: &mut DescriptorEncoder<'_>, bindings: &[BindingStatus]) -> fmt::Result {

@@ -44,7 +44,7 @@ impl Start {
 
 /// Answers a scrape.
 pub(super) async fn metrics(api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let status = bounded("the status", api.settings.answer_wait, api.daemon.status()).await??;
+    let status = bounded("the status", api.settings.waits.answer, api.daemon.status()).await??;
     let started = api.start.get(status.uptime_s);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Snapshot { status, started, process: Process::read() }));

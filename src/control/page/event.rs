@@ -2,9 +2,12 @@
 
 use super::{
     exit,
-    text::{short, utc_ms, visible},
+    text::{hash, short, utc_ms, visible, words},
 };
-use crate::supervisor::events::{Event, What};
+use crate::supervisor::{
+    events::{Event, What},
+    status::{ExitStatus, GenerationOrigin},
+};
 
 /// When, whose, and what happened, on one line.
 #[must_use]
@@ -23,26 +26,21 @@ fn what(what: &What) -> String {
         What::DaemonStarted { version } => format!("started, version {version}"),
         What::DaemonDraining { why } => format!("stops: {why}"),
         What::StateChanged { from, to, why, next_try } => {
-            let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             let next = next_try.map(|at| format!(", next try at {}", utc_ms(at))).unwrap_or_default();
-            format!("{from} -> {to}{why}{next}")
+            format!("{from} -> {to}{}{next}", with(": ", why.as_deref()))
         }
-        What::Loaded { generation, sha256 } => {
-            format!("loaded generation {generation}, sha256 {}", hash(sha256))
-        }
+        What::Loaded { generation, sha256 } => format!("loaded generation {generation}, sha256 {}", hash(sha256)),
         What::SwapBegan { generation, sha256, origin } => {
-            format!("swap to generation {generation} begins, sha256 {}, from {}", hash(sha256), words(origin.as_str()))
+            format!("swap to generation {generation} begins{}", code(Some(sha256), *origin))
         }
         What::InstanceSwapped { instance, generation, worker } => {
             format!("instance {instance} on worker {worker} runs generation {generation}")
         }
         What::Swapped { generation, before, sha256, origin } => {
-            let (hash, origin) = (hash(sha256), words(origin.as_str()));
-            format!("runs generation {generation} instead of {before}, sha256 {hash}, from {origin}")
+            format!("runs generation {generation} instead of {before}{}", code(Some(sha256), *origin))
         }
         What::SwapFailed { origin, sha256, why } => {
-            let hash = sha256.as_deref().map(|sha256| format!(", sha256 {}", hash(sha256))).unwrap_or_default();
-            format!("swap failed{hash}, from {}: {why} => the old code goes on", words(origin.as_str()))
+            format!("swap failed{}: {why} => the old code goes on", code(sha256.as_deref(), *origin))
         }
         What::ProbationFailed { generation, failures, of } => {
             format!("generation {generation} failed its probation: {failures} failures, {of} allowed => roll back")
@@ -51,10 +49,10 @@ fn what(what: &What) -> String {
         What::Added => "added".to_owned(),
         What::Removed => "removed".to_owned(),
         What::Adjusted { keys } => format!("settings changed: {}", keys.join(", ")),
-        What::Reloaded { why, changes } if changes.is_empty() => {
-            format!("configuration reloaded ({why}): nothing differs")
+        What::Reloaded { why, changes } => {
+            let changes = if changes.is_empty() { "nothing differs".to_owned() } else { changes.join(", ") };
+            format!("configuration reloaded ({why}): {changes}")
         }
-        What::Reloaded { why, changes } => format!("configuration reloaded ({why}): {}", changes.join(", ")),
         What::ReloadRefused { why, problems } => {
             format!("configuration refused ({why}), nothing has changed: {}", problems.join("; "))
         }
@@ -65,20 +63,14 @@ fn what(what: &What) -> String {
         What::Exited { instance, worker, exit, decision, backoff_s } => {
             let who = instance.map(|id| format!("instance {id} ")).unwrap_or_default();
             let place = worker.map(|worker| format!(" on worker {worker}")).unwrap_or_default();
-            let causes = exit.causes.join(": ");
-            let wait = backoff_s.filter(|wait| *wait > 0.0).map(|wait| format!(" in {}", short(wait)));
-            let next = format!("{}{}", words(decision), wait.unwrap_or_default());
-            let call = exit::call(exit);
-            format!("{who}ended{place}: {}{call}: {causes} => {next}", exit.reason)
+            format!("{who}ended{place}: {} => {}", ended(exit), next(decision, *backoff_s))
         }
         What::HealthFailed { instance, failures, of, why } => {
             let who = instance.map(|id| format!(" of instance {id}")).unwrap_or_default();
             let why = if why.is_empty() { "(no text)" } else { why };
             format!("health check{who} failed, {failures} of {of}: {why}")
         }
-        What::GroupRestarts { because, members } => {
-            format!("restarts {} because {because} ended", members.join(", "))
-        }
+        What::GroupRestarts { because, members } => format!("restarts {} because {because} ended", members.join(", ")),
         What::GroupGaveUp { because, decision } => {
             format!("restarted too often, last because of {because} => {}", words(decision))
         }
@@ -89,20 +81,30 @@ fn what(what: &What) -> String {
     }
 }
 
-/// The first characters of a hash: enough to tell it from others.
-fn hash(sha256: &str) -> String {
-    sha256.chars().take(12).collect()
+/// The text behind what introduces it; nothing where there is none.
+fn with(introduction: &str, text: Option<&str>) -> String {
+    text.map(|text| format!("{introduction}{text}")).unwrap_or_default()
 }
 
-/// A name in JSON as words.
-fn words(decision: &str) -> String {
-    decision.replace('_', " ")
+/// Which code, and where it came from.
+fn code(sha256: Option<&str>, origin: GenerationOrigin) -> String {
+    let hash = sha256.map(hash);
+    format!("{}, from {}", with(", sha256 ", hash.as_deref()), words(origin.as_str()))
+}
+
+fn ended(exit: &ExitStatus) -> String {
+    format!("{}{}: {}", exit.reason, exit::call(exit), exit.causes.join(": "))
+}
+
+fn next(decision: &str, backoff_s: Option<f64>) -> String {
+    let wait = backoff_s.filter(|wait| *wait > 0.0).map(short);
+    format!("{}{}", words(decision), with(" in ", wait.as_deref()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{events::Subject, status::ExitStatus};
+    use crate::supervisor::events::Subject;
 
     fn line(subject: Subject, what: What) -> String {
         event(&Event { seq: 1, at: 951_782_400.25, subject, what })
@@ -141,5 +143,67 @@ mod tests {
         assert!(
             line(Subject::Worker(2), What::WorkerStalled { stalled_s: 1.5 }).contains("worker 2  STALLED for 1.5s")
         );
+    }
+
+    #[test]
+    fn a_swap_tells_generation_hash_and_origin() {
+        let (sha256, origin) = ("0123456789abcdef".repeat(4), GenerationOrigin::RollBack);
+        let table = [
+            (
+                What::SwapBegan { generation: 4, sha256: sha256.clone(), origin: GenerationOrigin::File },
+                "swap to generation 4 begins, sha256 0123456789ab, from file",
+            ),
+            (
+                What::InstanceSwapped { instance: 7, generation: 4, worker: 1 },
+                "instance 7 on worker 1 runs generation 4",
+            ),
+            (
+                What::Swapped { generation: 4, before: 3, sha256: sha256.clone(), origin },
+                "runs generation 4 instead of 3, sha256 0123456789ab, from roll back",
+            ),
+            (
+                What::SwapFailed { origin: GenerationOrigin::Operator, sha256: None, why: "a\u{7}\nb".into() },
+                "swap failed, from operator: a\\u{7}\\nb => the old code goes on",
+            ),
+            (
+                What::SwapFailed { origin, sha256: Some(sha256), why: "no".into() },
+                "swap failed, sha256 0123456789ab, from roll back: no => the old code goes on",
+            ),
+            (
+                What::ProbationFailed { generation: 4, failures: 3, of: 2 },
+                "generation 4 failed its probation: 3 failures, 2 allowed => roll back",
+            ),
+            (What::ProbationPassed { generation: 4 }, "generation 4 passed its probation"),
+        ];
+        for (what, text) in table {
+            assert_eq!(
+                line(Subject::Module("pets".into()), what),
+                format!("2000-02-29T00:00:00.250Z  module pets  {text}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_reload_tells_who_asked_and_what_differs_or_is_wrong() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let why = || "SIGHUP".to_owned();
+        let table = [
+            (What::Added, "added"),
+            (What::Removed, "removed"),
+            (What::Adjusted { keys: texts(&["limits.memory", "links"]) }, "settings changed: limits.memory, links"),
+            (
+                What::Reloaded { why: why(), changes: texts(&["swap modules.a", "add modules.b"]) },
+                "configuration reloaded (SIGHUP): swap modules.a, add modules.b",
+            ),
+            (What::Reloaded { why: why(), changes: Vec::new() }, "configuration reloaded (SIGHUP): nothing differs"),
+            (
+                What::ReloadRefused { why: why(), problems: texts(&["w.toml:3: `\u{1b}`", "w.toml:9: no"]) },
+                "configuration refused (SIGHUP), nothing has changed: w.toml:3: `\\u{1b}`; w.toml:9: no",
+            ),
+            (What::FileRefused { file: "a\n.wasm".into(), why: "no".into() }, "file a\\n.wasm refused: no"),
+        ];
+        for (what, text) in table {
+            assert_eq!(line(Subject::Daemon, what), format!("2000-02-29T00:00:00.250Z  daemon  {text}"));
+        }
     }
 }

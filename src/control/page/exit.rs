@@ -15,11 +15,18 @@ pub(super) fn cell(exit: Option<&ExitStatus>, now: f64) -> String {
 pub(super) fn paragraph(exit: &ExitStatus, now: f64) -> String {
     let mut text =
         format!("  last exit   {}, {} ({}){}\n", visible(&exit.reason), ago(exit.at, now), utc(exit.at), call(exit));
-    for (depth, cause) in exit.causes.iter().enumerate() {
-        put(&mut text, format_args!("    {}{}\n", if depth == 0 { "" } else { "because: " }, visible(cause)));
-    }
+    text.push_str(&causes(&exit.causes));
     for frame in &exit.backtrace {
         put(&mut text, format_args!("      at {}\n", visible(frame)));
+    }
+    text
+}
+
+/// An error and its causes, a line each.
+pub(super) fn causes(causes: &[String]) -> String {
+    let mut text = String::new();
+    for (depth, cause) in causes.iter().enumerate() {
+        put(&mut text, format_args!("    {}{}\n", if depth == 0 { "" } else { "because: " }, visible(cause)));
     }
     text
 }

@@ -3,6 +3,9 @@
 //! Some of it was written by guests, so control characters are shown and never obeyed by the terminal. `now` is a
 //! parameter, in seconds since the Unix epoch: ages and waits are told as they are on this side of the socket.
 
+mod change;
+mod code;
+mod configuration;
 mod event;
 mod exit;
 mod module;
@@ -12,6 +15,7 @@ mod text;
 use std::fmt::Write as _;
 
 pub use self::{
+    change::{reload, rollback, swap},
     event::{event, lost},
     module::{module, outcome},
     overview::{bindings, modules, status},
@@ -19,11 +23,24 @@ pub use self::{
 };
 use super::Problem;
 
-/// A problem on standard error: what happened, and where in the guest.
+/// A problem on standard error: what happened, then every cause or problem on a line of its own, or where in the guest.
 #[must_use]
 pub fn problem(problem: &Problem) -> String {
-    let mut text = lines(&problem.to_string());
-    for frame in &problem.facts.backtrace {
+    let facts = &problem.facts;
+    let mut text = if facts.causes.is_empty() && facts.problems.is_empty() {
+        lines(&problem.to_string())
+    } else {
+        // The detail says the same in one piece.
+        let whose = facts.module.as_deref().map(|name| format!("module `{}`: ", visible(name))).unwrap_or_default();
+        format!("{whose}{}", visible(&problem.title))
+    };
+    if !facts.causes.is_empty() {
+        put(&mut text, format_args!("\n{}", exit::causes(&facts.causes).trim_end_matches('\n')));
+    }
+    for problem in &facts.problems {
+        put(&mut text, format_args!("\n    {}", visible(problem)));
+    }
+    for frame in &facts.backtrace {
         put(&mut text, format_args!("\n    at {}", visible(frame)));
     }
     text

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    exit,
+    code, exit,
     overview::module_state,
     put,
-    text::{bytes, duration, short, visible},
+    text::{bytes, duration, short, visible, words},
 };
 use crate::supervisor::status::{InstanceStatus, Latency, ModuleState, ModuleStatus};
 
-/// Everything about one module, with the causes and the backtrace of its last exit.
+/// Everything about one module, with its generations, its last swap error, and the causes and backtrace of its last exit.
 #[must_use]
 pub fn module(module: &ModuleStatus, now: f64) -> String {
     let mut page = format!("{}: {}\n", visible(&module.name), module_state(module, now));
@@ -20,9 +20,13 @@ pub fn module(module: &ModuleStatus, now: f64) -> String {
         }
     };
     line("file", visible(&module.path));
+    line("declared", visible(&module.declared));
     line("sha256", module.sha256.as_deref().map(visible).unwrap_or_default());
     line("group", module.group.as_deref().map(visible).unwrap_or_default());
-    line("generation", module.generation.to_string());
+    line("generation", code::generation(module));
+    line("differs", module.differs.as_deref().map(visible).unwrap_or_default());
+    line("swapping", module.swapping.as_deref().map(visible).unwrap_or_default());
+    line("swaps", swaps(module));
     line("up", module.uptime_s.map(duration).unwrap_or_default());
     module.instances.iter().for_each(|it| line("instance", instance(it)));
     line("calls", calls(module));
@@ -32,6 +36,10 @@ pub fn module(module: &ModuleStatus, now: f64) -> String {
     line("restarts", restarts(module));
     if module.state == ModuleState::Failed {
         line("to revive", format!("wapcctl start {}", visible(&module.name)));
+    }
+    page.push_str(&code::generations(&module.generations, now));
+    if let Some(error) = &module.last_swap_error {
+        page.push_str(&code::swap_error(error, now));
     }
     if let Some(last) = &module.last_exit {
         page.push_str(&exit::paragraph(last, now));
@@ -62,6 +70,16 @@ fn instance(instance: &InstanceStatus) -> String {
 fn calls(module: &ModuleStatus) -> String {
     let ModuleStatus { calls_ok, calls_failed, calls_refused, in_flight, .. } = module;
     format!("{calls_ok} ok, {calls_failed} failed, {calls_refused} refused, {in_flight} running")
+}
+
+/// `operator 2, file 1 (3 failed)`; nothing where nothing was swapped.
+fn swaps(module: &ModuleStatus) -> String {
+    let counted = module.swaps.iter().filter(|(_, counts)| counts.done + counts.failed > 0);
+    let text = counted.map(|(origin, counts)| {
+        let failed = if counts.failed > 0 { format!(" ({} failed)", counts.failed) } else { String::new() };
+        format!("{} {}{failed}", visible(&words(origin)), counts.done)
+    });
+    text.collect::<Vec<_>>().join(", ")
 }
 
 fn restarts(module: &ModuleStatus) -> String {

@@ -1,7 +1,7 @@
 //! Tables of modules, bindings, groups and workers, and the page that has all of them.
 
 use super::{
-    exit, put, state,
+    code, configuration, exit, put, state,
     text::{bytes, duration, short, visible},
 };
 use crate::{
@@ -9,7 +9,8 @@ use crate::{
     supervisor::status::{BindingStatus, GroupStatus, ModuleStatus, Status, WorkerState, WorkerStatus},
 };
 
-/// The whole daemon: a line about it, what is wrong with its workers, then a table of each kind of part that it has.
+/// The whole daemon: a line about it, what is wrong with its workers, its configuration and drop-in directory with what was
+/// refused there, then a table of each kind of part that it has.
 #[must_use]
 pub fn status(status: &Status, now: f64) -> String {
     let draining = if status.draining { ", stopping" } else { "" };
@@ -24,6 +25,8 @@ pub fn status(status: &Status, now: f64) -> String {
     for worker in status.workers.iter().filter(|worker| worker.state == WorkerState::Stalled) {
         put(&mut page, format_args!("{}\n", stalled(worker)));
     }
+    page.push_str(&configuration::configuration(&status.configuration, now));
+    page.push_str(&status.drop_in.as_ref().map(configuration::drop_in).unwrap_or_default());
     for table in [
         modules(&status.modules, now),
         table_of_bindings(&status.bindings, now),
@@ -44,6 +47,7 @@ pub fn modules(modules: &[ModuleStatus], now: f64) -> String {
         "MODULE",
         "STATE",
         "GEN",
+        "CODE",
         "INST",
         "QUEUED",
         "RUNNING",
@@ -55,12 +59,13 @@ pub fn modules(modules: &[ModuleStatus], now: f64) -> String {
         "GROUP",
         "LAST EXIT",
     ];
-    let mut table = Table::new(&head, &[2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let mut table = Table::new(&head, &[2, 4, 5, 6, 7, 8, 9, 10, 11]);
     for module in modules {
         table.row(vec![
             visible(&module.name),
             module_state(module, now),
             module.generation.to_string(),
+            code::word(module).to_owned(),
             module.instances.len().to_string(),
             module.queued.to_string(),
             module.in_flight.to_string(),

@@ -12,6 +12,16 @@ pub fn lines(text: &str) -> String {
     text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
+/// The first characters of a hash: enough to tell it from others.
+pub(super) fn hash(sha256: &str) -> String {
+    sha256.chars().take(12).collect()
+}
+
+/// A name in JSON as words.
+pub(super) fn words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
 /// A time span in its two largest units.
 pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;

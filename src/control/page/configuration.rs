@@ -1,0 +1,40 @@
+//! The configuration that holds and the drop-in directory, with everything in them that was refused.
+
+use super::{
+    put,
+    text::{ago, utc, visible},
+};
+use crate::supervisor::status::{ConfigurationStatus, DropInStatus};
+
+/// The file, its age, and the problems of the last reload where that was refused.
+pub(super) fn configuration(it: &ConfigurationStatus, now: f64) -> String {
+    let mut text = format!(
+        "configuration {}, loaded {} ({}), {} reloads, {} refused\n",
+        visible(&it.path),
+        ago(it.loaded_at, now),
+        utc(it.loaded_at),
+        it.reloads,
+        it.reloads_refused
+    );
+    if let Some(error) = &it.last_error {
+        put(
+            &mut text,
+            format_args!(
+                "!! THE LAST RELOAD WAS REFUSED, {} ({}), and changed nothing:\n",
+                ago(error.at, now),
+                utc(error.at)
+            ),
+        );
+        error.problems.iter().for_each(|problem| put(&mut text, format_args!("     {}\n", visible(problem))));
+    }
+    text
+}
+
+/// The directory, and the files in it that are not accepted, with the reasons.
+pub(super) fn drop_in(it: &DropInStatus) -> String {
+    let mut text = format!("drop-in directory {}, {} files refused\n", visible(&it.path), it.refused.len());
+    for file in &it.refused {
+        put(&mut text, format_args!("!! {}: {}\n", visible(&file.file), visible(&file.why)));
+    }
+    text
+}
