@@ -19,6 +19,8 @@ pub(super) const SHUTDOWN_GRACE: RangeInclusive<Duration> = Duration::ZERO..=Dur
 pub(super) const GUEST_STACK: RangeInclusive<u64> = (64 * KIB)..=(64 * MIB);
 /// One byte still lets empty payloads wait; nobody queues a terabyte in memory on purpose.
 pub(super) const QUEUE_BYTES: RangeInclusive<u64> = 1..=TIB;
+/// None turns the cache off; a terabyte is more code than anybody has.
+pub(super) const CODE_CACHE: RangeInclusive<u64> = 0..=TIB;
 /// Permission bits without set-id and sticky bits, which mean nothing on a socket.
 pub(super) const SOCKET_MODE: RangeInclusive<u32> = 0..=0o777;
 /// What a socket's address can hold on Linux: `sun_path` is 108 bytes with its final NUL.
@@ -79,6 +81,21 @@ pub(super) const BACKOFF_MAX: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const BACKOFF_FACTOR: RangeInclusive<f64> = 1.0..=1000.0;
 /// A share of the wait.
 pub(super) const BACKOFF_JITTER: RangeInclusive<f64> = 0.0..=1.0;
+
+/// From the shortest timer to a minute: a file that is still written after that is better renamed into place.
+pub(super) const WATCH_SETTLE: RangeInclusive<Duration> = TICK..=Duration::from_secs(60);
+/// Ten looks a second at a thousand files are load already; who looks once an hour only may as well ask for it.
+pub(super) const WATCH_POLL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60 * 60);
+/// Patterns of `include`, each of which lists a directory at every reload.
+pub(super) const INCLUDES: usize = 100;
+/// Files that are included: one for each of as many modules as were measured to start in a tenth of a second.
+pub(super) const INCLUDED_FILES: usize = 10_000;
+/// A module's table has some hundred lines with all its links; a mistaken file is not read to its end.
+pub(super) const DROPPED_TEXT: u64 = MIB;
+/// From the shortest timer to a day: the last good code stays in memory for so long.
+pub(super) const PROBATION: RangeInclusive<Duration> = TICK..=DAY;
+/// None: the first failure brings the old code back. As for restarts, more than 10,000 is no limit any more.
+pub(super) const PROBATION_FAILURES: RangeInclusive<u32> = 0..=10_000;
 
 /// From one small entry to a terabyte, which no machine of today gives to one map.
 pub(super) const KEYVALUE_MAX_BYTES: RangeInclusive<u64> = KIB..=TIB;

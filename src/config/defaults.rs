@@ -9,8 +9,7 @@ use std::{
 use super::{
     model::{
         Backoff, Binding, BindingSettings, Declared, EngineKind, Group, HealthCheck, Instances, LogFormat, LogLevel,
-        Logging, Module, ModuleLimits, OnFull, Probation, Restart, RestartType, Shutdown, Strategy, Swap, Wasi, Watch,
-        WatchMode,
+        Logging, Module, ModuleLimits, OnFull, Restart, RestartType, Shutdown, Strategy, Swap, Wasi, Watch, WatchMode,
     },
     size::{KIB, MIB},
 };
@@ -87,8 +86,6 @@ pub const WATCH_POLL: Duration = Duration::from_secs(2);
 pub const DROP_IN_DIR: &str = "modules";
 /// Compiled code of some two hundred guests of usual size.
 pub const CODE_CACHE: u64 = 512 * MIB;
-/// As long as the time in which restarts are counted.
-pub const PROBATION: Duration = PERIOD;
 /// Any failure in its first time is the new code's.
 pub const PROBATION_FAILURES: u32 = 0;
 
@@ -195,12 +192,6 @@ impl Group {
 impl Default for Watch {
     fn default() -> Self {
         Self { mode: WatchMode::Auto, settle: WATCH_SETTLE, poll: WATCH_POLL, config: false }
-    }
-}
-
-impl Default for Probation {
-    fn default() -> Self {
-        Self { time: PROBATION, max_failures: PROBATION_FAILURES }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, path::PathBuf};
 
-/// Every problem of one configuration, in the order of the file. Never empty.
+/// Every problem of one configuration, file by file in the order of each. Never empty.
 #[derive(Debug)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
@@ -64,16 +64,23 @@ pub enum ConfigErrorKind {
 }
 
 impl ConfigErrors {
-    /// Makes it of the problems that were found, or says that there are none.
-    pub(super) fn from_found(mut errors: Vec<ConfigError>) -> Result<(), Self> {
-        if errors.is_empty() {
-            return Ok(());
+    /// Makes it of the problems that were found in each file, or says that there are none.
+    ///
+    /// Where a file could not be read or is not TOML, nothing is known of the names that it has, and those that are
+    /// missing elsewhere are not reported.
+    pub(super) fn from_files(files: Vec<Vec<ConfigError>>) -> Result<(), Self> {
+        let sorted = files.into_iter().flat_map(|mut errors| {
+            errors.sort_by_key(|error| error.position);
+            errors
+        });
+        let mut errors: Vec<ConfigError> = sorted.collect();
+        if errors.iter().any(|error| matches!(error.kind, ConfigErrorKind::File | ConfigErrorKind::Syntax)) {
+            errors.retain(|error| error.kind != ConfigErrorKind::UnknownName);
         }
-        errors.sort_by_key(|error| error.position);
-        Err(Self(errors))
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// Gives the problems one by one, in the order of the file.
+    /// Gives the problems one by one, file by file in the order of each.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()
     }
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn problems_come_in_the_order_of_the_file_one_a_block() {
-        let errors = ConfigErrors::from_found(vec![error(7, None), error(2, None)]).unwrap_err();
+        let errors = ConfigErrors::from_files(vec![vec![error(7, None), error(2, None)]]).unwrap_err();
         let text = errors.to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);

@@ -1,36 +1,34 @@
-//! From a file or a text to a checked configuration.
+//! From a file and those that it includes, or from a text, to a checked configuration.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::{Path, PathBuf},
-    string::FromUtf8Error,
-};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
 
 use super::{
     check,
     environment::Environment,
-    error::{ConfigError, ConfigErrorKind, ConfigErrors},
-    model::{Config, ModuleDefaults, Watch},
+    error::{ConfigError, ConfigErrors},
+    files,
+    include::{self, Included, Pattern},
+    merge,
+    model::{Config, ModuleDefaults},
     reader::{self, Report, Section},
-    sections::{bindings, control, daemon, groups, logging, metrics, module, root},
-    size::Size,
+    sections::{bindings, control, daemon, drop_in, groups, logging, metrics, module, root, watch},
 };
 
-/// Bytes of a configuration file at most: 100,000 modules fit; a mistaken path to a disk image does not fill the memory.
-const LONGEST_FILE: u64 = 16 << 20;
-
-/// Reads and checks a configuration file. An empty file is a valid configuration without modules.
+/// Reads and checks a configuration file with the files that it includes. An empty file is a valid configuration without
+/// modules.
 ///
 /// # Errors
 ///
-/// Every problem of the file: it cannot be read, is not TOML, or says something that is not allowed.
+/// Every problem of the files, each with its file: one cannot be read, is not TOML, or says something that is not allowed.
 pub fn load(path: &Path, env: &Environment) -> Result<Config, ConfigErrors> {
-    let text = read(path, &env.current_dir.join(path))?;
-    parse(&text, path, env)
+    let source = env.current_dir.join(path);
+    let text = files::read(path, &source)?;
+    read_all(&text, path, env, |patterns| include::find(patterns, path, &source))
 }
 
-/// Checks the text of a configuration, as if it stood in a file of this path. Reads no file.
+/// Checks the text of a configuration, as if it stood in a file of this path. Reads no file, also none that it includes.
 ///
 /// # Errors
 ///
@@ -47,34 +45,92 @@ pub fn load(path: &Path, env: &Environment) -> Result<Config, ConfigErrors> {
 /// # Ok::<(), wapcd::config::ConfigErrors>(())
 /// ```
 pub fn parse(text: &str, path: &Path, env: &Environment) -> Result<Config, ConfigErrors> {
+    read_all(text, path, env, |_| Vec::new())
+}
+
+/// Checks a text and what is found where it includes something.
+pub(super) fn read_all(
+    text: &str,
+    path: &Path,
+    env: &Environment,
+    find: impl FnOnce(&[Pattern<'_>]) -> Vec<Included>,
+) -> Result<Config, ConfigErrors> {
     let report = Report::new(path, text);
-    let config = read_sections(&report, env.current_dir.join(path), env);
-    report.finish()?;
+    let table = reader::parse(&report).unwrap_or_default();
+    let root = Section::new(&report, String::new(), 0..0, &table);
+    let source = env.current_dir.join(path);
+    let patterns = include::read(&root);
+    let included = find(&patterns);
+    let parsed: Vec<(Report<'_>, DeTable<'_>)> = included.iter().map(parse_included).collect();
+    let parts = parsed.iter().zip(&included).map(|((report, table), included)| {
+        let section = Section::new(report, String::new(), 0..0, table);
+        Part { children: root::included(section, path), base: directory(&included.path) }
+    });
+    let config = Config {
+        files: std::iter::once(source.clone()).chain(included.iter().map(|file| file.path.clone())).collect(),
+        includes: patterns.iter().map(|pattern| directory(&source).join(pattern.text())).collect(),
+        ..read_sections(root, parts.collect(), &report, source.clone(), env)
+    };
+    let mut problems = vec![report.into_errors()];
+    problems.extend(parsed.into_iter().map(|(report, _)| report.into_errors()));
+    problems.extend(included.into_iter().map(|file| file.text.err().into_iter().collect::<Vec<ConfigError>>()));
+    ConfigErrors::from_files(problems)?;
     Ok(config)
 }
 
-/// Reads every section and notes every problem; the configuration is worth something only if there is none.
-pub(super) fn read_sections(report: &Report<'_>, source: PathBuf, env: &Environment) -> Config {
-    // What is not TOML has been noted, and is read on as an empty file.
-    let table = reader::parse(report).unwrap_or_default();
-    let sections = root::read(Section::new(report, String::new(), 0..0, &table));
-    let base = source.parent().unwrap_or(Path::new("/"));
+/// What is not TOML has been noted, and is read on as an empty file, as is what could not be read at all.
+fn parse_included(included: &Included) -> (Report<'_>, DeTable<'_>) {
+    let report = Report::new(&included.named, included.text.as_deref().unwrap_or_default());
+    let table = reader::parse(&report).unwrap_or_default();
+    (report, table)
+}
 
-    let daemon = daemon::read(sections.daemon, base, env, report);
+fn directory(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("/"))
+}
+
+/// What an included file adds.
+pub(super) struct Part<'d, 'p> {
+    /// Its modules, bindings and groups.
+    children: root::Children<'d>,
+    /// The directory of the file, against which what its modules read is meant.
+    base: &'p Path,
+}
+
+/// Reads every section and notes every problem; the configuration is worth something only if there is none.
+pub(super) fn read_sections<'d>(
+    root: Section<'d>,
+    parts: Vec<Part<'d, '_>>,
+    report: &Report<'_>,
+    source: PathBuf,
+    env: &Environment,
+) -> Config {
+    let sections = root::read(root);
+    let daemon = daemon::read(sections.daemon, directory(&source), env, report);
     let control = control::read(sections.control, &daemon.runtime_dir, report);
     let logging = logging::read(sections.logging);
     let (limits, restart) = root::defaults(sections.defaults);
-    let written_bindings = bindings::read_all(sections.bindings, &daemon.state_dir, &restart);
-    let defaults = ModuleDefaults { limits: limits.clone(), restart: restart.clone() };
-    let written_modules = module::read_all(sections.modules, &module::ModuleDefaults { limits, restart, base });
-    let written_groups = groups::read_all(sections.groups);
+    let defaults = ModuleDefaults { limits, restart };
     let metrics = metrics::read(sections.metrics);
+    let watch = watch::read(sections.watch);
+    let written_drop_in = drop_in::read(sections.drop_in, &daemon.state_dir);
 
-    let bindings = check::bindings(&written_bindings, report);
+    let mut names = merge::Names::default();
+    let (mut written_bindings, mut written_modules, mut written_groups) = (Vec::new(), Vec::new(), Vec::new());
+    let main = Part { children: sections.children, base: directory(&source) };
+    for part in std::iter::once(main).chain(parts) {
+        let named = names.fresh(part.children);
+        written_bindings.extend(bindings::read_all(&named.bindings, &daemon.state_dir, &defaults.restart));
+        written_modules.extend(module::read_all(&named.modules, &defaults, part.base));
+        written_groups.extend(groups::read_all(&named.groups));
+    }
+
+    let bindings = check::bindings(&written_bindings);
+    let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
     let groups = check::groups(written_groups, &written_modules, &written_bindings);
     let modules = check::modules(written_modules, &bindings, &written_bindings);
     Config {
-        files: vec![source.clone()],
+        files: Vec::new(),
         includes: Vec::new(),
         source,
         daemon,
@@ -84,61 +140,8 @@ pub(super) fn read_sections(report: &Report<'_>, source: PathBuf, env: &Environm
         modules,
         groups,
         metrics,
-        watch: Watch::default(),
-        drop_in: None,
+        watch,
+        drop_in,
         defaults,
-    }
-}
-
-/// Reads a whole file of bounded length; errors name it as the caller did.
-fn read(named: &Path, path: &Path) -> Result<String, ConfigErrors> {
-    let refused = |found: &str| Err(file_error(named, found, None).into());
-    let unreadable = |source: io::Error| file_error(named, describe(&source), Some(source));
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if metadata.is_dir() {
-        return refused("a directory");
-    }
-    // A pipe without a writer would hang here for ever.
-    if !metadata.is_file() {
-        return refused("a device, pipe or socket");
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > LONGEST_FILE {
-        return refused(&format!("more than {}", Size::new(LONGEST_FILE)));
-    }
-    String::from_utf8(bytes).map_err(|error| not_utf8(named, error).into())
-}
-
-fn describe(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "no such file",
-        io::ErrorKind::PermissionDenied => "a file that this user may not read",
-        _ => "a file that cannot be read",
-    }
-}
-
-fn file_error(file: &Path, found: &str, source: Option<io::Error>) -> ConfigError {
-    ConfigError {
-        file: file.to_owned(),
-        position: None,
-        key_path: String::new(),
-        kind: ConfigErrorKind::File,
-        found: found.to_owned(),
-        expected: format!("a TOML file of at most {}", Size::new(LONGEST_FILE)),
-        hint: None,
-        source,
-    }
-}
-
-/// Points at the first byte that is not UTF-8.
-fn not_utf8(file: &Path, error: FromUtf8Error) -> ConfigError {
-    let valid = error.utf8_error().valid_up_to();
-    let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
-    let before = String::from_utf8_lossy(error.as_bytes().get(..valid).unwrap_or_default());
-    ConfigError {
-        position: Some(Report::new(file, &before).position(valid)),
-        expected: "UTF-8 text".to_owned(),
-        ..file_error(file, &format!("the byte 0x{byte:02x}, which is not UTF-8"), None)
     }
 }

@@ -49,13 +49,13 @@ fn once<'d>(
         places.insert(member.clone(), place);
         return Some(());
     };
-    let line = first.node.line();
+    let line = first.node.place_for(&place.node);
     let name = full_name(member);
     let found = if first.group == place.group {
-        format!("`{name}` a second time; the first is on line {line}")
+        format!("`{name}` a second time; the first is on {line}")
     } else {
         let other = groups.get(first.group).map_or("", |other| &*other.group.name);
-        format!("`{name}`, which is a member of the group `{other}` already, on line {line}")
+        format!("`{name}`, which is a member of the group `{other}` already, on {line}")
     };
     place.node.problem(Problem {
         kind: ConfigErrorKind::Duplicate,

@@ -12,9 +12,9 @@ use std::{
 
 use super::{
     error::ConfigErrorKind,
-    model::{Binding, BindingSettings, KeyValueBackend, Link, Module},
-    reader::{Problem, Report, did_you_mean},
-    sections::{bindings::WrittenBinding, links::WrittenLink, module::WrittenModule},
+    model::{Binding, BindingSettings, Config, Declared, DropIn, KeyValueBackend, Link, Module},
+    reader::{Problem, did_you_mean},
+    sections::{bindings::WrittenBinding, drop_in::WrittenDropIn, links::WrittenLink, module::WrittenModule},
 };
 
 pub(super) use self::groups::groups;
@@ -28,8 +28,8 @@ fn is_undeclared(name: &str) -> bool {
 }
 
 /// Checks the bindings among themselves and adds those that need no declaration.
-pub(super) fn bindings(written: &[WrittenBinding<'_>], report: &Report<'_>) -> Vec<Binding> {
-    no_shared_database(written, report);
+pub(super) fn bindings(written: &[WrittenBinding<'_>]) -> Vec<Binding> {
+    no_shared_database(written);
     let declared = written.iter().filter_map(declared_binding);
     let undeclared = UNDECLARED
         .iter()
@@ -48,7 +48,7 @@ fn declared_binding(written: &WrittenBinding<'_>) -> Option<Binding> {
 }
 
 /// A database belongs to one binding: the second would find it locked.
-fn no_shared_database(written: &[WrittenBinding<'_>], report: &Report<'_>) {
+fn no_shared_database(written: &[WrittenBinding<'_>]) {
     let mut seen = HashMap::new();
     for binding in written {
         let Some(BindingSettings::KeyValue(settings)) = &binding.settings else { continue };
@@ -60,8 +60,12 @@ fn no_shared_database(written: &[WrittenBinding<'_>], report: &Report<'_>) {
             expected: "a database of its own for every binding".to_owned(),
             hint: Some(format!("two modules can share keys by links with `shared = true` to `{first}`")),
         };
-        let span = binding.path.as_ref().map_or_else(|| binding.span.clone(), |node| node.span());
-        report.add(&format!("bindings.{}.path", binding.name), Some(span), problem);
+        match &binding.path {
+            Some(node) => {
+                node.problem::<()>(problem);
+            }
+            None => binding.named.problem_below("path", problem),
+        }
     }
 }
 
@@ -87,8 +91,37 @@ pub(super) fn modules(
     declared: &[WrittenBinding<'_>],
 ) -> Vec<Module> {
     let names: BTreeSet<Arc<str>> = written.iter().map(|module| module.module.name.clone()).collect();
-    let known = Known { modules: names, bindings, declared };
+    let known = Known { modules: names, bindings, declared, drop_in: None };
     written.into_iter().map(|written| Module { links: known.links(&written.links), ..written.module }).collect()
+}
+
+/// Checks the links of a dropped module against a configuration, and gives the module with them.
+pub(super) fn dropped(written: WrittenModule<'_>, config: &Config) -> Module {
+    let configured = config.modules.iter().filter(|module| module.declared == Declared::Configured);
+    let known = Known {
+        modules: configured.map(|module| module.name.clone()).collect(),
+        bindings: &config.bindings,
+        declared: &[],
+        drop_in: Some(Allowed {
+            links: config.drop_in.as_ref().map(|drop_in| drop_in.links.as_slice()).unwrap_or_default(),
+            source: &config.source,
+        }),
+    };
+    Module { links: known.links(&written.links), ..written.module }
+}
+
+/// Checks that dropped modules are allowed links to bindings that exist.
+pub(super) fn drop_in(
+    written: Option<WrittenDropIn<'_>>,
+    bindings: &[Binding],
+    declared: &[WrittenBinding<'_>],
+) -> Option<DropIn> {
+    let WrittenDropIn { drop_in, links } = written?;
+    let known = Known { modules: BTreeSet::new(), bindings, declared, drop_in: None };
+    for (name, node) in links.iter().filter(|(name, _)| !known.has_binding(name)) {
+        node.problem::<()>(known.no_such_binding(name));
+    }
+    Some(drop_in)
 }
 
 /// What links may lead to.
@@ -96,6 +129,14 @@ struct Known<'a, 'd> {
     modules: BTreeSet<Arc<str>>,
     bindings: &'a [Binding],
     declared: &'a [WrittenBinding<'d>],
+    /// For a dropped module: what it may link to.
+    drop_in: Option<Allowed<'a>>,
+}
+
+/// What dropped modules may link to, and which file says so.
+struct Allowed<'a> {
+    links: &'a [Arc<str>],
+    source: &'a Path,
 }
 
 impl Known<'_, '_> {
@@ -104,9 +145,8 @@ impl Known<'_, '_> {
         for link in links {
             self.check(link);
             let namespace = link.namespace.as_ref().map(|(namespace, _)| *namespace);
-            let line = link.node.line();
-            if let Some(first) = seen.insert((link.binding, namespace), line) {
-                link.node.problem::<()>(second_link(link.binding, namespace, first));
+            if let Some(first) = seen.insert((link.binding, namespace), &link.node) {
+                link.node.problem::<()>(second_link(link.binding, namespace, &first.place_for(&link.node)));
             }
         }
         links.iter().map(|link| Arc::new(checked(link))).collect()
@@ -115,12 +155,14 @@ impl Known<'_, '_> {
     fn check(&self, link: &WrittenLink<'_>) {
         let (to, node) = &link.to;
         let Some(binding) = self.bindings.iter().find(|binding| *binding.name == **to) else {
-            // A binding whose declaration has a problem of its own is not missing.
-            if !self.declared.iter().any(|binding| binding.name == *to) {
+            if !self.has_binding(to) {
                 node.problem::<()>(self.no_such_binding(to));
             }
             return;
         };
+        if let Some(allowed) = self.drop_in.as_ref().filter(|allowed| !allowed.links.contains(&binding.name)) {
+            node.problem::<()>(allowed.not_this(to));
+        }
         if binding.settings == BindingSettings::Module {
             self.check_target(link);
         }
@@ -134,6 +176,12 @@ impl Known<'_, '_> {
                 hint: None,
             });
         }
+    }
+
+    /// Whether there is a binding of this name; one whose declaration has a problem of its own is not missing.
+    fn has_binding(&self, name: &str) -> bool {
+        let declared = || self.declared.iter().any(|binding| binding.name == name);
+        self.bindings.iter().any(|binding| &*binding.name == name) || declared()
     }
 
     /// A link to `module` opens one module, which its namespace names.
@@ -171,12 +219,27 @@ impl Known<'_, '_> {
     }
 }
 
-fn second_link(binding: &str, namespace: Option<&str>, first_line: usize) -> Problem {
+impl Allowed<'_> {
+    fn not_this(&self, binding: &str) -> Problem {
+        let expected = match self.links {
+            [] => "no links: `links` below [drop_in] allows dropped modules none".to_owned(),
+            links => list("only what `links` below [drop_in] lists", links.iter().map(|name| &**name)),
+        };
+        Problem {
+            kind: ConfigErrorKind::Conflict,
+            found: format!("a link of a dropped module to the binding `{binding}`, which [drop_in] does not allow"),
+            expected,
+            hint: Some(format!("add \"{binding}\" to `links` below [drop_in] in {}", self.source.display())),
+        }
+    }
+}
+
+fn second_link(binding: &str, namespace: Option<&str>, first: &str) -> Problem {
     let namespace = namespace.map_or("any namespace".to_owned(), |namespace| format!("namespace {namespace:?}"));
     Problem {
         kind: ConfigErrorKind::Duplicate,
         found: format!("a second link for binding {binding:?} and {namespace}"),
-        expected: format!("one link for each; the first is on line {first_line}"),
+        expected: format!("one link for each; the first is on {first}"),
         hint: None,
     }
 }

@@ -84,17 +84,17 @@ fn bindings_first(order: &HashMap<Member, usize>, places: &Places<'_>, modules: 
         let links = written.links.iter().map(|link| Member::Binding(link.to.0.into()));
         let later = links.into_iter().find(|binding| order.get(binding).is_some_and(|other| other > turn));
         if let Some(binding) = later {
-            let line = places.get(&binding).map_or(0, |place| place.node.line());
-            place.node.problem::<()>(before_binding(&module, &binding, line));
+            let line = places.get(&binding).map(|other| other.node.place_for(&place.node)).unwrap_or_default();
+            place.node.problem::<()>(before_binding(&module, &binding, &line));
         }
     }
 }
 
-fn before_binding(module: &Member, binding: &Member, line: usize) -> Problem {
+fn before_binding(module: &Member, binding: &Member, line: &str) -> Problem {
     let (module, binding) = (full_name(module), full_name(binding));
     Problem {
         kind: ConfigErrorKind::Conflict,
-        found: format!("`{module}`, which links to `{binding}`, before it; that is named on line {line}"),
+        found: format!("`{module}`, which links to `{binding}`, before it; that is named on {line}"),
         expected: "every binding before the modules that link to it: members start in their order".to_owned(),
         hint: None,
     }

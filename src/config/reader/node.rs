@@ -38,9 +38,9 @@ impl<'d> Node<'d> {
         self.span.clone()
     }
 
-    /// The line on which the value begins.
-    pub(in crate::config) fn line(&self) -> usize {
-        self.report.position(self.span.start).line
+    /// The line on which the value begins, as a report about another value names it: with its file if that is another.
+    pub(in crate::config) fn place_for(&self, other: &Node<'_>) -> String {
+        self.report.line_for(self.span.start, other.report)
     }
 
     /// The value as the parser read it.

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, ops::Range, path::Path};
 
-use crate::config::error::{ConfigError, ConfigErrorKind, ConfigErrors, Position};
+use crate::config::error::{ConfigError, ConfigErrorKind, Position};
 
 /// The problems of one file, collected while it is read.
 pub(in crate::config) struct Report<'d> {
@@ -55,9 +55,15 @@ impl<'d> Report<'d> {
         });
     }
 
-    /// Ends the reading: nothing, or every problem that was found.
-    pub(in crate::config) fn finish(self) -> Result<(), ConfigErrors> {
-        ConfigErrors::from_found(self.errors.into_inner())
+    /// Ends the reading: every problem that was found.
+    pub(in crate::config) fn into_errors(self) -> Vec<ConfigError> {
+        self.errors.into_inner()
+    }
+
+    /// A line of this file as another file's report names it.
+    pub(super) fn line_for(&self, byte: usize, other: &Self) -> String {
+        let line = self.position(byte).line;
+        if self.file == other.file { format!("line {line}") } else { format!("line {line} of {}", self.file.display()) }
     }
 
     /// The text of the file.

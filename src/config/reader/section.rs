@@ -22,6 +22,7 @@ pub(in crate::config) struct Section<'d> {
 }
 
 /// A table that the file names itself, such as a module.
+#[derive(Clone)]
 pub(in crate::config) struct Named<'d> {
     /// The name.
     pub(in crate::config) name: &'d str,
@@ -35,6 +36,16 @@ impl Named<'_> {
     /// Notes a problem with the name itself.
     pub(in crate::config) fn problem(&self, problem: Problem) {
         self.node.report.add(self.node.path(), Some(self.span.clone()), problem);
+    }
+
+    /// Notes a problem with a key below the name that is not written.
+    pub(in crate::config) fn problem_below(&self, key: &str, problem: Problem) {
+        self.node.report.add(&node::join(self.node.path(), key), Some(self.span.clone()), problem);
+    }
+
+    /// The line of the name, as a report about another name gives it: with its file if that is another.
+    pub(in crate::config) fn place_for(&self, other: &Named<'_>) -> String {
+        self.node.report.line_for(self.span.start, other.node.report)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[bindings.NAME]`: one binding. Each type has its own settings; what belongs to another type or backend is refused.
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 use super::{health, names, restart, shutdown};
 use crate::config::{
@@ -36,8 +36,8 @@ const BACKENDS: &[(&str, Backend)] = &[("redb", Backend::Redb), ("memory", Backe
 pub(in crate::config) struct WrittenBinding<'d> {
     /// Its name.
     pub(in crate::config) name: &'d str,
-    /// Where its name is.
-    pub(in crate::config) span: Range<usize>,
+    /// Its name with its place.
+    pub(in crate::config) named: Named<'d>,
     /// What its type takes; `None` where the type could not be read, which was reported.
     pub(in crate::config) settings: Option<BindingSettings>,
     /// The `path` of its database, if it is written.
@@ -52,13 +52,12 @@ pub(in crate::config) struct WrittenBinding<'d> {
     pub(in crate::config) counts: Vec<Node<'d>>,
 }
 
-/// Reads `[bindings]`, in file order; relative databases are meant against the state directory.
+/// Reads the bindings of one file, in its order; relative databases are meant against the state directory.
 pub(in crate::config) fn read_all<'d>(
-    section: Option<Section<'d>>,
+    named: &[Named<'d>],
     state_dir: &Path,
     restart: &Restart,
 ) -> Vec<WrittenBinding<'d>> {
-    let named = section.map(|section| section.named()).unwrap_or_default();
     named.iter().map(|named| read(named, state_dir, restart)).collect()
 }
 
@@ -66,7 +65,7 @@ fn read<'d>(named: &Named<'d>, state_dir: &Path, restart: &Restart) -> WrittenBi
     names::check(named);
     let mut binding = WrittenBinding {
         name: named.name,
-        span: named.span.clone(),
+        named: named.clone(),
         settings: None,
         path: None,
         restart: restart.clone(),

@@ -28,6 +28,7 @@ pub(in crate::config) fn read(
             .or("shutdown_grace", defaults::SHUTDOWN_GRACE, |node| node.time(&bounds::SHUTDOWN_GRACE)),
         guest_stack: section.or("guest_stack", defaults::GUEST_STACK, |node| node.size(&bounds::GUEST_STACK)),
         queue_bytes: section.or("queue_bytes", defaults::DAEMON_QUEUE_BYTES, |node| node.size(&bounds::QUEUE_BYTES)),
+        code_cache: section.or("code_cache", defaults::CODE_CACHE, |node| node.size(&bounds::CODE_CACHE)),
         ..defaults(state_dir.map(|node| node.path_in(base)), env, report)
     };
     section.finish();

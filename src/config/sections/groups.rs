@@ -5,7 +5,7 @@ use crate::config::{
     bounds,
     error::ConfigErrorKind,
     model::{Group, Strategy},
-    reader::{Named, Node, Problem, Section},
+    reader::{Named, Node, Problem},
 };
 
 const STRATEGIES: &[(&str, Strategy)] = &[
@@ -24,9 +24,8 @@ pub(in crate::config) struct WrittenGroup<'d> {
     pub(in crate::config) retry_failed: Option<Node<'d>>,
 }
 
-/// Reads `[groups]`, in file order.
-pub(in crate::config) fn read_all<'d>(section: Option<Section<'d>>) -> Vec<WrittenGroup<'d>> {
-    let named = section.map(|section| section.named()).unwrap_or_default();
+/// Reads the groups of one file, in its order.
+pub(in crate::config) fn read_all<'d>(named: &[Named<'d>]) -> Vec<WrittenGroup<'d>> {
     named.iter().map(read).collect()
 }
 

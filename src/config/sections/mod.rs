@@ -6,6 +6,7 @@
 pub(super) mod bindings;
 pub(super) mod control;
 pub(super) mod daemon;
+pub(super) mod drop_in;
 pub(super) mod groups;
 mod health;
 pub(super) mod limits;
@@ -18,4 +19,6 @@ mod rate_limit;
 pub(super) mod restart;
 pub(super) mod root;
 mod shutdown;
+mod swap;
 pub(super) mod wasi;
+pub(super) mod watch;

@@ -1,27 +1,17 @@
-//! `[modules.NAME]`: one module.
+//! `[modules.NAME]`, or the file beside a dropped module: one module.
 
 use std::path::Path;
 
-use super::{health, limits, links, links::WrittenLink, names, rate_limit, restart, shutdown, wasi};
+use super::{health, limits, links, links::WrittenLink, names, rate_limit, restart, shutdown, swap, wasi};
 use crate::config::{
     bounds,
     error::ConfigErrorKind,
-    model::{EngineKind, Instances, Module, ModuleLimits, OnFull, Restart},
-    reader::{Named, Node, Section},
+    model::{EngineKind, Instances, Module, ModuleDefaults, OnFull},
+    reader::{Named, Node, Problem, Section},
 };
 
 const ON_FULL: &[(&str, OnFull)] = &[("reject", OnFull::Reject), ("wait", OnFull::Wait)];
 const ENGINES: &[(&str, EngineKind)] = &[("cranelift", EngineKind::Cranelift)];
-
-/// What holds for every module that says nothing else.
-pub(in crate::config) struct ModuleDefaults<'a> {
-    /// `[defaults.limits]`.
-    pub(in crate::config) limits: ModuleLimits,
-    /// `[defaults.restart]`.
-    pub(in crate::config) restart: Restart,
-    /// The directory of the file, against which what modules read is meant.
-    pub(in crate::config) base: &'a Path,
-}
 
 /// A module as it is written: its links are still to be checked against the bindings.
 pub(in crate::config) struct WrittenModule<'d> {
@@ -33,16 +23,16 @@ pub(in crate::config) struct WrittenModule<'d> {
     pub(in crate::config) counts: Vec<Node<'d>>,
 }
 
-/// Reads `[modules]`, in file order.
+/// Reads the modules of one file, in its order; what they read is meant against the directory of the file.
 pub(in crate::config) fn read_all<'d>(
-    section: Option<Section<'d>>,
-    defaults: &ModuleDefaults<'_>,
+    named: &[Named<'d>],
+    defaults: &ModuleDefaults,
+    directory: &Path,
 ) -> Vec<WrittenModule<'d>> {
-    let named = section.map(|section| section.named()).unwrap_or_default();
-    named.iter().map(|named| read(named, defaults)).collect()
+    named.iter().map(|named| read(named, defaults, directory)).collect()
 }
 
-fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults<'_>) -> WrittenModule<'d> {
+fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults, directory: &Path) -> WrittenModule<'d> {
     names::check(named);
     let base = Module {
         limits: defaults.limits.clone(),
@@ -52,8 +42,43 @@ fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults<'_>) -> WrittenModule<'
     let Some(section) = named.node.section("a table with the module's settings") else {
         return WrittenModule { module: base, links: Vec::new(), counts: Vec::new() };
     };
+    let path = section.require("path", "the path of the wasm file");
+    let base = Module {
+        path: path.and_then(|node| node.path_in(directory)).unwrap_or_default(),
+        wasi: wasi::read(table(&section, "wasi"), directory),
+        ..base
+    };
+    written(section, base)
+}
+
+/// Reads the file beside a dropped module, which holds the content of its table.
+pub(in crate::config) fn read_dropped<'d>(section: Section<'d>, base: Module) -> WrittenModule<'d> {
+    section.refuse("path", || Problem {
+        kind: ConfigErrorKind::Conflict,
+        found: "`path` of a dropped module".to_owned(),
+        expected: format!("no such key: its code is `{}`", base.path.display()),
+        hint: Some("a module that runs another file is written into the configuration".to_owned()),
+    });
+    section.refuse("wasi", || Problem {
+        kind: ConfigErrorKind::Conflict,
+        found: "`wasi` of a dropped module".to_owned(),
+        expected: "no such key: whoever may drop a file must not open directories with it".to_owned(),
+        hint: Some("a module that needs WASI is written into the configuration".to_owned()),
+    });
+    section.refuse("modules", || Problem {
+        kind: ConfigErrorKind::Conflict,
+        found: "`modules` in the file of a dropped module".to_owned(),
+        expected:
+            "the keys of the module at the top of the file, such as links = [\"log\"] or limits.memory = \"1 MiB\""
+                .to_owned(),
+        hint: None,
+    });
+    written(section, base)
+}
+
+fn written<'d>(section: Section<'d>, base: Module) -> WrittenModule<'d> {
     let written = WrittenModule {
-        module: settings(&section, base, defaults.base),
+        module: settings(&section, base),
         links: section.or("links", Vec::new(), links::read),
         counts: section.get("restart").map(|node| restart::counts(&node)).unwrap_or_default(),
     };
@@ -61,10 +86,9 @@ fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults<'_>) -> WrittenModule<'
     written
 }
 
-fn settings(section: &Section<'_>, base: Module, directory: &Path) -> Module {
-    let path = section.require("path", "the path of the wasm file");
+/// What configured and dropped modules have in common.
+fn settings(section: &Section<'_>, base: Module) -> Module {
     let module = Module {
-        path: path.and_then(|node| node.path_in(directory)).unwrap_or_default(),
         engine: section.or("engine", base.engine, engine),
         lazy: section.or("lazy", base.lazy, Node::flag),
         instances: section.or("instances", base.instances, instances),
@@ -78,11 +102,11 @@ fn settings(section: &Section<'_>, base: Module, directory: &Path) -> Module {
         shutdown: section.or("shutdown", base.shutdown, shutdown::read),
         limits: limits::read(table(section, "limits"), &base.limits),
         restart: restart::read(table(section, "restart"), &base.restart),
-        wasi: wasi::read(table(section, "wasi"), directory),
         ..base
     };
     let health = section.get("health").and_then(|node| health::of_module(&node, module.limits.call_timeout));
-    Module { health, ..module }
+    let swap = swap::read(table(section, "swap"), &module.limits);
+    Module { health, swap, ..module }
 }
 
 fn table<'d>(section: &Section<'d>, key: &'static str) -> Option<Section<'d>> {

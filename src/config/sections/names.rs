@@ -16,12 +16,18 @@ pub(super) fn check(named: &Named<'_>) {
     named.problem(Problem {
         kind: ConfigErrorKind::BadValue,
         found: because,
-        expected: format!("a name of 1 to {LONGEST} characters a-z, 0-9, _ and -, the first a letter or digit"),
+        expected: expected(),
         hint: suggestion(named.name).map(|name| format!("a name that would do: `{name}`")),
     });
 }
 
-fn fault(name: &str) -> Option<String> {
+/// What a name should be.
+pub(in crate::config) fn expected() -> String {
+    format!("a name of 1 to {LONGEST} characters a-z, 0-9, _ and -, the first a letter or digit")
+}
+
+/// What is wrong with a name.
+pub(in crate::config) fn fault(name: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if name.is_empty() {
         Some("an empty name".to_owned())

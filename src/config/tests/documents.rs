@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::{
     super::{
-        Binding, BindingSettings, Config, Group, HealthCheck, KeyValueBackend, Member, Module, Size, Strategy,
-        TimeSpan, Wasi, load::read_sections, parse, reader::Report,
+        Binding, BindingSettings, Config, DropIn, Group, HealthCheck, KeyValueBackend, Member, Module, Size, Strategy,
+        Swap, TimeSpan, Wasi, defaults, include,
+        load::read_sections,
+        parse,
+        reader::{self, Report, Section},
     },
     FILE, bad, check, good, user,
 };
@@ -31,7 +34,10 @@ fn schema() -> BTreeSet<String> {
     let every_key = concat!(include_str!("design.toml"), include_str!("every_key.toml"));
     // The reader asks for keys of both backends, whichever is chosen; both kinds of link are in the text.
     let report = Report::new(Path::new(FILE), every_key);
-    read_sections(&report, FILE.into(), &user());
+    let table = reader::parse(&report).unwrap();
+    let root = Section::new(&report, String::new(), 0..0, &table);
+    include::read(&root);
+    read_sections(root, Vec::new(), &report, FILE.into(), &user());
     let asked = report.asked.borrow();
     let own = |path: &&String| path.split('.').nth(1).is_none_or(|name| name == "name" || !in_names(path));
     asked
@@ -89,6 +95,7 @@ fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_
         rate_limit: None,
         health: None,
         links: Vec::new(),
+        swap: Swap::default(),
         wasi: Wasi::default(),
         ..greeter.clone()
     };
@@ -108,13 +115,19 @@ fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_
     assert_eq!(shown, Group::with_defaults("shop"));
     assert!(shop.members.iter().any(|member| matches!(member, Member::Group(_))), "{shop:?}");
     assert!(config.metrics.listen.is_some());
+
+    let probation = greeter.swap.probation.unwrap();
+    assert_eq!(probation.max_failures, defaults::PROBATION_FAILURES);
+    let drop_in = DropIn { links: Vec::new(), owners: Vec::new(), groups: Vec::new(), ..config.drop_in.unwrap() };
+    assert_eq!(Some(drop_in), good("[drop_in]").drop_in);
+    assert_eq!(config.includes, [Path::new("/etc/wapcd/conf.d/*.toml")]);
 }
 
 #[test]
 fn every_key_of_the_schema_is_in_the_shipped_file() {
     let text = uncommented(&uncommented(SHIPPED, "##"), "#");
     let report = Report::new(Path::new(FILE), &text);
-    let table = super::super::reader::parse(&report).unwrap();
+    let table = reader::parse(&report).unwrap();
     let mut written = BTreeSet::new();
     collect(&table, "", &mut written);
     for path in schema() {
@@ -174,6 +187,14 @@ fn with(section: &str, key: &str, value: &str) -> String {
             "",
         ),
         ("modules.NAME.health", _) => ("modules.a = { path = \"a\", health = { operation = \"o\", KEY } }\n", ""),
+        ("modules.NAME.swap.probe", _) => {
+            ("modules.a = { path = \"a\", swap.probe = { operation = \"o\", KEY } }\n", "")
+        }
+        ("modules.NAME.swap", "max_failures") => {
+            ("modules.a = { path = \"a\", swap = { probation = \"1m\", KEY } }\n", "")
+        }
+        ("modules.NAME.swap", _) => ("modules.a = { path = \"a\", swap = { KEY } }\n", ""),
+        ("drop_in", _) => ("drop_in = { KEY }\n", ""),
         ("modules.NAME.rate_limit", "calls") => ("modules.a = { path = \"a\", rate_limit = { KEY } }\n", ""),
         ("modules.NAME.rate_limit", _) => ("modules.a = { path = \"a\", rate_limit = { calls = 7, KEY } }\n", ""),
         ("groups.NAME", _) => ("modules.a = { path = \"a\" }\ngroups.a = { members = [\"modules.a\"], KEY }\n", ""),
@@ -189,16 +210,20 @@ fn with(section: &str, key: &str, value: &str) -> String {
     }
 }
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 17] = [
     "daemon",
     "control",
     "logging",
+    "watch",
+    "drop_in",
     "defaults.limits",
     "defaults.restart",
     "defaults.restart.backoff",
     "modules.NAME",
     "modules.NAME.health",
     "modules.NAME.rate_limit",
+    "modules.NAME.swap",
+    "modules.NAME.swap.probe",
     "bindings.NAME",
     "bindings.NAME.health",
     "groups.NAME",

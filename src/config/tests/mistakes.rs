@@ -58,8 +58,8 @@ fn unknown_keys_and_sections_are_reported_with_the_known_ones() {
     expect(&[
         ("[daemon]\nworker = 2\n", "2:1", "daemon.worker", &["unknown key", "`workers`", "did you mean `workers`?"]),
         ("[deamon]\n", "1:2", "deamon", &["unknown key", "did you mean `daemon`?"]),
-        ("[watch]\nsettle = \"50ms\"\n", "1:2", "watch", &["unknown key", "`daemon`, `control`, `logging`"]),
-        ("[drop_in]\n", "1:2", "drop_in", &["unknown key"]),
+        ("[watches]\n", "1:2", "watches", &["unknown key", "`daemon`, `control`, `logging`", "did you mean `watch`?"]),
+        ("[drop-in]\n", "1:2", "drop-in", &["unknown key", "did you mean `drop_in`?"]),
         ("[triggers.web]\ntype = \"http\"\n", "1:2", "triggers", &["unknown key"]),
         ("[group.a]\n", "1:2", "group", &["unknown key", "did you mean `groups`?"]),
         ("[metric]\n", "1:2", "metric", &["unknown key", "did you mean `metrics`?"]),
