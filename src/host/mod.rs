@@ -56,7 +56,7 @@ pub use self::{
     wapc_host::{HostOptions, WapcHost, WapcHostAsync},
     wasi::WasiParams,
     wasmtime::{
-        CompiledModule, EngineError, EngineSettings, MappingLimit, TooManyMappings, WasmtimeEngine, WasmtimeProvider,
-        WeakEngine,
+        CacheError, CodeCache, CompiledModule, EngineError, EngineSettings, MappingLimit, TooManyMappings,
+        WasmtimeEngine, WasmtimeProvider, WeakEngine,
     },
 };

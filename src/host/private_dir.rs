@@ -82,7 +82,6 @@ pub(crate) enum Durable {
     /// It must, when the writing has returned.
     Yes,
     /// It may be lost or, after a power failure, damaged.
-    #[allow(dead_code, reason = "for compiled code")]
     No,
 }
 
@@ -142,6 +141,11 @@ impl PrivateDir {
             }
         }
         Ok(names)
+    }
+
+    /// Says what a file is, how large, and when it was written; a symbolic link is not followed.
+    pub(crate) fn facts(&self, name: &str) -> io::Result<Stat> {
+        Ok(rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Opens a file for reading. Only a regular one of ours is.

@@ -6,9 +6,12 @@
 //!   ticker, linkers                      InstancePre                                                   (one pool slot)
 //! ```
 //!
+//! `compile_cached` takes the code from a directory where it was compiled before (`cache.rs`).
+//!
 //! One compilation serves any number of instances. Whether an instance runs plainly or on fibers is decided when it is
 //! made, by its callback and its imports; the host functions are the same.
 
+mod cache;
 mod exit;
 mod instance;
 mod linker;
@@ -26,6 +29,7 @@ use thiserror::Error;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 
 pub use self::{
+    cache::{CacheError, CodeCache},
     instance::WasmtimeProvider,
     module::CompiledModule,
     pool::{MappingLimit, TooManyMappings},

@@ -45,6 +45,11 @@ impl CompiledModule {
     pub(super) fn new(engine: WasmtimeEngine, bytes: &[u8]) -> Result<Self, LoadError> {
         check_header(bytes)?;
         let module = Module::from_binary(&engine.0.engine, bytes).map_err(|error| compile_error(bytes, error))?;
+        Self::checked(engine, module)
+    }
+
+    /// Checks what waPC demands of a module, whether it was compiled now or before.
+    pub(super) fn checked(engine: WasmtimeEngine, module: Module) -> Result<Self, LoadError> {
         engine.0.linkers.check(&module)?;
         check_required(&module)?;
         let starts = start_functions(&module)?;
@@ -89,6 +94,10 @@ impl CompiledModule {
         &self.0.engine
     }
 
+    pub(super) fn module(&self) -> &Module {
+        &self.0.module
+    }
+
     /// The start functions that the module has, in the order in which they run.
     pub(super) fn starts(&self) -> &[&'static str] {
         &self.0.starts
@@ -109,7 +118,7 @@ impl CompiledModule {
 }
 
 /// Says what bytes are that are not a module, before the compiler words it less kindly.
-fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
+pub(super) fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     let what = match bytes {
         [] => "the file is empty",
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Ok(()),
