@@ -43,7 +43,7 @@ pub use self::{
     error::{ConfigError, ConfigErrorKind, ConfigErrors, Position},
     load::{load, parse},
     model::*,
-    plan::{Change, ChangeAction, Changed, Plan},
+    plan::{Change, ChangeAction, Changed, Plan, plan},
     size::{Size, SizeError},
     time::{TimeError, TimeSpan},
 };

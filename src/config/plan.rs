@@ -1,14 +1,48 @@
 //! What differs between two configurations, and what each difference takes: a pure function of both.
+//!
+//! `diff` compares them key by key; here are its words.
+
+mod children;
+mod diff;
 
 use std::fmt;
 
 use super::model::Member;
 
-/// Everything that differs, in the order in which it is told.
+pub use self::diff::plan;
+
+/// Everything that differs, in the order in which it is told: sections of the daemon, bindings, groups and modules as the
+/// new configuration orders them, then what is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The differences; empty where both configurations say the same.
     pub changes: Vec<Change>,
+}
+
+impl Plan {
+    /// Whether both configurations say the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// One sentence for each key that only another start of the daemon can change; where there is one, the plan is refused.
+    #[must_use]
+    pub fn refused(&self) -> Vec<String> {
+        let refused = self.changes.iter().filter(|change| change.action == ChangeAction::NeedsDaemonRestart);
+        let sentence = |path: String| format!("{path}: only a restart of the daemon changes this");
+        refused
+            .flat_map(|change| change.keys.iter().map(move |key| format!("{}.{key}", change.subject)))
+            .map(sentence)
+            .collect()
+    }
+}
+
+impl fmt::Display for Plan {
+    /// Writes each change on a line of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.changes.iter().try_for_each(|change| writeln!(f, "{change}"))
+    }
 }
 
 /// One thing that differs.
@@ -71,5 +105,17 @@ impl fmt::Display for Changed {
             Self::Child(Member::Group(name)) => write!(f, "groups.{name}"),
             Self::Section(name) => f.write_str(name),
         }
+    }
+}
+
+impl fmt::Display for Change {
+    /// Writes it as `swap modules.orders (path)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = match self.action {
+            ChangeAction::NeedsDaemonRestart => "needs a restart of the daemon:",
+            action => action.as_str(),
+        };
+        write!(f, "{action} {}", self.subject)?;
+        if self.keys.is_empty() { Ok(()) } else { write!(f, " ({})", self.keys.join(", ")) }
     }
 }

@@ -30,7 +30,7 @@ fn uncommented(text: &str, mark: &str) -> String {
 }
 
 /// Every key of the schema, with `NAME` for the name of a module or binding, in the order of its path.
-fn schema() -> BTreeSet<String> {
+pub(super) fn schema() -> BTreeSet<String> {
     let every_key = concat!(include_str!("design.toml"), include_str!("every_key.toml"));
     // The reader asks for keys of both backends, whichever is chosen; both kinds of link are in the text.
     let report = Report::new(Path::new(FILE), every_key);

@@ -4,10 +4,13 @@
 
 mod accepted;
 mod documents;
+mod dropped;
 mod files;
 mod groups;
 mod hostile;
+mod include;
 mod mistakes;
+mod plan;
 mod supervision;
 
 use std::path::Path;

@@ -1,0 +1,270 @@
+//! What differs between two configurations: single cases, and every key of the schema with another value.
+
+use toml::{Table, Value};
+
+use super::{
+    super::{Change, ChangeAction, Changed, Config, Declared, Member, Module, Plan, plan},
+    check,
+    documents::schema,
+    good,
+};
+
+/// Holds nearly every key.
+const RICH: &str = concat!(include_str!("design.toml"), include_str!("every_key.toml"));
+
+fn lines(old: &str, new: &str) -> Vec<String> {
+    plan(&good(old), &good(new)).changes.iter().map(ToString::to_string).collect()
+}
+
+const MODULES: &str = "[modules.a]\npath = \"a\"\n[modules.b]\npath = \"b\"\n";
+
+#[test]
+fn each_difference_is_told_with_what_it_takes() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("", "", &[]),
+        ("[logging]\nlevel = \"info\"\n", "", &[]),
+        ("", "logging.level = \"debug\"\n", &["adjust logging (level)"]),
+        ("", "logging.format = \"json\"\n", &["needs a restart of the daemon: logging (format)"]),
+        (
+            "",
+            "daemon = { workers = 7, shutdown_grace = \"1s\", queue_bytes = \"1 B\", code_cache = \"0 B\" }\n",
+            &[
+                "adjust daemon (shutdown_grace, queue_bytes)",
+                "needs a restart of the daemon: daemon (workers, code_cache)",
+            ],
+        ),
+        ("", "drop_in = {}\n", &["adjust drop_in"]),
+        ("drop_in = {}\n", "drop_in.links = [\"log\"]\n", &["adjust drop_in (links)"]),
+        ("", "include = [\"conf.d/*.toml\"]\n", &["adjust include"]),
+        ("", "watch.config = true\n", &["adjust watch (config)"]),
+        ("", "defaults.limits.memory = \"1 MiB\"\n", &[]),
+        ("", MODULES, &["add modules.a", "add modules.b"]),
+        (MODULES, "", &["remove modules.b", "remove modules.a"]),
+        ("modules.a.path = \"a\"\n", "modules.a.path = \"b\"\n", &["swap modules.a (path)"]),
+        ("modules.a.path = \"a\"\n", "modules.a.path = \"./a\"\n", &[]),
+        (
+            "modules.a.path = \"a\"\n",
+            "modules.a = { path = \"b\", queue = 7, wasi.argv = [\"x\"] }\n",
+            &["restart modules.a (path, queue, wasi.argv)"],
+        ),
+        (
+            "modules.a.path = \"a\"\n",
+            "modules.a = { path = \"b\", links = [\"log\"], limits.memory = \"1 MiB\" }\n",
+            &["swap modules.a (path, limits.memory, links)"],
+        ),
+        (
+            MODULES,
+            "[defaults.limits]\nmemory = \"1 MiB\"\n[modules.a]\npath = \"a\"\n[modules.b]\npath = \"b\"\nlimits.memory = \"64 MiB\"\n",
+            &["adjust modules.a (limits.memory)"],
+        ),
+        (
+            "bindings.x = { type = \"keyvalue\" }\n",
+            "bindings.x = { type = \"keyvalue\", backend = \"memory\", shutdown = \"kill\" }\n",
+            &["restart bindings.x (backend, shutdown)"],
+        ),
+        (
+            "bindings.x = { type = \"keyvalue\" }\n",
+            "bindings.x.type = \"log\"\n",
+            &["remove bindings.x", "add bindings.x"],
+        ),
+        ("", "bindings.log.type = \"log\"\n", &[]),
+        (
+            "modules.a.path = \"a\"\n",
+            "modules.a = { path = \"a\", swap.probation = \"1s\" }\n",
+            &["adjust modules.a (swap.probation)"],
+        ),
+        (
+            MODULES,
+            "[modules.c]\npath = \"c\"\n[modules.b]\npath = \"b\"\n[modules.a]\npath = \"a\"\n",
+            &["adjust order (modules)", "add modules.c"],
+        ),
+        (MODULES, "[modules.c]\npath = \"c\"\n[modules.b]\npath = \"b\"\n", &["add modules.c", "remove modules.a"]),
+    ];
+    for (old, new, expected) in cases {
+        assert_eq!(lines(old, new), *expected, "--- old:\n{old}\n--- new:\n{new}");
+    }
+}
+
+#[test]
+fn changes_come_section_by_section_and_removals_last() {
+    let old = "modules.gone.path = \"a\"\nbindings.old = { type = \"keyvalue\" }\n[groups.was]\nmembers = [\"gone\"]\n";
+    let new = "modules.new.path = \"a\"\nbindings.fresh = { type = \"keyvalue\" }\nwatch.poll = \"1s\"\n\
+               [groups.will]\nmembers = [\"new\"]\n";
+    let expected = [
+        "adjust watch (poll)",
+        "add bindings.fresh",
+        "add groups.will",
+        "add modules.new",
+        "remove modules.gone",
+        "remove groups.was",
+        "remove bindings.old",
+    ];
+    assert_eq!(lines(old, new), expected);
+}
+
+#[test]
+fn what_only_a_restart_of_the_daemon_changes_is_refused_by_its_key() {
+    let new = good(
+        "daemon = { workers = 7, guest_stack = \"64 KiB\" }\ncontrol.socket_mode = \"0600\"\nlogging.level = \"warn\"\n",
+    );
+    let plan = plan(&good(""), &new);
+    let refused = [
+        "daemon.workers: only a restart of the daemon changes this",
+        "daemon.guest_stack: only a restart of the daemon changes this",
+        "control.socket_mode: only a restart of the daemon changes this",
+    ];
+    assert_eq!(plan.refused(), refused);
+    assert!(super::super::plan(&good(""), &good("logging.level = \"warn\"\n")).refused().is_empty());
+}
+
+#[test]
+fn a_module_that_is_no_longer_configured_but_dropped_goes_on() {
+    let old = good("modules.a.path = \"a\"\n");
+    let dropped = Module { declared: Declared::Dropped, ..old.modules[0].clone() };
+    let new = Config { modules: vec![dropped.clone()], ..old.clone() };
+    assert_eq!(plan(&old, &new).to_string(), "adjust modules.a (declared)\n");
+    let moved = Config { modules: vec![Module { path: "/drop/a.wasm".into(), ..dropped }], ..old.clone() };
+    assert_eq!(plan(&old, &moved).to_string(), "swap modules.a (declared, path)\n");
+}
+
+#[test]
+fn files_make_no_difference_and_patterns_do() {
+    let old = good("");
+    let files = Config { files: vec!["/x".into()], source: "/y".into(), ..old.clone() };
+    assert!(plan(&old, &files).is_empty());
+    let includes = Config { includes: vec!["/etc/x/*.toml".into()], ..old.clone() };
+    assert!(!plan(&old, &includes).is_empty());
+}
+
+/// Values of which one or the other is allowed for every key, and differs from what is there.
+fn candidates(old: Option<&Value>) -> Vec<Value> {
+    let mut values = match old {
+        Some(Value::Boolean(flag)) => vec![Value::Boolean(!flag)],
+        Some(Value::Array(items)) => vec![Value::Array(items.iter().rev().skip(1).rev().cloned().collect())],
+        _ => vec![Value::Boolean(true), Value::Boolean(false)],
+    };
+    let texts = [
+        "2ms",
+        "20ms",
+        "45s",
+        "temporary",
+        "40ms",
+        "1s",
+        "2s",
+        "7 KiB",
+        "70 KiB",
+        "70 MiB",
+        "127.0.0.1:9",
+        "0600",
+        "memory",
+        "log",
+        "module",
+        "poll",
+        "text",
+        "debug",
+        "wait",
+        "transient",
+        "one_for_all",
+        "other",
+        "cache",
+        "greeter",
+        "orders",
+    ];
+    values.extend(texts.map(Value::from));
+    values.extend([1, 2, 7].map(Value::from));
+    values.extend([1.25, 0.5].map(Value::from));
+    values.push(Value::Array(vec![Value::from("log")]));
+    values.push(Value::Table(Table::from_iter([("a".to_owned(), Value::from("b"))])));
+    values
+}
+
+/// Sets a key below a table, and gives what was there. `None` where there is no such table.
+fn set(table: &mut Table, path: &str, value: Option<Value>) -> Option<Option<Value>> {
+    let Some((first, rest)) = path.split_once('.') else {
+        let old = table.get(path).cloned();
+        if let Some(value) = value {
+            table.insert(path.to_owned(), value);
+        }
+        return Some(old);
+    };
+    match table.get_mut(first)? {
+        Value::Table(inner) => set(inner, rest, value),
+        // The first link of the rich configuration is a short one.
+        Value::Array(items) => set(items.get_mut(1)?.as_table_mut()?, rest, value),
+        _ => None,
+    }
+}
+
+/// The first configuration in which only this key is another.
+fn mutated(rich: &Table, old: &Config, path: &str) -> Option<Config> {
+    let present = set(&mut rich.clone(), path, None)?;
+    candidates(present.as_ref()).into_iter().find_map(|value| {
+        let mut table = rich.clone();
+        set(&mut table, path, Some(value))?;
+        check(&toml::to_string(&table).unwrap()).ok().filter(|new| new != old)
+    })
+}
+
+/// The key as a plan names it: tables that are there or not count as a whole.
+fn told(path: &str) -> &str {
+    let wholes = ["health", "rate_limit", "links", "swap.probe"];
+    match wholes.iter().find(|whole| path.starts_with(&format!("{whole}."))) {
+        Some(whole) => whole,
+        None => path,
+    }
+}
+
+/// Checks the plan for another value of one key, and says whether there was one.
+fn differs(rich: &Table, old: &Config, path: &str) -> bool {
+    let kind = ["modules", "bindings", "groups"].into_iter().find(|kind| path.starts_with(&format!("{kind}.NAME")));
+    let names: Vec<String> = match kind {
+        Some(kind) => rich[kind].as_table().unwrap().keys().map(|name| path.replace("NAME", name)).collect(),
+        None => vec![path.to_owned()],
+    };
+    let Some((path, new)) = names.iter().rev().find_map(|path| Some((path, mutated(rich, old, path)?))) else {
+        return false;
+    };
+    let plan = plan(old, &new);
+    let (subject, key) = match (kind, path.split_once('.').unwrap()) {
+        (Some(kind), (_, rest)) => {
+            (format!("{kind}.{}", rest.split_once('.').unwrap().0), rest.split_once('.').unwrap().1)
+        }
+        (None, ("defaults", key)) => ("modules.orders".to_owned(), key),
+        (None, (section, key)) => (section.to_owned(), key),
+    };
+    let key = told(key);
+    let found = plan.changes.iter().any(|change| {
+        let type_of_binding = key == "type" && change.action == ChangeAction::Add;
+        change.subject.to_string() == subject && (change.keys.iter().any(|other| other == key) || type_of_binding)
+    });
+    assert!(found, "`{path}` is not told as `{subject} ({key})` in:\n{plan}");
+    let consequences = ["daemon.state_dir", "daemon.runtime_dir", "bindings.", "groups."];
+    if !consequences.iter().any(|start| path.starts_with(start)) {
+        assert!(plan.changes.iter().flat_map(|change| &change.keys).all(|other| other == key), "{path}:\n{plan}");
+    }
+    assert!(super::super::plan(&new, &new).is_empty());
+    assert!(!super::super::plan(&new, old).is_empty(), "{path} differs in one direction only");
+    true
+}
+
+#[test]
+fn another_value_of_any_key_is_told_by_that_key() {
+    let rich: Table = toml::from_str(RICH).unwrap();
+    let old = good(&toml::to_string(&rich).unwrap());
+    assert_eq!(plan(&old, &old), Plan::default());
+    let schema = schema();
+    let holds_others = |path: &String| schema.iter().any(|other| other.starts_with(&format!("{path}.")));
+    let leaves = schema.iter().filter(|path| path.contains('.') && !holds_others(path));
+    let same: Vec<&String> = leaves.filter(|path| !differs(&rich, &old, path)).collect();
+    // There is one engine only.
+    assert_eq!(same, ["modules.NAME.engine"]);
+}
+
+#[test]
+fn the_actions_are_ordered_by_what_they_take() {
+    use ChangeAction::{Adjust, NeedsDaemonRestart, Restart, Swap};
+    assert!(Adjust < Swap && Swap < Restart && Restart < NeedsDaemonRestart);
+    let subject = Changed::Child(Member::Group("shop".into()));
+    let change = Change { subject, action: Adjust, keys: vec!["period".to_owned(), "critical".to_owned()] };
+    assert_eq!(change.to_string(), "adjust groups.shop (period, critical)");
+}
