@@ -27,10 +27,12 @@ use super::{
 /// Calls and followers, some 220 in all, may hold theirs for long; what remains is for questions and for clients that connect and
 /// say nothing. Half of the 1,024 descriptors that a process usually may have: twice as many could leave none to databases.
 const MAX_CONNECTIONS: usize = 512;
-/// How long an idle connection is kept. Tools open one connection a request; a script that reuses one is quick.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long a client may take to send a request's head.
-const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept. Tools open one connection a request, and a script that reuses one is quick. Where
+/// idle ones take all of [`MAX_CONNECTIONS`], a question waits this long for one to end.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long a client may take to send a request's head. On a socket of this machine it comes with the connection; clients
+/// that connect and say nothing delay others as idle ones do, but no longer than this.
+const HEAD_WAIT: Duration = Duration::from_secs(3);
 /// How long a connection is kept to let a client read the end of a response.
 const DISCONNECT_WAIT: Duration = Duration::from_secs(5);
 

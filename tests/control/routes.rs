@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use wapcd::{
     control::Kind,
@@ -286,6 +287,20 @@ fn the_status_comes_at_once_beside_calls_that_hang_and_connections_that_idle() {
     times.sort_unstable();
     assert!(times[0] < Duration::from_millis(50), "{times:?}");
     drop((calls, idle));
+}
+
+#[test]
+fn clients_that_connect_and_say_nothing_delay_others_by_seconds_at_most() {
+    // Both ends of each connection are descriptors of this process.
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let running = Running::start();
+    // More than the server takes at one time.
+    let silent: Vec<_> = (0..600).map(|_| UnixStream::connect(running.socket()).unwrap()).collect();
+    let asked = Instant::now();
+    assert_eq!(get(&running.socket(), "/v1/status").status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
+    drop(silent);
 }
 
 #[test]
