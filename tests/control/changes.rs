@@ -198,10 +198,24 @@ fn swaps_take_few_places_and_keep_nobody_from_calls_rollbacks_and_questions() {
     assert_eq!(swap(&running, "echo/call/x", b"").status, 200);
     assert_eq!(get(&running.socket(), "/v1/status").status, 200);
     drop(hanging);
+    let refused = swap(&running, "echo/swap", b"x");
+    assert_eq!(refused.status, 503, "the daemon still works on what nobody waits for");
+}
+
+#[test]
+fn a_swap_whose_client_has_gone_is_carried_out_and_gives_its_place_back() {
+    let running = Running::with(|settings| {
+        settings.max_swaps = 1;
+        settings.waits.change = Duration::from_secs(600);
+    });
+    let gone = begin(&running, "/v1/modules/slow/swap");
+    running.fake.wait_for_calls(1);
+    drop(gone);
     let deadline = Instant::now() + Duration::from_secs(20);
     while swap(&running, "echo/swap", b"x").status != 200 {
-        assert!(Instant::now() < deadline, "clients that are gone give their places back");
+        assert!(Instant::now() < deadline, "its place was not given back");
     }
+    assert_eq!(running.fake.swaps.lock()[0].module, "slow");
 }
 
 #[test]

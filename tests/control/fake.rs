@@ -170,8 +170,17 @@ impl Daemon for Fake {
     }
 
     fn swap(&self, name: String, code: Bytes, force: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
-        self.swaps.lock().push(Swapped { module: name.clone(), code, force });
+        let (swaps, swap) = (self.swaps.clone(), Swapped { module: name.clone(), code, force });
         Self::arrives(&self.arrived);
+        if name == "slow" {
+            let slow = async move {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                swaps.lock().push(swap);
+                change("echo".into(), force).await
+            };
+            return slow.boxed();
+        }
+        swaps.lock().push(swap);
         change(name, force).boxed()
     }
 

@@ -62,7 +62,7 @@ enum Command {
     Status,
     /// List the modules
     Modules,
-    /// Show one module, with the causes of its last exit
+    /// Show one module, with its generations and the causes of its last exit
     Module {
         /// Name of the module
         name: String,
