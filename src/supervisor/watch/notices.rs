@@ -26,9 +26,13 @@ use super::{
 /// A directory itself, whatever paths lead to it: file system and number.
 type Identity = (u64, u64);
 
+/// Begins to listen to the kernel.
+type Listen = fn(Arc<Inbox>) -> notify::Result<RecommendedWatcher>;
+
 /// The directories that are watched or polled.
 pub(super) struct Notices {
     inbox: Arc<Inbox>,
+    listen: Listen,
     /// Begun when the first directory is watched; none where the kernel refuses.
     kernel: Option<RecommendedWatcher>,
     /// The path by which each directory is watched, and all paths of it that are wanted.
@@ -50,8 +54,13 @@ struct Watched {
 impl Notices {
     /// Nothing is watched yet. Notices will go to `inbox`.
     pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+        Self::with(inbox, |inbox| notify::recommended_watcher(move |event| tell(&inbox, event)))
+    }
+
+    fn with(inbox: Arc<Inbox>, listen: Listen) -> Self {
         Self {
             inbox,
+            listen,
             kernel: None,
             watched: HashMap::new(),
             polled: BTreeSet::new(),
@@ -182,10 +191,7 @@ impl Notices {
     fn ask_kernel(&mut self, directory: &Path) -> notify::Result<()> {
         let kernel = match &mut self.kernel {
             Some(kernel) => kernel,
-            none => {
-                let inbox = Arc::clone(&self.inbox);
-                none.insert(notify::recommended_watcher(move |event| tell(&inbox, event))?)
-            }
+            none => none.insert((self.listen)(Arc::clone(&self.inbox))?),
         };
         kernel.watch(directory, RecursiveMode::NonRecursive)
     }
@@ -232,5 +238,91 @@ fn tell(inbox: &Inbox, event: notify::Result<Event>) {
     };
     for path in event.paths {
         inbox.notice(path, hint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn directories(paths: &[&Path]) -> BTreeSet<PathBuf> {
+        paths.iter().map(|path| path.to_path_buf()).collect()
+    }
+
+    #[test]
+    fn local_directories_are_watched_and_silent_ones_are_polled() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut notices = Notices::new(Arc::default());
+        let wanted = directories(&[dir.path(), Path::new("/proc"), Path::new("/not/here")]);
+        assert_eq!(notices.follow(&wanted), directories(&[dir.path()]));
+        assert!(notices.is_polled(Path::new("/proc")));
+        assert!(!notices.is_polled(dir.path()));
+        assert_eq!(notices.follow(&wanted), directories(&[]), "it is watched already");
+        notices.renew(&wanted);
+        assert_eq!(notices.watched.len(), 1);
+        assert!(notices.polls());
+        notices.follow(&directories(&[]));
+        assert!(notices.watched.is_empty() && !notices.polls());
+    }
+
+    #[test]
+    fn every_directory_is_polled_where_the_kernel_grants_no_watch_until_it_does() {
+        let refusals: [Listen; 3] = [
+            |_| Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)),
+            |_| Err(notify::Error::io(io::Error::from_raw_os_error(libc::EMFILE))),
+            |_| Err(notify::Error::generic("refused")),
+        ];
+        for refusal in refusals {
+            let dir = tempfile::tempdir().unwrap();
+            let wanted = directories(&[dir.path()]);
+            let mut notices = Notices::with(Arc::default(), refusal);
+            for _ in 0..2 {
+                assert_eq!(notices.follow(&wanted), directories(&[]));
+                assert!(notices.is_polled(dir.path()));
+            }
+            notices.listen = Notices::new(Arc::default()).listen;
+            notices.renew(&wanted);
+            assert!(!notices.is_polled(dir.path()));
+            assert_eq!(notices.watched.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_notice_of_the_directory_itself_ends_its_watch_so_that_it_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut notices = Notices::new(Arc::default());
+        let wanted = directories(&[dir.path()]);
+        notices.follow(&wanted);
+        let inside = dir.path().join("a");
+        assert_eq!(notices.meant(&inside), (vec![inside], vec![]));
+        assert_eq!(notices.meant(dir.path()), (vec![dir.path().to_owned()], vec![dir.path().to_owned()]));
+        assert_eq!(notices.follow(&wanted), wanted);
+    }
+
+    #[test]
+    fn reading_is_no_change_and_a_lost_notice_means_everything() {
+        use notify::event::{AccessMode, CreateKind, DataChange, Flag};
+
+        let event = |kind| Ok(Event::new(kind).add_path("/a".into()));
+        let table = [
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), None),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), Some(false)),
+            (EventKind::Create(CreateKind::File), Some(false)),
+            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), Some(false)),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), Some(false)),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), Some(true)),
+        ];
+        let inbox = Inbox::default();
+        let now = || Some(std::time::Instant::now());
+        for (kind, renamed) in table {
+            tell(&inbox, event(kind));
+            assert_eq!(inbox.take(now()).noticed.get(Path::new("/a")).copied(), renamed, "{kind:?}");
+        }
+        for lost in [Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)), Err(notify::Error::generic("lost"))] {
+            tell(&inbox, lost);
+            assert!(inbox.take(now()).everything);
+        }
     }
 }

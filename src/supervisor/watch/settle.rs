@@ -72,7 +72,7 @@ impl Settling {
         Self { seen, pending: None }
     }
 
-    /// Whether anything was ever there, or is about to be reported.
+    /// Whether nothing was reported and nothing is about to be.
     pub(super) fn is_forgettable(&self) -> bool {
         self.seen.is_none() && self.pending.is_none()
     }
@@ -153,6 +153,7 @@ mod tests {
     use Expect::{Nothing, Report, ReportGone, Unsaid, Wait};
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "it is a table")]
     fn each_history_ends_in_the_right_reports() {
         type History = (&'static str, Option<u64>, &'static [(u64, See, Expect)]);
         let table: &[History] = &[
@@ -273,7 +274,7 @@ mod tests {
     /// Something that is done to the file.
     #[derive(Debug, Clone, Copy)]
     enum Act {
-        /// Changed, deleted (0 is no file), with or without a notice.
+        /// Changed or deleted.
         Change { to_nothing: bool, renamed: bool },
         /// Opened for writing, or closed.
         Writer { open: bool },

@@ -336,3 +336,70 @@ impl Sights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::{fs, sync::Arc};
+
+    use super::*;
+
+    const SETTLE: Duration = Duration::from_millis(50);
+    const POLL: Duration = Duration::from_secs(2);
+
+    fn sights(mode: WatchMode, now: Instant) -> Sights {
+        let settings = Watch { mode, settle: SETTLE, poll: POLL, config: false };
+        Sights::new(settings, Notices::new(Arc::default()), now)
+    }
+
+    fn targets(path: &Path) -> Letters {
+        let target = Target { path: path.to_owned(), kind: TargetKind::File { seen: None } };
+        Letters { targets: Some(vec![target]), ..Letters::default() }
+    }
+
+    #[test]
+    fn an_idle_watcher_wakes_to_scan_or_to_poll_and_for_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.wasm");
+        fs::write(&path, "content").unwrap();
+        for (mode, rhythm) in [(WatchMode::Auto, SCAN), (WatchMode::Poll, POLL)] {
+            let start = Instant::now();
+            let mut sights = sights(mode, start);
+            assert_eq!(sights.next(), None, "nothing is watched");
+            assert_eq!(sights.turn(targets(&path), start), []);
+            assert_eq!(sights.next(), Some(start + SETTLE));
+            let reports = sights.turn(Letters::default(), start + SETTLE);
+            assert_eq!(reports, [Notice::Settled { file: Fingerprint::at(&path).unwrap(), path: path.clone() }]);
+            let mut now = start;
+            for _ in 0..3 {
+                assert_eq!(sights.next(), Some(now + rhythm), "{mode:?}");
+                now += rhythm;
+                assert_eq!(sights.turn(Letters::default(), now), []);
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_of_which_nothing_tells_is_found_by_the_scan() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.wasm");
+        let start = Instant::now();
+        let mut sights = sights(WatchMode::Auto, start);
+        assert_eq!(sights.turn(targets(&path), start), []);
+        // The inbox of these notices is read by nobody.
+        fs::write(&path, "content").unwrap();
+        assert_eq!(sights.turn(Letters::default(), start + SCAN), []);
+        let reports = sights.turn(Letters::default(), start + SCAN + SETTLE);
+        assert_eq!(reports, [Notice::Settled { file: Fingerprint::at(&path).unwrap(), path }]);
+    }
+
+    #[test]
+    fn nothing_is_ever_due_where_watching_is_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        let mut sights = sights(WatchMode::Off, start);
+        assert_eq!(sights.turn(targets(&dir.path().join("a.wasm")), start), []);
+        assert_eq!(sights.next(), None);
+    }
+}
