@@ -80,6 +80,11 @@ impl ConfigErrors {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
+    /// The problems, to be put together with those of other files.
+    pub(super) fn into_vec(self) -> Vec<ConfigError> {
+        self.0
+    }
+
     /// Gives the problems one by one, file by file in the order of each.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()

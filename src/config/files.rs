@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    error::{ConfigError, ConfigErrorKind},
+    error::{ConfigError, ConfigErrorKind, ConfigErrors},
     reader::Report,
     size::Size,
 };
@@ -17,8 +17,8 @@ use super::{
 const LONGEST_FILE: u64 = 16 << 20;
 
 /// Reads a whole file of bounded length; errors name it as the caller did.
-pub(super) fn read(named: &Path, path: &Path) -> Result<String, ConfigError> {
-    let refused = |found: &str| Err(file_error(named, found, None));
+pub(super) fn read(named: &Path, path: &Path) -> Result<String, ConfigErrors> {
+    let refused = |found: &str| Err(file_error(named, found, None).into());
     let unreadable = |source: io::Error| file_error(named, describe(&source), Some(source));
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.is_dir() {
@@ -33,7 +33,7 @@ pub(super) fn read(named: &Path, path: &Path) -> Result<String, ConfigError> {
     if bytes.len() as u64 > LONGEST_FILE {
         return refused(&format!("more than {}", Size::new(LONGEST_FILE)));
     }
-    String::from_utf8(bytes).map_err(|error| not_utf8(named, error))
+    String::from_utf8(bytes).map_err(|error| not_utf8(named, error).into())
 }
 
 fn describe(source: &io::Error) -> &'static str {

@@ -12,7 +12,7 @@ use glob::{MatchOptions, Pattern as NamePattern};
 
 use super::{
     bounds,
-    error::{ConfigError, ConfigErrorKind},
+    error::{ConfigErrorKind, ConfigErrors},
     files,
     reader::{Node, Problem, Section},
     size::Size,
@@ -54,7 +54,7 @@ pub(super) struct Included {
     /// Its path; absolute.
     pub(super) path: PathBuf,
     /// What is in it.
-    pub(super) text: Result<String, ConfigError>,
+    pub(super) text: Result<String, ConfigErrors>,
 }
 
 /// Reads the key; entries with a problem are left out.

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     check,
     environment::Environment,
-    error::{ConfigError, ConfigErrors},
+    error::ConfigErrors,
     files,
     include::{self, Included, Pattern},
     merge,
@@ -73,7 +73,7 @@ pub(super) fn read_all(
     };
     let mut problems = vec![report.into_errors()];
     problems.extend(parsed.into_iter().map(|(report, _)| report.into_errors()));
-    problems.extend(included.into_iter().map(|file| file.text.err().into_iter().collect::<Vec<ConfigError>>()));
+    problems.extend(included.into_iter().filter_map(|file| Some(file.text.err()?.into_vec())));
     ConfigErrors::from_files(problems)?;
     Ok(config)
 }

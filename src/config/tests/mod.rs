@@ -6,6 +6,7 @@ mod accepted;
 mod documents;
 mod dropped;
 mod files;
+mod following;
 mod groups;
 mod hostile;
 mod include;
