@@ -14,7 +14,8 @@ use wapcd::{
 };
 
 use crate::{
-    fake::{self, Fake, Running, module},
+    described::module,
+    fake::{self, Fake, Running},
     http::get,
     openmetrics::Page,
 };

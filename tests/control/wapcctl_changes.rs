@@ -1,10 +1,6 @@
 //! `wapcctl swap`, `rollback` and `reload`, and the pages that show code, generations and the configuration.
 
-use std::{
-    io::Write as _,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io::Write as _, path::Path};
 
 use serde_json::Value;
 use wapcd::supervisor::status::{
@@ -12,13 +8,10 @@ use wapcd::supervisor::status::{
 };
 
 use crate::{
+    described::now,
     fake::{Reload, Running},
     wapcctl::{code, err, out, wapcctl},
 };
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
-}
 
 /// A file with bytes that are no text.
 fn code_file() -> tempfile::NamedTempFile {
