@@ -16,7 +16,7 @@ use bytes::Bytes;
 use harness::{Contender, Failure, Report, Stopwatch, race};
 use wapcd::{
     actors::{
-        CallRequest, Gate, GuestActor, InstanceExited, InstanceParts, Links, ModuleQueue, Origin, QueueBudget,
+        CallRequest, Gate, Guest, GuestActor, InstanceExited, InstanceParts, Links, ModuleQueue, Origin, QueueBudget,
         QueueSettings,
     },
     bindings::{
@@ -129,15 +129,13 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
     let host = WapcHostAsync::with_options(provider, Some(links.callback()), options).await?;
     let supervisor: Recipient<InstanceExited> = Nobody.start().recipient();
     let parts = InstanceParts {
-        host,
-        links,
+        guest: Guest { host, links, generation: 1 },
         queue: Arc::clone(&queue),
         supervisor,
         facts: Arc::default(),
         module: 0,
         slot: 0,
         instance: 1,
-        generation: 1,
         worker: 0,
     };
     GuestActor::new(parts).start();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
@@ -11,7 +12,7 @@ use crate::{
     control::{Action, Bounds, ControlError, Daemon},
     host::{EngineError, Limits, WasmtimeEngine, chain},
     supervisor::{
-        self, NoAnswer, StartError, SupervisorHandle,
+        self, NoAnswer, StartError, SupervisorHandle, SwapError,
         events::Events,
         status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
     },
@@ -113,21 +114,35 @@ impl Daemon for Controlled {
         })
     }
 
-    fn swap(&self, _: String, _: bytes::Bytes, _: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
-        Box::pin(std::future::ready(Err(ControlError::ShuttingDown)))
+    fn swap(&self, name: String, code: Bytes, force: bool) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move { swapped(handle.swap(&name, code, force).await, name, "the swap") })
     }
 
-    fn roll_back(&self, _: String) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
-        Box::pin(std::future::ready(Err(ControlError::ShuttingDown)))
+    fn roll_back(&self, name: String) -> BoxFuture<'static, Result<SwapReport, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move { swapped(handle.roll_back(&name).await, name, "the rollback") })
     }
 
-    fn reload(&self, _: bool) -> BoxFuture<'static, Result<ReloadReport, ControlError>> {
-        Box::pin(std::future::ready(Err(ControlError::ShuttingDown)))
+    fn reload(&self, dry_run: bool) -> BoxFuture<'static, Result<ReloadReport, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move {
+            let reloaded = handle.reload(dry_run, "an operator asked for it").await;
+            let reloaded = reloaded.map_err(|error| no_answer(error, "the reload"))?;
+            reloaded.map_err(|problems| ControlError::ReloadRefused { problems })
+        })
     }
 
     fn bounds(&self) -> Bounds {
-        let s = std::time::Duration::from_secs(60);
-        Bounds { payload: 4 << 20, module_size: 64 << 20, call: s, grace: s }
+        let config = self.0.config();
+        // What modules may have that are still to come counts too.
+        let limits = || config.modules.iter().map(|module| &module.limits).chain([&config.defaults.limits]);
+        Bounds {
+            payload: limits().map(|limits| limits.payload).max().unwrap_or_default(),
+            module_size: limits().map(|limits| limits.module_size).max().unwrap_or_default(),
+            call: limits().map(|limits| limits.call_timeout).max().unwrap_or_default(),
+            grace: config.daemon.shutdown_grace,
+        }
     }
 
     fn call(&self, module: String, request: CallRequest) -> BoxFuture<'static, CallReply> {
@@ -144,6 +159,20 @@ fn found(
     match module {
         Ok(Some(module)) => Ok(module),
         Ok(None) => Err(ControlError::NoSuchModule(name)),
+        Err(error) => Err(no_answer(error, what)),
+    }
+}
+
+fn swapped(
+    answer: Result<Option<Result<SwapReport, SwapError>>, NoAnswer>,
+    module: String,
+    what: &str,
+) -> Result<SwapReport, ControlError> {
+    match answer {
+        Ok(Some(Ok(report))) => Ok(report),
+        Ok(Some(Err(SwapError::Refused(why)))) => Err(ControlError::SwapRefused { module, why }),
+        Ok(Some(Err(SwapError::Failed(causes)))) => Err(ControlError::SwapFailed { module, causes }),
+        Ok(None) => Err(ControlError::NoSuchModule(module)),
         Err(error) => Err(no_answer(error, what)),
     }
 }

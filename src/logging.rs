@@ -16,7 +16,7 @@ use thiserror::Error;
 use tracing::{field::Field, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, field::MakeExt as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Registry, field::MakeExt as _, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 use crate::config::{self, LogFormat, LogLevel};
@@ -57,7 +57,33 @@ pub enum LoggingError {
 #[derive(Debug)]
 #[must_use = "log lines are lost when this is dropped"]
 pub struct Logs {
+    levels: Levels,
     _writer: WorkerGuard,
+}
+
+impl Logs {
+    /// The way to another level.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        self.levels.clone()
+    }
+}
+
+/// Changes the level of the log while it is written.
+#[derive(Debug, Clone)]
+pub struct Levels(reload::Handle<EnvFilter, Registry>);
+
+impl Levels {
+    /// Sets the configured level, which has no effect where the variable [`FILTER_VARIABLE`] says another.
+    pub fn set(&self, level: LogLevel) {
+        let changed = filter(level, env::var(FILTER_VARIABLE).ok()).map(|filter| self.0.reload(filter));
+        match changed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "cannot change the level of the log"),
+            // It was read at the start.
+            Err(error) => tracing::error!(%error, "cannot change the level of the log"),
+        }
+    }
 }
 
 /// Starts to log to standard error, or to the journal behind it; panics are logged from then on.
@@ -66,6 +92,7 @@ pub struct Logs {
 /// [`LoggingError`].
 pub fn start(settings: &config::Logging) -> Result<Logs, LoggingError> {
     let filter = filter(settings.level, env::var(FILTER_VARIABLE).ok())?;
+    let (filter, levels) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let (format, journal) = resolve(settings.format)?;
     let (writer, guard) = match journal {
@@ -87,7 +114,7 @@ pub fn start(settings: &config::Logging) -> Result<Logs, LoggingError> {
     };
     started.map_err(LoggingError::Twice)?;
     panics::log();
-    Ok(Logs { _writer: guard })
+    Ok(Logs { levels: Levels(levels), _writer: guard })
 }
 
 /// Writes one field of a text line. Line ends and other control characters are escaped: a guest's text must not be able

@@ -5,14 +5,14 @@ use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, sync::Arc, time::
 use clap::{Args, Parser, Subcommand};
 use wapcd::{
     command::{self, Exit},
-    config::{Config, ConfigErrors, LogFormat, LogLevel, Logging},
+    config::{self, Config, ConfigErrors, Environment, LogFormat, LogLevel, Logging},
     control::{ControlServerError, ControlSocket, Server, Settings, SocketError, page},
     daemon::{self, Controlled},
     host::{self, CallError},
     logging,
     signals::{Signal, Signals},
     single_call::{self, SingleCallError},
-    supervisor::{self, EndReason, StartError, SupervisorHandle},
+    supervisor::{self, EndReason, StartError, SupervisorHandle, Surroundings},
 };
 
 /// How long control requests may take to finish after the last guest has: their answers only have to be read.
@@ -120,21 +120,25 @@ fn main() -> ExitCode {
 }
 
 fn run(configured: Configured) -> Result<(), Failure> {
-    let config = daemon::load(&configured.path())?;
-    let _logs = logging::start(&config.logging)?;
-    actix::System::new().block_on(serve(config))
+    let environment = Environment::from_process();
+    let config = config::load(&configured.path(), &environment)?;
+    let logs = logging::start(&config.logging)?;
+    let levels = logs.levels();
+    let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)) };
+    actix::System::new().block_on(serve(config, surroundings))
 }
 
 /// The life of the daemon. The socket comes first, because it tells whether another daemon is at work here.
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, surroundings: Surroundings) -> Result<(), Failure> {
     let mut signals = Signals::install().map_err(Failure::Signals)?;
-    let (settings, grace) = (Settings::from(&config), config.daemon.shutdown_grace);
+    let settings = Settings::from(&config);
     let socket = ControlSocket::bind(&settings.socket, settings.socket_mode)?;
-    let running = supervisor::start(config).await?;
+    let running = supervisor::start(config, surroundings).await?;
+    let grace = || running.config().daemon.shutdown_grace;
     let control = match Server::start(socket, settings, Arc::new(Controlled(running.clone()))) {
         Ok(control) => control,
         Err(error) => {
-            running.shutdown(grace, "the control server did not start").await;
+            running.shutdown(grace(), "the control server did not start").await;
             return Err(error.into());
         }
     };
@@ -147,6 +151,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Ok(signal) => (*signal).to_owned(),
         Err(failure) => host::chain(failure),
     };
+    let grace = grace();
     tracing::info!(why, grace_ms = grace.as_millis() as u64, "wapcd is stopping");
     // Status is still answered while calls finish.
     running.shutdown(grace, &why).await;
@@ -156,11 +161,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// Waits for the signal to stop, and starts a reload at each that asks for one; a stop does not wait for it.
-async fn told_to_stop(signals: &mut Signals, _running: &SupervisorHandle) -> io::Result<&'static str> {
+async fn told_to_stop(signals: &mut Signals, running: &SupervisorHandle) -> io::Result<&'static str> {
     loop {
         match signals.next().await? {
             Signal::Stop(name) => return Ok(name),
-            Signal::Reload => tracing::info!("SIGHUP is ignored: the configuration is read at the start only"),
+            Signal::Reload => {
+                let running = running.clone();
+                // The events tell what became of it.
+                actix::spawn(async move { drop(running.reload(false, "SIGHUP").await) });
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Origin {
     Control,
     /// The supervisor, which asks whether the instance is well.
     Health,
+    /// The supervisor, which hands an instance's state over to new code.
+    Swap,
     /// Another module: the instance that waits.
     Module {
         /// Name of the calling module.
@@ -43,6 +45,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Control => f.write_str("control"),
             Self::Health => f.write_str("health check"),
+            Self::Swap => f.write_str("swap"),
             Self::Module { module, .. } => write!(f, "module {module}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The actor of one instance: owns its `WapcHost` between calls and tells the supervisor how the instance ended.
+//! The actor of one instance: owns its guest between calls and tells the supervisor how the instance ended.
 //!
 //! `run.rs` has what it does while it owns nothing: a run of calls, one after the other.
 
@@ -10,15 +10,15 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 
 use super::{
-    CheckHealth, ExitReason, ExitReport, GuestCall, How, InstanceExited, InstanceParts, Leave,
+    CheckHealth, ExitReason, ExitReport, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave, SetLimits,
+    TakeOver,
     run::{RunEnd, Seat, Work, run},
 };
-use crate::host::WapcHostAsync;
 
 /// One instance of a module.
 pub struct GuestActor {
-    /// The guest; absent while a call runs, which owns it.
-    host: Option<Box<WapcHostAsync>>,
+    /// The guest; absent while a run owns it.
+    guest: Option<Box<Guest>>,
     seat: Arc<Seat>,
     /// Why it was asked to end.
     asked: Option<(ExitReason, String)>,
@@ -30,27 +30,36 @@ impl GuestActor {
     /// Makes the actor of a started guest, ready for calls.
     #[must_use]
     pub fn new(parts: InstanceParts) -> Self {
-        let (mut host, seat) = Seat::of(parts);
-        seat.facts.memory.store(host.memory_bytes(), Relaxed);
-        Self { host: Some(Box::new(host)), seat: Arc::new(seat), asked: None, reported: false }
+        let (mut guest, seat) = Seat::of(parts);
+        seat.facts.memory.store(guest.host.memory_bytes(), Relaxed);
+        seat.facts.generation.store(guest.generation, Relaxed);
+        Self { guest: Some(Box::new(guest)), seat: Arc::new(seat), asked: None, reported: false }
     }
 
     /// Takes what there is to do, if there is anything and nothing else is done.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
-        if let Some(host) = self.host.take() {
+        if let Some(guest) = self.guest.take() {
             match self.seat.next(&ctx.address()) {
-                Some(work) => self.run(host, work, ctx),
-                None => self.host = Some(host),
+                Some(work) => self.run(guest, work, ctx),
+                None => self.guest = Some(guest),
             }
         }
     }
 
+    /// Does what was noted, if no call runs. Out of the idle, no call is on its way to the instance, and what comes
+    /// meanwhile waits or goes elsewhere. One that is not idle has a call or gets one, and looks after it.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.seat.queue.retire(self.seat.desk.instance) {
+            self.go_on(ctx);
+        }
+    }
+
     /// Works, beginning with `first`, until nothing waits or the guest is gone.
-    fn run(&mut self, host: Box<WapcHostAsync>, first: Work, ctx: &mut Context<Self>) {
-        let run = run(host, first, Arc::clone(&self.seat), ctx.address());
+    fn run(&mut self, guest: Box<Guest>, first: Work, ctx: &mut Context<Self>) {
+        let run = run(guest, first, Arc::clone(&self.seat), ctx.address());
         ctx.spawn(run.into_actor(self).map(|end, actor, ctx| match end {
-            RunEnd::Free(host) => {
-                actor.host = Some(host);
+            RunEnd::Free(guest) => {
+                actor.guest = Some(guest);
                 if actor.seat.leaving.load(Relaxed) {
                     actor.leave(ctx);
                 } else if actor.seat.desk.is_gone() {
@@ -70,7 +79,7 @@ impl GuestActor {
 
     fn exit(&mut self, report: ExitReport, ctx: &mut Context<Self>) {
         // The guest's memory is free before anyone hears of the exit and makes the next instance.
-        self.host = None;
+        self.guest = None;
         self.report(report);
         ctx.stop();
     }
@@ -102,7 +111,7 @@ impl Drop for GuestActor {
     /// The last word of an instance that ended in no other way: its worker ends, or code of the actor panicked.
     fn drop(&mut self) {
         let what = if std::thread::panicking() { "code of the actor panicked" } else { "its worker ended" };
-        self.host = None;
+        self.guest = None;
         self.report(ExitReport::new(ExitReason::Panicked, vec![what.to_owned()]));
     }
 }
@@ -111,8 +120,8 @@ impl Handler<GuestCall> for GuestActor {
     type Result = ();
 
     fn handle(&mut self, GuestCall(call): GuestCall, ctx: &mut Self::Context) {
-        match self.host.take() {
-            Some(host) => self.run(host, Work::Call(call), ctx),
+        match self.guest.take() {
+            Some(guest) => self.run(guest, Work::Call(call), ctx),
             None => self.seat.queue.put_back(call, &self.seat.desk),
         }
     }
@@ -122,11 +131,27 @@ impl Handler<CheckHealth> for GuestActor {
     type Result = ();
 
     fn handle(&mut self, check: CheckHealth, ctx: &mut Self::Context) {
-        // Out of the idle, no call is on its way to it, and what comes meanwhile waits or goes elsewhere. One that is
-        // not idle has a call or gets one, and looks for checks after it.
-        if self.seat.ask(check) && self.seat.queue.retire(self.seat.desk.instance) {
-            self.go_on(ctx);
+        if self.seat.ask(check) {
+            self.look(ctx);
         }
+    }
+}
+
+impl Handler<TakeOver> for GuestActor {
+    type Result = ();
+
+    fn handle(&mut self, take_over: TakeOver, ctx: &mut Self::Context) {
+        self.seat.offer(take_over);
+        self.look(ctx);
+    }
+}
+
+impl Handler<SetLimits> for GuestActor {
+    type Result = ();
+
+    fn handle(&mut self, SetLimits(limits): SetLimits, ctx: &mut Self::Context) {
+        self.seat.limit(limits);
+        self.look(ctx);
     }
 }
 

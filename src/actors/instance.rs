@@ -8,14 +8,31 @@ use std::{
 use actix::{Message, Recipient};
 
 use super::{ExitReason, InstanceExited, Links, ModuleQueue, QueuedCall};
-use crate::host::WapcHostAsync;
+use crate::{
+    config::HandOver,
+    host::{Limits, WapcHostAsync},
+};
+
+/// A started guest with what is its own. An instance has one, and gets another with each swap.
+pub struct Guest {
+    /// The started guest.
+    pub host: WapcHostAsync,
+    /// Its way to bindings; the host's callback is made from it.
+    pub links: Arc<Links>,
+    /// Generation of its code.
+    pub generation: u64,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
 
 /// What an instance is made of.
 pub struct InstanceParts {
-    /// The started guest.
-    pub host: WapcHostAsync,
-    /// The guest's way to bindings; the host's callback is made from it.
-    pub links: Arc<Links>,
+    /// Its first guest.
+    pub guest: Guest,
     /// The module's queue.
     pub queue: Arc<ModuleQueue>,
     /// Who learns of the exit.
@@ -28,8 +45,6 @@ pub struct InstanceParts {
     pub slot: usize,
     /// Id of the instance.
     pub instance: u64,
-    /// Generation of the code.
-    pub generation: u64,
     /// The worker it lives on.
     pub worker: usize,
 }
@@ -86,6 +101,43 @@ pub struct HealthChecked {
     /// Whether it is well, else the guest's error.
     pub outcome: Result<(), String>,
 }
+
+/// Gives an instance another guest, which it takes between two calls, before those that wait. Sent by the task that
+/// started that guest.
+///
+/// It is answered by [`TookOver`], or by the [`InstanceExited`] of an instance that ends before. Where two are sent, only
+/// the second is taken.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TakeOver {
+    /// The guest, started and tried.
+    pub guest: Guest,
+    /// How the old guest hands its state to it.
+    pub hand_over: Option<HandOver>,
+    /// How long each of the two calls of the hand-over may take.
+    pub timeout: Duration,
+    /// Who learns of the outcome.
+    pub reply: Recipient<TookOver>,
+}
+
+/// How the attempt of an instance to take another guest ended. Nobody answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TookOver {
+    /// Index of the module.
+    pub module: usize,
+    /// Id of the instance.
+    pub instance: u64,
+    /// Generation of the guest.
+    pub generation: u64,
+    /// The new guest's way to bindings, or why the old guest stays: an error and its causes, outermost first.
+    pub outcome: Result<Arc<Links>, Vec<String>>,
+}
+
+/// Gives an instance other limits, from its next call on. Sent by the supervisor; nobody answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetLimits(pub Limits);
 
 /// Asks an instance to end. Sent by the supervisor, which hears of the end through [`InstanceExited`]. An idle instance
 /// ends at once. Of several, the last says how and the first says why.

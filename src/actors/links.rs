@@ -32,6 +32,12 @@ struct Route {
     to: Recipient<BindingCall>,
 }
 
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Links").finish_non_exhaustive()
+    }
+}
+
 impl Links {
     /// The links of one instance, each with the actor of its binding on the instance's worker.
     #[must_use]

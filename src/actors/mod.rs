@@ -53,7 +53,10 @@ pub use self::{
     counters::{CallCounts, Counters, LatencyCounts, Outcome},
     exit::{ExitReason, ExitReport, InstanceExited},
     guest_actor::GuestActor,
-    instance::{CheckHealth, GuestCall, HealthChecked, How, InstanceFacts, InstanceParts, Leave},
+    instance::{
+        CheckHealth, Guest, GuestCall, HealthChecked, How, InstanceFacts, InstanceParts, Leave, SetLimits, TakeOver,
+        TookOver,
+    },
     links::Links,
     modules::Modules,
     queue::{ModuleQueue, QueueNumbers},

@@ -46,6 +46,10 @@ pub(super) struct BindingChild {
     pub(super) checking: bool,
     /// Held while a backend is opened or closed: a file belongs to one at a time.
     pub(super) closing: Closing,
+    /// Whether it is not configured any more: it is forgotten when its backend has been closed.
+    pub(super) removed: bool,
+    /// Counts its settings, so that what follows from earlier ones ends.
+    pub(super) settings: u64,
 }
 
 /// Held by whoever opens or closes a backend.
@@ -129,6 +133,8 @@ impl BindingChild {
             sick: 0,
             checking: false,
             closing: Closing::default(),
+            removed: false,
+            settings: 0,
         };
         child.actors =
             (0..workers.count()).filter_map(|worker| child.actor_on(index, worker, workers, supervisor)).collect();

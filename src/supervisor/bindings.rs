@@ -217,7 +217,9 @@ impl Supervisor {
             status.restarts_in_window = self.in_window(node, now);
             status
         };
-        self.bindings.iter().enumerate().map(status).collect()
+        let names = self.config.bindings.iter().map(|binding| &binding.name);
+        let named = |name: &Arc<str>| self.bindings.find(name).and_then(|at| Some((at, self.bindings.get(at)?)));
+        names.filter_map(named).map(status).collect()
     }
 }
 

@@ -19,7 +19,7 @@ const FURTHER: u32 = 32;
 #[derive(Debug)]
 pub(super) struct Engines {
     /// There for as long as this is; all others only while somebody uses them.
-    first: WasmtimeEngine,
+    _first: WasmtimeEngine,
     settings: EngineSettings,
     /// The first is the first engine's.
     places: Vec<Place>,
@@ -32,12 +32,13 @@ impl Engines {
     /// [`EngineError`] of the first engine.
     pub(super) fn new(first: EngineSettings) -> Result<Self, EngineError> {
         let engine = WasmtimeEngine::new(first.clone())?;
-        Ok(Self { places: vec![Place::new(&engine)], first: engine, settings: first })
+        Ok(Self { places: vec![Place::new(&engine)], _first: engine, settings: first })
     }
 
-    /// The engine that was made at the start: for code that only has to be looked at.
+    /// The engine that was made at the start.
+    #[cfg(test)]
     pub(super) fn first(&self) -> &WasmtimeEngine {
-        &self.first
+        &self._first
     }
 
     /// Reserves room for so many instances, replacements that start beside the old ones counted too: on the oldest engine

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,6 +10,7 @@ use actix::Context;
 
 use super::{
     binding_child::{BindingPhase, Closed},
+    children::Children,
     events::What,
     module_child::{Phase, Then, wall},
     status::{GroupState, GroupStatus},
@@ -21,7 +23,7 @@ use crate::config::{Group, Member};
 /// Every group, with the restarts that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    groups: Vec<GroupChild>,
+    groups: Children<GroupChild>,
     runs: Vec<Run>,
     /// Set while runs are looked through: what that changes is seen in the next round.
     advancing: bool,
@@ -33,6 +35,8 @@ struct GroupChild {
     failed: bool,
     restarts: u64,
     next_try: Option<Instant>,
+    /// Members to be started when it ends.
+    orphans: Vec<Node>,
 }
 
 /// One restart of members.
@@ -84,9 +88,35 @@ impl Run {
 }
 
 impl Groups {
-    pub(super) fn new(groups: Vec<Group>) -> Self {
-        let child = |config| GroupChild { config, failed: false, restarts: 0, next_try: None };
-        Self { groups: groups.into_iter().map(child).collect(), runs: Vec::new(), advancing: false }
+    /// Adds a group, or gives one that is there other settings.
+    pub(super) fn set(&mut self, config: Group) {
+        let child = self.groups.find(&config.name).and_then(|at| self.groups.get_mut(at));
+        match child {
+            Some(child) => child.config = config,
+            None => {
+                let child = GroupChild { config, failed: false, restarts: 0, next_try: None, orphans: Vec::new() };
+                self.groups.insert(Arc::clone(&child.config.name), child);
+            }
+        }
+    }
+
+    /// Takes the name from a group that is not configured any more; `members` are started when it ends.
+    pub(super) fn give_up(&mut self, group: usize, members: Vec<Node>) {
+        if let Some(child) = self.groups.get(group) {
+            let name = Arc::clone(&child.config.name);
+            self.groups.unname(&name);
+        }
+        self.groups.get_mut(group).into_iter().for_each(|child| child.orphans = members.clone());
+    }
+
+    /// Forgets a group that was given up; its members that failed with it, which are other groups' by now or stand alone.
+    pub(super) fn end(&mut self, group: usize) -> Vec<Node> {
+        self.groups.remove(group).map(|child| child.orphans).unwrap_or_default()
+    }
+
+    /// Id of the group of a name.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.groups.find(name)
     }
 
     pub(super) fn config(&self, group: usize) -> Option<&Group> {
@@ -148,7 +178,13 @@ impl Groups {
         }
     }
 
-    fn status(&self, tree: &Topology, counted: impl Fn(Node) -> u32, now: Instant) -> Vec<GroupStatus> {
+    fn status(
+        &self,
+        names: impl Iterator<Item = Arc<str>>,
+        tree: &Topology,
+        counted: impl Fn(Node) -> u32,
+        now: Instant,
+    ) -> Vec<GroupStatus> {
         let status = |(at, child): (usize, &GroupChild)| GroupStatus {
             name: child.config.name.to_string(),
             state: match (child.failed, self.runs.iter().any(|run| run.group == at)) {
@@ -164,7 +200,8 @@ impl Groups {
             restarts_in_window: counted(Node::Group(at)),
             next_try: child.next_try.map(|at| wall(at, now)),
         };
-        self.groups.iter().enumerate().map(status).collect()
+        let named = |name: Arc<str>| self.groups.find(&name).and_then(|at| Some((at, self.groups.get(at)?)));
+        names.filter_map(named).map(status).collect()
     }
 }
 
@@ -286,6 +323,7 @@ impl Supervisor {
     }
 
     pub(super) fn group_status(&self, now: Instant) -> Vec<GroupStatus> {
-        self.groups.status(&self.tree, |node| self.in_window(node, now), now)
+        let names = self.config.groups.iter().map(|group| Arc::clone(&group.name));
+        self.groups.status(names, &self.tree, |node| self.in_window(node, now), now)
     }
 }

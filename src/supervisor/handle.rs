@@ -2,31 +2,47 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, OnceLock},
+    io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::{Actor, Addr, AsyncContext, Message, dev::ToEnvelope};
+use bytes::Bytes;
+use parking_lot::RwLock;
 use thiserror::Error;
-use tokio::{sync::watch, time::timeout_at};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout_at,
+};
 
 use super::{
-    binding_child::BindingChild,
+    children::Children,
     decide::Histories,
+    drop_in::{Settled, scan},
+    engines::{Engines, Room},
     events::Events,
+    follow::Follower,
     groups::Groups,
-    messages::{Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetStatus, IsBusy, ModuleWanted, Want, Wanted},
-    module_child::ModuleChild,
-    status::{BindingStatus, ModuleStatus, Status},
-    topology::{Node, Topology},
+    keeper::Keeper,
+    kept::Kept,
+    loader::Stores,
+    messages::{
+        Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetOrder, GetStatus, IsBusy, Reload, RollBack, Sent,
+        Swap, Want,
+    },
+    reload::{ReloadOutcome, Reloads, Surroundings, with_dropped},
+    status::{BindingStatus, ModuleStatus, Status, SwapReport},
+    swaps::SwapError,
+    topology::Topology,
     tree::Supervisor,
     workers::Stalls,
 };
 use crate::{
-    actors::{CallReply, CallRequest, Gate, How, ModuleQueue, Modules, QueueBudget, QueueSettings, Workers},
+    actors::{CallReply, CallRequest, How, Modules, QueueBudget, Workers},
     bindings::BindingContext,
     config::{Config, Module},
-    host::{EngineError, EngineSettings, MappingLimit, WasmtimeEngine},
+    host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit},
 };
 
 /// How long the supervisor may take to answer. It never waits for anything, so this is met only when its thread starves.
@@ -35,6 +51,13 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// How long an operator's action may take to show its effect before the answer says how far it got: a large module
 /// compiles in some seconds.
 pub const SETTLE: Duration = Duration::from_secs(60);
+
+/// Instances for which the first engine has room beyond what is configured: modules that come by a reload or are dropped
+/// need no further engine, and ones that get more instances can stay on theirs.
+const SPARE_INSTANCES: u32 = 32;
+
+/// Name of the directory of compiled code, in the state directory.
+const CODE_CACHE: &str = "code";
 
 /// How often a stopping daemon looks whether calls still run.
 const DRAIN_CHECK: Duration = Duration::from_millis(10);
@@ -55,6 +78,16 @@ pub enum StartError {
         #[source]
         source: EngineError,
     },
+    /// The directory of compiled code cannot be used.
+    #[error("cannot keep compiled code; `daemon.code_cache = \"0 B\"` does without")]
+    Cache {
+        /// Why not.
+        #[source]
+        source: CacheError,
+    },
+    /// A thread could not be made.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
 }
 
 /// The supervisor did not answer: it is gone, or its thread starves.
@@ -89,8 +122,8 @@ pub enum EndReason {
 pub struct SupervisorHandle {
     supervisor: Addr<Supervisor>,
     modules: Modules,
-    /// Modules in the order of their start.
-    order: Arc<[(usize, Arc<str>)]>,
+    /// The configuration that holds.
+    config: Arc<RwLock<Arc<Config>>>,
     events: Events,
     ended: watch::Receiver<Option<EndReason>>,
 }
@@ -117,82 +150,100 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
 /// A binding or module that does not start shows that in the status and keeps nothing else from running.
 ///
 /// # Errors
-/// [`StartError`] when so many instances do not fit this machine.
-pub async fn start(config: Config) -> Result<SupervisorHandle, StartError> {
-    let settings = engine_settings(&config);
-    let instances = settings.instances;
-    let engine = WasmtimeEngine::new(settings).map_err(|source| StartError::Engine { instances, source })?;
-    let (modules, wanted) = (Modules::default(), Arc::new(OnceLock::new()));
-    let budget = Arc::new(QueueBudget::new(config.daemon.queue_bytes));
-    let workers = config.daemon.workers.max(1);
-    let children = children(&config, workers, &budget, &wanted);
-    for child in &children {
-        // Names are unique in a configuration: nobody had it before.
-        drop(modules.insert(Arc::clone(&child.queue)));
-    }
-    let tree = Topology::new(&config);
-    let named = |node: &Node| match node {
-        Node::Module(at) => children.get(*at).map(|child| (*at, Arc::clone(&child.config.name))),
-        Node::Binding(_) | Node::Group(_) => None,
-    };
-    let order = tree.order().iter().filter_map(named).collect();
+/// [`StartError`] when so many instances do not fit this machine, or a directory of the daemon cannot be used.
+pub async fn start(base: Config, surroundings: Surroundings) -> Result<SupervisorHandle, StartError> {
+    let scan = scan(&base, &[], &Settled::new());
+    let (config, refused, acceptance) = with_dropped(&base, scan);
+    let mut engines = engines(&config)?;
+    let rooms = rooms(&config, &mut engines)?;
+    let stores = stores(&config)?;
+    let keeper = Keeper::start(Arc::clone(&stores.kept)).map_err(StartError::Thread)?;
+    let config = Arc::new(config);
+    let (modules, shared) = (Modules::default(), Arc::new(RwLock::new(Arc::clone(&config))));
     let (ended, end) = watch::channel(None);
     let events = Events::default();
-    let parts = (events.clone(), BindingContext { modules: Arc::new(modules.clone()) });
+    let handle = (modules.clone(), events.clone(), Arc::clone(&shared));
     let supervisor = Supervisor::create(move |ctx| {
-        let (events, context) = parts;
-        let workers = Workers::start(workers, ctx.address().recipient());
-        let exited = ctx.address().recipient();
-        let bindings = config.bindings.into_iter().enumerate();
-        let bindings = bindings.map(|(at, binding)| BindingChild::new(at, binding, &workers, &exited)).collect();
-        Supervisor {
+        let workers = Workers::start(config.daemon.workers.max(1), ctx.address().recipient());
+        let mut supervisor = Supervisor {
             stalls: Stalls::new(workers.count()),
             workers,
-            bindings,
-            modules: children,
-            groups: Groups::new(config.groups),
-            tree,
+            bindings: Children::default(),
+            modules: Children::default(),
+            groups: Groups::default(),
+            tree: Topology::default(),
             histories: Histories::default(),
             parked: HashSet::new(),
             waiting: BTreeMap::new(),
-            engine,
-            budget,
-            context,
+            engines,
+            next_worker: 0,
+            budget: Arc::new(QueueBudget::new(config.daemon.queue_bytes)),
+            config: Arc::clone(&config),
+            shared,
+            reloads: Reloads::new(base, surroundings),
+            reload_id: 0,
+            follower: Follower::default(),
+            acceptance,
+            context: BindingContext { modules: Arc::new(modules.clone()) },
+            known: modules,
+            stores,
+            keeper,
             events,
             started: Instant::now(),
             loader: None,
             draining: false,
             ended,
+        };
+        for binding in &config.bindings {
+            supervisor.add_binding(binding, ctx);
         }
+        config.groups.iter().for_each(|group| supervisor.groups.set(group.clone()));
+        for (module, room) in config.modules.iter().zip(rooms) {
+            supervisor.add_module(module, Some(room), ctx);
+        }
+        supervisor.tree = Topology::new(&config, |member| supervisor.place(member));
+        supervisor.note_refused(&refused);
+        supervisor
     });
-    wanted.get_or_init(|| supervisor.clone().recipient());
-    Ok(SupervisorHandle { supervisor, modules, order, events, ended: end })
+    let (modules, events, config) = handle;
+    Ok(SupervisorHandle { supervisor, modules, config, events, ended: end })
 }
 
-/// A child for every module. Instances are dealt to the workers in turn, so that modules with one instance spread.
-fn children(
-    config: &Config,
-    workers: usize,
-    budget: &Arc<QueueBudget>,
-    wanted: &Arc<OnceLock<Wanted>>,
-) -> Vec<ModuleChild> {
-    let mut next_worker = (0..workers).cycle();
-    let child = |(index, module): (usize, &Module)| {
-        let gate = if module.lazy { Gate::Lazy } else { Gate::Open };
-        let wanted = Arc::clone(wanted);
-        let want = move || {
-            // One notice for each lazy module; it must not be lost.
-            if let Some(supervisor) = wanted.get() {
-                supervisor.do_send(ModuleWanted(index));
-            }
-        };
-        let settings = QueueSettings::from(module);
-        let queue = ModuleQueue::new(Arc::clone(&module.name), settings, gate, Arc::clone(budget), want);
-        let count = module.instances.count(workers);
-        let places: Vec<usize> = next_worker.by_ref().take(count).collect();
-        ModuleChild::new(Arc::new(module.clone()), Arc::new(queue), &places)
+/// The engines, of which the first has room for everything that is configured.
+fn engines(config: &Config) -> Result<Engines, StartError> {
+    let settings = engine_settings(config);
+    let instances = settings.instances;
+    let spare = EngineSettings { instances: instances.saturating_add(SPARE_INSTANCES), ..settings.clone() };
+    match Engines::new(spare) {
+        // Where more does not fit, what is configured still may.
+        Err(EngineError::TooManyMappings(_)) => {
+            Engines::new(settings).map_err(|source| StartError::Engine { instances, source })
+        }
+        made => made.map_err(|source| StartError::Engine { instances, source }),
+    }
+}
+
+/// Room for each module.
+fn rooms(config: &Config, engines: &mut Engines) -> Result<Vec<Room>, StartError> {
+    let room = |module: &Module| {
+        let instances = u32::try_from(module.instances.count(config.daemon.workers) + 1).unwrap_or(u32::MAX);
+        engines.room(instances).map_err(|source| StartError::Engine { instances, source })
     };
-    config.modules.iter().enumerate().map(child).collect()
+    config.modules.iter().map(room).collect()
+}
+
+/// Where code is kept.
+fn stores(config: &Config) -> Result<Stores, StartError> {
+    let state_dir = &config.daemon.state_dir;
+    let cache = match config.daemon.code_cache {
+        0 => None,
+        bytes => {
+            let path = state_dir.join(CODE_CACHE);
+            let cache = CodeCache::open(&path, bytes).map_err(|source| StartError::Cache { source })?;
+            Some(Arc::new(cache))
+        }
+    };
+    Ok(Stores { kept: Arc::new(Kept::new(state_dir)), cache })
 }
 
 impl SupervisorHandle {
@@ -265,6 +316,61 @@ impl SupervisorHandle {
         self.module(name).await
     }
 
+    /// Gives a module code that an operator sent, and waits until all instances have it, or the old goes on; `None` for a
+    /// module that does not exist. The code holds until the module's file changes, also when the daemon is started anew.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; the inner one is why the old code goes on.
+    pub async fn swap(
+        &self,
+        name: &str,
+        code: Bytes,
+        force: bool,
+    ) -> Result<Option<Result<SwapReport, SwapError>>, NoAnswer> {
+        let sent = Sent { code, force };
+        let swapped = self.ask(Swap { module: name.to_owned(), sent }).await?;
+        self.swapped(name, swapped).await
+    }
+
+    /// Gives a module the code back that ran before; otherwise as a swap. No state is handed over.
+    ///
+    /// # Errors
+    /// As [`SupervisorHandle::swap`].
+    pub async fn roll_back(&self, name: &str) -> Result<Option<Result<SwapReport, SwapError>>, NoAnswer> {
+        let swapped = self.ask(RollBack(name.to_owned())).await?;
+        self.swapped(name, swapped).await
+    }
+
+    async fn swapped(
+        &self,
+        name: &str,
+        swapped: Option<oneshot::Receiver<Result<bool, SwapError>>>,
+    ) -> Result<Option<Result<SwapReport, SwapError>>, NoAnswer> {
+        let Some(swapped) = swapped else { return Ok(None) };
+        let changed = match swapped.await {
+            Ok(Ok(changed)) => changed,
+            Ok(Err(error)) => return Ok(Some(Err(error))),
+            Err(_gone) => return Ok(Some(Err(SwapError::Refused("the module is gone".to_owned())))),
+        };
+        Ok(self.module(name).await?.map(|module| Ok(SwapReport { changed, module })))
+    }
+
+    /// Reads the configuration again and applies what differs, or only plans that; `why` is for the event. Answers when
+    /// what is new has started, or has not.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; the inner one is every reason why nothing has changed.
+    pub async fn reload(&self, dry_run: bool, why: &str) -> Result<ReloadOutcome, NoAnswer> {
+        let reloaded = self.ask(Reload { dry_run, why: why.to_owned() }).await?;
+        Ok(reloaded.await.unwrap_or_else(|_gone| Err(vec!["the daemon is stopping".to_owned()])))
+    }
+
+    /// The configuration that holds, with what was dropped.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read())
+    }
+
     /// Calls a guest and waits for the reply.
     pub async fn call(&self, module: &str, request: CallRequest) -> CallReply {
         self.modules.call(module, request).await
@@ -310,11 +416,11 @@ impl SupervisorHandle {
         }
         // Nothing runs any more, or is ended now: this only waits for workers that hang, together and not in turn.
         let until = tokio::time::Instant::now() + LAST_WAIT;
-        for (module, name) in self.order.iter().rev() {
-            if let Ok(Some(gone)) = self.ask(EndModule { module: *module, how }).await
+        for (module, name) in self.ask(GetOrder).await.unwrap_or_default().into_iter().rev() {
+            if let Ok(Some(gone)) = self.ask(EndModule { module, how }).await
                 && timeout_at(until, gone).await.is_err()
             {
-                tracing::error!(module = &**name, "module did not end in time");
+                tracing::error!(module = &*name, "module did not end in time");
             }
         }
         self.end_bindings().await;

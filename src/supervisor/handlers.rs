@@ -8,11 +8,16 @@ use tokio::sync::oneshot;
 use super::{
     events::{Subject, What},
     instance::InstanceStarted,
-    loader::ModuleLoaded,
-    messages::{Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetStatus, IsBusy, ModuleWanted, Want},
+    loader::ModuleError,
+    messages::{
+        Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetOrder, GetStatus, IsBusy, ModuleWanted, RollBack,
+        Sent, Swap, Want,
+    },
     module_child::{ModuleChild, Phase, Then},
-    status::ModuleStatus,
+    modules::ModuleLoaded,
+    status::{GenerationOrigin, ModuleStatus},
     stops::HowToStop,
+    swaps::{SwapError, SwapRequest, SwapSource},
     topology::Node,
     tree::Supervisor,
 };
@@ -22,13 +27,18 @@ impl Handler<ModuleLoaded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, message: ModuleLoaded, ctx: &mut Context<Self>) {
-        let ModuleLoaded { module, load, result } = message;
-        let current = |child: &ModuleChild| child.load.load(Relaxed) == load && child.phase == Phase::Loading;
-        if !self.modules.get(module).is_some_and(current) {
-            return;
+        let ModuleLoaded { module, load, outcome } = message;
+        let current = |child: &&mut ModuleChild| child.load.load(Relaxed) == load && child.phase == Phase::Loading;
+        let Some(child) = self.modules.get_mut(module).filter(current) else { return };
+        child.code.seen = outcome.seen;
+        if !matches!(outcome.result, Err(ModuleError::BeingWritten { .. })) {
+            child.written_since = None;
+            self.follow_files(ctx);
         }
-        match result {
+        match outcome.result {
             Ok(loaded) => self.loaded(module, loaded, ctx),
+            // It is read when whoever writes it has done so.
+            Err(ModuleError::BeingWritten { path }) => self.load_again(module, path, ctx),
             Err(error) => self.load_failed(module, ExitReport::new(ExitReason::LoadFailed, causes_of(&error)), ctx),
         }
         self.touched(Node::Module(module), ctx);
@@ -90,6 +100,50 @@ impl Handler<Act> for Supervisor {
     }
 }
 
+impl Handler<Swap> for Supervisor {
+    type Result = Option<oneshot::Receiver<Result<bool, SwapError>>>;
+
+    fn handle(&mut self, Swap { module, sent: Sent { code, force } }: Swap, ctx: &mut Context<Self>) -> Self::Result {
+        let module = self.find(&module)?;
+        let (reply, receiver) = oneshot::channel();
+        self.events.record(self.subject(Node::Module(module)), What::Asked { action: "swap".to_owned() });
+        let source = SwapSource::Sent { code, force };
+        let request = SwapRequest { source, origin: GenerationOrigin::Operator, why: None, reply: Some(reply) };
+        self.want_swap(module, request, ctx);
+        Some(receiver)
+    }
+}
+
+impl Handler<RollBack> for Supervisor {
+    type Result = Option<oneshot::Receiver<Result<bool, SwapError>>>;
+
+    fn handle(&mut self, RollBack(module): RollBack, ctx: &mut Context<Self>) -> Self::Result {
+        let module = self.find(&module)?;
+        let (reply, receiver) = oneshot::channel();
+        self.events.record(self.subject(Node::Module(module)), What::Asked { action: "rollback".to_owned() });
+        let instead_of = self.modules.get(module)?.code.generation();
+        let (source, why) = (SwapSource::LastGood { instead_of }, Some("an operator asked for it".to_owned()));
+        let request = SwapRequest { source, origin: GenerationOrigin::RollBack, why, reply: Some(reply) };
+        self.want_swap(module, request, ctx);
+        Some(receiver)
+    }
+}
+
+impl Handler<GetOrder> for Supervisor {
+    type Result = Vec<(usize, std::sync::Arc<str>)>;
+
+    fn handle(&mut self, _: GetOrder, _: &mut Context<Self>) -> Self::Result {
+        let configured = self.tree.order().iter().filter_map(|node| match node {
+            Node::Module(at) => Some(*at),
+            Node::Binding(_) | Node::Group(_) => None,
+        });
+        // Those that were taken out of the configuration and still finish what they have come last, and end first.
+        let removed = self.modules.iter().filter(|(_, child)| child.removed).map(|(at, _)| at);
+        let named = |at: usize| Some((at, self.modules.get(at)?.config.name.clone()));
+        configured.chain(removed).filter_map(named).collect()
+    }
+}
+
 impl Supervisor {
     fn act(&mut self, module: usize, action: Want, ctx: &mut Context<Self>) {
         let node = Node::Module(module);
@@ -130,7 +184,7 @@ impl Handler<Drain> for Supervisor {
         self.draining = true;
         self.events.record(Subject::Daemon, What::DaemonDraining { why });
         // A group that restarts goes on: calls that were accepted wait for its members.
-        for module in 0..self.modules.len() {
+        for module in self.modules.ids() {
             let Some(child) = self.modules.get(module) else { continue };
             match child.queue.gate() {
                 Gate::Open => child.queue.set_gate(Gate::Finishing),
@@ -149,7 +203,7 @@ impl Handler<IsBusy> for Supervisor {
     fn handle(&mut self, _: IsBusy, _: &mut Context<Self>) -> bool {
         let busy =
             |child: &ModuleChild| child.queue.numbers().calls > 0 || child.queue.counters().in_flight.load(Relaxed) > 0;
-        self.modules.iter().any(busy)
+        self.modules.values().any(busy)
     }
 }
 
@@ -184,9 +238,11 @@ impl Handler<EndWorkers> for Supervisor {
         self.workers.stop();
         self.loader = None;
         let mut open = Vec::new();
-        for node in self.tree.order().iter().rev() {
+        let removed = self.bindings.iter().filter(|(_, child)| child.removed).map(|(at, _)| Node::Binding(at));
+        let order: Vec<Node> = self.tree.order().iter().copied().chain(removed).collect();
+        for node in order.into_iter().rev() {
             let Node::Binding(at) = node else { continue };
-            let Some(child) = self.bindings.get_mut(*at) else { continue };
+            let Some(child) = self.bindings.get_mut(at) else { continue };
             open.extend(child.take_backend());
         }
         Backends(open)

@@ -26,30 +26,41 @@ struct BindingChecked {
 }
 
 impl Supervisor {
-    /// Begins to check every child that wants it, each in its own interval and from a moment of its own, so that not all of
-    /// them are asked at once.
-    pub(super) fn check_health(&mut self, ctx: &mut Context<Self>) {
-        for (at, module) in self.modules.iter().enumerate() {
-            if let Some(health) = &module.config.health {
-                self.check_later(Node::Module(at), health.check, rand::random(), ctx);
-            }
-        }
-        for (at, binding) in self.bindings.iter().enumerate() {
-            if let Some(check) = binding.config.health {
-                self.check_later(Node::Binding(at), check, rand::random(), ctx);
-            }
+    /// Begins to check a child, if it wants that, from a moment of its own on, so that not all of them are asked at once.
+    pub(super) fn check_health(&mut self, node: Node, ctx: &mut Context<Self>) {
+        if let Some((check, settings)) = self.check_of(node) {
+            self.check_later(node, (check, settings), rand::random(), ctx);
         }
     }
 
-    /// Checks a child after a part of its interval, and from then on after each whole one.
-    fn check_later(&self, node: Node, check: HealthCheck, part: f64, ctx: &mut Context<Self>) {
+    /// When a child is asked, and which of its settings say so; `None`: not at all.
+    fn check_of(&self, node: Node) -> Option<(HealthCheck, u64)> {
+        match node {
+            Node::Module(at) => {
+                let child = self.modules.get(at)?;
+                Some((child.config.health.as_ref()?.check, child.settings))
+            }
+            Node::Binding(at) => {
+                let child = self.bindings.get(at)?;
+                Some((child.config.health?, child.settings))
+            }
+            Node::Group(_) => None,
+        }
+    }
+
+    /// Checks a child after a part of its interval, and from then on after each whole one, for as long as it wants that so.
+    fn check_later(&self, node: Node, (check, settings): (HealthCheck, u64), part: f64, ctx: &mut Context<Self>) {
         self.later(check.interval.mul_f64(part), ctx, move |supervisor, ctx| {
+            // A child with other settings is checked by another of these.
+            if supervisor.check_of(node) != Some((check, settings)) {
+                return;
+            }
             match node {
                 Node::Module(at) => supervisor.check_module(at, ctx),
                 Node::Binding(at) => supervisor.check_binding(at, check, ctx),
                 Node::Group(_) => {}
             }
-            supervisor.check_later(node, check, 1.0, ctx);
+            supervisor.check_later(node, (check, settings), 1.0, ctx);
         });
     }
 

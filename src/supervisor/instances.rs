@@ -5,23 +5,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{AsyncContext, Context};
+use actix::{AsyncContext, Context, Recipient};
 
 use super::{
+    binding_child::BindingChild,
     events::{Subject, What},
-    instance::{self, InstanceStarted, Start},
+    generations::Code,
+    instance::{self, InstanceStarted, Recipe, Start},
     module_child::{Live, Phase, SlotState, Then},
     stops::leave,
+    swap::CodeExit,
     topology::Node,
     tree::{Place, Supervisor},
 };
-use crate::actors::{ExitReason, How, InstanceExited, Leave};
+use crate::{
+    actors::{ExitReason, How, InstanceExited, Leave},
+    bindings::BindingCall,
+};
 
 impl Supervisor {
     /// Starts an instance in a place, if nothing is there. What still leaves it is followed by a fresh one when it exits.
     pub(super) fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
         let place = self.modules.get(module).and_then(|child| child.slots.get(slot));
         let Some(worker) = place.filter(|place| place.state.is_empty()).map(|place| place.worker) else { return };
+        let code = self.modules.get(module).and_then(|child| child.code_for(slot));
+        let Some(generation) = code.map(|code| code.generation) else { return };
         // A worker whose end has not been told yet is replaced here, so that nothing is started on it.
         let instance = match self.try_start(module, slot, worker, ctx) {
             None => {
@@ -33,6 +41,7 @@ impl Supervisor {
         let Some(place) = self.modules.get_mut(module).and_then(|child| child.slots.get_mut(slot)) else { return };
         if let Some((instance, abort)) = instance {
             place.state = SlotState::Starting(instance, abort);
+            place.generation = generation;
             place.sick = 0;
         }
     }
@@ -46,26 +55,39 @@ impl Supervisor {
         ctx: &Context<Self>,
     ) -> Option<(u64, futures_util::future::AbortHandle)> {
         let child = self.modules.get(module)?;
-        let to =
-            |binding: &super::binding_child::BindingChild| Some((Arc::clone(binding.name()), binding.actor(worker)?));
         let start = Start {
             module,
             slot,
             worker,
-            generation: child.generation,
-            compiled: child.code.as_ref()?.compiled.clone(),
-            config: Arc::clone(&child.config),
+            recipe: self.recipe(module, worker, child.code_for(slot)?, child.is_tried(slot))?,
             queue: Arc::clone(&child.queue),
-            bindings: self.bindings.iter().filter_map(to).collect(),
             started: ctx.address().recipient(),
             exited: ctx.address().recipient(),
         };
         instance::start(&self.workers.handle(worker)?, start)
     }
 
+    /// What a guest of a module is made of on a worker; `tried`: with the probe of its swaps.
+    pub(super) fn recipe(&self, module: usize, worker: usize, code: &Code, tried: bool) -> Option<Recipe> {
+        let child = self.modules.get(module)?;
+        Some(Recipe {
+            generation: code.generation,
+            compiled: code.compiled.clone(),
+            config: Arc::clone(&child.config),
+            probe: child.config.swap.probe.clone().filter(|_| tried),
+            bindings: self.binding_actors(worker),
+        })
+    }
+
+    /// The bindings' actors on a worker, by the bindings' names.
+    pub(super) fn binding_actors(&self, worker: usize) -> Vec<(Arc<str>, Recipient<BindingCall>)> {
+        let named = |binding: &BindingChild| Some((Arc::clone(binding.name()), binding.actor(worker)?));
+        self.bindings.values().filter(|binding| !binding.removed).filter_map(named).collect()
+    }
+
     /// Notes that an instance takes calls.
     pub(super) fn instance_started(&mut self, message: InstanceStarted, ctx: &mut Context<Self>) {
-        let InstanceStarted { module, slot, instance, addr, facts } = message;
+        let InstanceStarted { module, slot, instance, addr, facts, links, config } = message;
         let Some(child) = self.modules.get_mut(module) else { return };
         let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
         // It was ready before the end of its start reached it. It may have code of an earlier load.
@@ -75,7 +97,8 @@ impl Supervisor {
             Phase::Stopping(Then::Stop) => Some(How::WhenFree),
             _ => Some(How::AfterCall),
         };
-        let live = Live { id: instance, addr, facts };
+        let changed = !Arc::ptr_eq(&config, &child.config);
+        let live = Live { id: instance, addr, facts, links };
         place.state = match leaves {
             None => SlotState::Live(live),
             Some(how) => {
@@ -83,9 +106,15 @@ impl Supervisor {
                 SlotState::Leaving(live)
             }
         };
-        let what = What::InstanceStarted { instance, generation: child.generation, worker: place.worker };
+        let generation = place.generation;
+        let what = What::InstanceStarted { instance, generation, worker: place.worker };
         child.running_since.get_or_insert_with(Instant::now);
         self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
+        child.swaps.started(slot, instance);
+        if changed {
+            self.adjust_instance(module, slot);
+        }
+        self.put_back_other_code(module, slot, generation);
         self.touched(Node::Module(module), ctx);
     }
 
@@ -94,21 +123,31 @@ impl Supervisor {
         let InstanceExited { module, slot, instance, report, at } = exit;
         let Some(child) = self.modules.get_mut(module) else { return };
         let Some(place) = child.slots.get_mut(slot).filter(|place| place.state.is(instance)) else { return };
-        let worker = place.worker;
+        let (worker, generation) = (place.worker, place.generation);
         place.state = SlotState::Empty;
         child.queue.part(instance);
         if child.live().next().is_none() {
             child.running_since = None;
         }
+        let spare = child.phase == Phase::Up && child.drop_spare(slot);
         match child.phase {
+            Phase::Up if spare => {}
             Phase::Up if report.reason == ExitReason::Stopped => {
                 // It left because a restart was asked for.
                 child.restarts.add(ExitReason::Stopped);
+                child.swaps.left(instance);
                 self.start_instance(module, slot, ctx);
             }
             Phase::Up => {
                 let place = Place { instance: Some(instance), slot: Some(slot), worker };
-                self.child_ended(Node::Module(module), report, Some(place), at, ctx);
+                let exit = CodeExit { slot, instance, generation };
+                match self.exit_of_code(module, exit, report.reason) {
+                    Some(failure) => {
+                        self.note_ended(Node::Module(module), &report, Some(place), "roll_back", None);
+                        self.code_failed(module, exit, failure, &report, ctx);
+                    }
+                    None => self.child_ended(Node::Module(module), report, Some(place), at, ctx),
+                }
             }
             Phase::Stopping(then) => {
                 if report.reason != ExitReason::Stopped {

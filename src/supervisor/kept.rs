@@ -13,11 +13,13 @@
 //! Everything here waits for the disk and belongs on a thread that may. It decides nothing but [`what_to_run`].
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -105,52 +107,75 @@ pub(super) enum KeptError {
         /// The hash of what is in it.
         found: String,
     },
-    /// The code that is to be kept is not what the record says.
-    #[error("the record of module `{module}` names {named}, but the code given with it is {found}")]
-    OtherCode {
-        /// The module.
-        module: String,
-        /// What the record names, with its size.
-        named: String,
-        /// What was given.
-        found: String,
-    },
 }
 
 /// The directory of records and code. Made at the first use.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     path: PathBuf,
+    held: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// Code that is not removed while this is there, whether a record names it or not: it runs, or could run again.
+#[derive(Debug)]
+pub(super) struct Held {
+    hash: String,
+    held: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = self.held.lock();
+        if let Some(count) = held.get_mut(&self.hash) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.hash);
+            }
+        }
+    }
 }
 
 impl Kept {
     /// What is kept in this state directory.
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self { path: state_dir.join(DIRECTORY) }
+        Self { path: state_dir.join(DIRECTORY), held: Arc::default() }
     }
 
-    /// Keeps a module's record, in place of the one before, and the code that it names; forgets code that no record names
-    /// any more.
+    /// Keeps code from being removed as long as the returned value lives.
+    pub(super) fn hold(&self, hash: &str) -> Held {
+        *self.held.lock().entry(hash.to_owned()).or_default() += 1;
+        Held { hash: hash.to_owned(), held: Arc::clone(&self.held) }
+    }
+
+    /// Keeps code under its hash, unless it is there. Without a record or a [`Held`] it goes with the next that goes.
     ///
     /// # Errors
-    /// When something could not be written: then the record is the one before, except after [`KeptError::Write`] of the
-    /// record itself, when it may be either.
-    pub(super) fn keep(&self, module: &str, record: &Record, code: &[u8]) -> Result<(), KeptError> {
-        let facts = |hash: &str, size: u64| format!("{hash} of {size} bytes");
-        let (named, found) = (facts(&record.runs, record.size), facts(&sha256(code), code.len() as u64));
-        if named != found {
-            return Err(KeptError::OtherCode { module: module.to_owned(), named, found });
-        }
+    /// When it could not be written.
+    pub(super) fn keep_code(&self, hash: &str, code: &[u8]) -> Result<(), KeptError> {
         let directory = PrivateDir::make(&self.path)?;
-        let (code_name, name) = (code_name(&record.runs), record_name(module));
+        let name = code_name(hash);
+        let failed = |source| KeptError::Write { path: directory.path_of(&name), source };
+        directory.hold().map_err(failed)?;
+        if read_code(&directory, hash).is_ok() {
+            return Ok(());
+        }
+        directory.write(&name, &[code], Durable::Yes).map_err(failed)
+    }
+
+    /// Keeps a module's record, in place of the one before; forgets code that nothing names or holds any more.
+    ///
+    /// # Errors
+    /// When the code that it names is not there, and when it could not be written: then the record is the one before,
+    /// except after [`KeptError::Write`] of the record itself, when it may be either.
+    pub(super) fn keep(&self, module: &str, record: &Record) -> Result<(), KeptError> {
+        let directory = PrivateDir::make(&self.path)?;
+        let name = record_name(module);
         let failed = |name: &str, source| KeptError::Write { path: directory.path_of(name), source };
         directory.hold().map_err(|error| failed(&name, error))?;
-        if read_code(&directory, &record.runs).is_err() {
-            directory.write(&code_name, &[code], Durable::Yes).map_err(|error| failed(&code_name, error))?;
-        }
+        read_code(&directory, &record.runs)?;
         let json = serde_json::to_vec_pretty(record).map_err(io::Error::from).map_err(|error| failed(&name, error))?;
         directory.write(&name, &[&json], Durable::Yes).map_err(|error| failed(&name, error))?;
-        sweep(&directory);
+        self.sweep(&directory);
         Ok(())
     }
 
@@ -189,8 +214,19 @@ impl Kept {
         let failed = |source| KeptError::Remove { path: directory.path_of(&name), source };
         directory.hold().map_err(failed)?;
         directory.remove(&name).and_then(|()| directory.sync()).map_err(failed)?;
-        sweep(&directory);
+        self.sweep(&directory);
         Ok(())
+    }
+
+    /// Removes code that no record names and nobody holds, and what writers left that died. What fails here costs room on
+    /// the disk and nothing else, and is tried again the next time.
+    fn sweep(&self, directory: &PrivateDir) {
+        let leftovers = directory.remove_leftovers();
+        let leftovers = leftovers.map_err(|source| KeptError::Remove { path: directory.path_of(""), source });
+        let held: HashSet<String> = self.held.lock().keys().map(|hash| code_name(hash)).collect();
+        if let Err(error) = leftovers.and_then(|()| remove_unnamed(directory, held)) {
+            tracing::warn!(error = chain(&error), "cannot remove code that nothing runs");
+        }
     }
 }
 
@@ -268,20 +304,9 @@ fn read_code(directory: &PrivateDir, hash: &str) -> Result<Vec<u8>, KeptError> {
     }
 }
 
-/// Removes code that no record names, and what writers left that died. What fails here costs room on the disk and nothing
-/// else, and is tried again the next time.
-fn sweep(directory: &PrivateDir) {
-    let leftovers = directory.remove_leftovers();
-    let leftovers = leftovers.map_err(|source| KeptError::Remove { path: directory.path_of(""), source });
-    if let Err(error) = leftovers.and_then(|()| remove_unnamed(directory)) {
-        tracing::warn!(error = chain(&error), "cannot remove code that nothing runs");
-    }
-}
-
 /// A record that cannot be read may name any code, so none is removed then.
-fn remove_unnamed(directory: &PrivateDir) -> Result<(), KeptError> {
+fn remove_unnamed(directory: &PrivateDir, mut named: HashSet<String>) -> Result<(), KeptError> {
     let names = directory.names().map_err(|source| KeptError::Read { path: directory.path_of(""), source })?;
-    let mut named = HashSet::new();
     for name in names.iter().filter(|name| name.ends_with(RECORD)) {
         named.extend(read_record(directory, name)?.map(|record| code_name(&record.runs)));
     }

@@ -1,28 +1,36 @@
 //! Reads and compiles modules beside the workers, a few at a time.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    collections::BTreeSet,
+    io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread,
 };
 
-use actix::{Message, Recipient};
-use sha2::{Digest, Sha256};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256 as Hasher};
 use thiserror::Error;
 
-use crate::host::{CompiledModule, LoadError, WasmtimeEngine};
+use super::{
+    accept::{Facts, Rules},
+    generations::{FileSeen, Sha256},
+    kept::{Held, Kept, Run, what_to_run},
+    read::{Fingerprint, ReadError, ReadFile, read_settled},
+    status::GenerationOrigin,
+};
+use crate::{
+    config::ModuleLimits,
+    host::{CodeCache, CompiledModule, Limits, LoadError, WasmtimeEngine},
+};
 
 /// Threads that read and compile. One compilation uses all cores by itself, so a second thread only hides the reading
 /// of files and the parts of compiling that are not parallel.
 const LOADERS: usize = 2;
 
-/// Why a module's file did not become code.
+/// Why a module's file, or what an operator sent, did not become code.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ModuleError {
@@ -35,6 +43,12 @@ pub enum ModuleError {
         #[source]
         source: io::Error,
     },
+    /// Somebody writes the file.
+    #[error("module file `{}` is being written", path.display())]
+    BeingWritten {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is larger than the module may be.
     #[error("module file `{}` of {size} bytes is over the module_size limit of {limit} bytes", path.display())]
     TooLarge {
@@ -45,6 +59,14 @@ pub enum ModuleError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The file in the drop-in directory is not accepted.
+    #[error("module file `{}` is not accepted: {why}", path.display())]
+    NotAccepted {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The file was read and is not a module that can run here.
     #[error("cannot load module file `{}`", path.display())]
     Load {
@@ -54,103 +76,317 @@ pub enum ModuleError {
         #[source]
         source: LoadError,
     },
+    /// What was sent is larger than the module may be.
+    #[error("the code of {size} bytes is over the module_size limit of {limit} bytes")]
+    SentTooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// What was sent is not a module that can run here.
+    #[error("cannot load the code that was sent")]
+    Sent(#[source] LoadError),
+    /// Code that shall outlive the daemon cannot be kept.
+    #[error("cannot keep the code in the state directory")]
+    Keep(#[source] io::Error),
 }
 
-/// Reads a module's file, whose size is checked before.
-///
-/// # Errors
-/// When the file cannot be read, is no file, or is larger than `limit` bytes.
-fn read_module(path: &Path, limit: u64) -> Result<Vec<u8>, ModuleError> {
-    let read_error = |source| ModuleError::Read { path: path.to_owned(), source };
-    let too_large = |size| ModuleError::TooLarge { path: path.to_owned(), size, limit };
-    let facts = std::fs::metadata(path).map_err(read_error)?;
-    // Opening a pipe would wait for a writer, and a device may never end.
-    if !facts.is_file() {
-        return Err(read_error(io::Error::other("it is not a regular file")));
+impl ModuleError {
+    fn of_read(error: ReadError) -> Self {
+        match error {
+            ReadError::Io { path, source } => Self::Read { path, source },
+            ReadError::NotAFile { path } => Self::Read { path, source: io::Error::other("it is not a regular file") },
+            ReadError::TooLarge { path, size, limit } => Self::TooLarge { path, size, limit },
+            ReadError::BeingWritten { path } => Self::BeingWritten { path },
+        }
     }
-    if facts.len() > limit {
-        return Err(too_large(facts.len()));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(facts.len()).unwrap_or(0));
-    // The file may grow while it is read.
-    let mut file = File::open(path).map_err(read_error)?.take(limit.saturating_add(1));
-    file.read_to_end(&mut bytes).map_err(read_error)?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large(bytes.len() as u64));
-    }
-    Ok(bytes)
 }
 
-/// Code that was read and compiled.
-#[derive(Debug, Clone)]
-pub(super) struct Loaded {
-    pub(super) compiled: CompiledModule,
-    /// SHA-256 of the bytes, in hexadecimal.
-    pub(super) sha256: String,
-}
+/// Which dropped files are accepted, as all who read them share it.
+pub(super) type Acceptance = Arc<Mutex<Rules>>;
 
-/// Tells the supervisor how a load ended. Nobody answers.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(super) struct ModuleLoaded {
-    pub(super) module: usize,
-    /// Which load this is; a later one makes it stale.
-    pub(super) load: u64,
+/// How a load ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// What was at the file's place before it was read.
+    pub(super) seen: Option<Fingerprint>,
     pub(super) result: Result<Loaded, ModuleError>,
 }
 
-/// One module to be loaded.
+/// Where code comes from.
 #[derive(Debug)]
-pub(super) struct LoadRequest {
-    pub(super) module: usize,
-    pub(super) load: u64,
-    /// The module's load that counts: where it has gone on, this one is not done at all.
-    pub(super) current: Arc<AtomicU64>,
-    pub(super) path: PathBuf,
-    pub(super) limit: u64,
+pub(super) enum Source {
+    /// The module's file, or what runs in its place: a start.
+    Start(PathBuf),
+    /// The module's file: a swap.
+    File(PathBuf),
+    /// An operator.
+    Sent(Bytes),
+}
+
+/// Code that was read, and compiled unless it is known already.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// What the file held, where it was read.
+    pub(super) file: Option<FileSeen>,
+    pub(super) sha256: Sha256,
+    /// Bytes of the wasm.
+    pub(super) size: u64,
+    /// `None`: it is one of those that need not be compiled.
+    pub(super) compiled: Option<CompiledModule>,
+    pub(super) held: Held,
+    pub(super) origin: GenerationOrigin,
+    /// Why something else was loaded than what the file holds.
+    pub(super) instead: Option<String>,
+    /// Code that was rolled back before this file changed.
+    pub(super) barred: BTreeSet<Sha256>,
+}
+
+/// One module to be loaded.
+pub(super) struct Job {
+    pub(super) module: Arc<str>,
+    pub(super) source: Source,
+    pub(super) limits: ModuleLimits,
+    /// Which files are accepted, where not all are.
+    pub(super) acceptance: Option<Acceptance>,
+    pub(super) engine: WasmtimeEngine,
+    /// Code that need not be compiled: it runs, or shall not.
+    pub(super) known: Vec<Sha256>,
+    /// Whether anybody still wants it when its turn comes.
+    pub(super) wanted: Box<dyn Fn() -> bool + Send>,
+    /// Told of the outcome.
+    pub(super) done: Box<dyn FnOnce(Outcome) + Send>,
+}
+
+/// What the threads share.
+#[derive(Debug, Clone)]
+pub(super) struct Stores {
+    pub(super) kept: Arc<Kept>,
+    /// `None`: compiled code is not kept.
+    pub(super) cache: Option<Arc<CodeCache>>,
 }
 
 /// The threads that load. They end when this is dropped, after what they are doing.
 #[derive(Debug)]
 pub(super) struct Loader {
-    requests: mpsc::Sender<LoadRequest>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Loader {
-    /// Starts the threads. Each module has at most one request that
-    /// counts; stale ones are passed over when their turn comes.
-    pub(super) fn start(engine: &WasmtimeEngine, done: &Recipient<ModuleLoaded>) -> io::Result<Self> {
-        let (requests, queue) = mpsc::channel::<LoadRequest>();
-        let queue = Arc::new(parking_lot::Mutex::new(queue));
+    /// Starts the threads.
+    pub(super) fn start(stores: &Stores) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
         for index in 0..LOADERS {
-            let (queue, engine, done) = (Arc::clone(&queue), engine.clone(), done.clone());
+            let (queue, stores) = (Arc::clone(&queue), stores.clone());
             thread::Builder::new().name(format!("wapcd-load-{index}")).spawn(move || {
                 loop {
-                    let request = queue.lock().recv();
-                    let Ok(LoadRequest { module, load, current, path, limit }) = request else { return };
-                    if current.load(Ordering::Acquire) != load {
-                        continue;
+                    let job = queue.lock().recv();
+                    let Ok(job) = job else { return };
+                    if (job.wanted)() {
+                        stores.work(job);
                     }
-                    let result = load_module(&engine, &path, limit);
-                    // One notice for each request, and the supervisor outlives this thread.
-                    done.do_send(ModuleLoaded { module, load, result });
                 }
             })?;
         }
-        Ok(Self { requests })
+        Ok(Self { jobs })
     }
 
     /// Queues a load; `false` when the threads are gone.
-    pub(super) fn load(&self, request: LoadRequest) -> bool {
-        self.requests.send(request).is_ok()
+    pub(super) fn load(&self, job: Job) -> bool {
+        self.jobs.send(job).is_ok()
     }
 }
 
-fn load_module(engine: &WasmtimeEngine, path: &Path, limit: u64) -> Result<Loaded, ModuleError> {
-    let bytes = read_module(path, limit)?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let compiled = engine.compile(&bytes).map_err(|source| ModuleError::Load { path: path.to_owned(), source })?;
-    Ok(Loaded { compiled, sha256 })
+impl Stores {
+    fn work(&self, job: Job) {
+        let Job { module, source, limits, acceptance, engine, known, done, .. } = job;
+        let task = Task { stores: self, module: &module, limits: &limits, engine: &engine, known: &known };
+        match source {
+            Source::Start(path) => {
+                let (seen, (result, code)) = (look(&path), task.start(&path, acceptance.as_ref()));
+                self.finish(done, seen, result, code);
+            }
+            Source::File(path) => {
+                let seen = look(&path);
+                let (result, code) = match read(&path, limits.module_size, acceptance.as_ref()) {
+                    Ok(read) => (task.file(&path, &read, GenerationOrigin::File), Some(read.bytes)),
+                    Err(error) => (Err(error), None),
+                };
+                self.finish(done, seen, result, code);
+            }
+            Source::Sent(code) => done(Outcome { seen: None, result: task.sent(&code) }),
+        }
+    }
+
+    /// Tells the outcome, and keeps the code of a file.
+    fn finish(
+        &self,
+        done: Box<dyn FnOnce(Outcome) + Send>,
+        seen: Option<Fingerprint>,
+        result: Result<Loaded, ModuleError>,
+        code: Option<Vec<u8>>,
+    ) {
+        let sha256 = result.as_ref().ok().map(|loaded| Arc::clone(&loaded.sha256));
+        done(Outcome { seen, result });
+        if let (Some(sha256), Some(code)) = (sha256, code) {
+            self.keep_code(&sha256, &code);
+        }
+    }
+
+    /// Keeps code to which a roll back may lead, also after the daemon was started anew. Nobody waits for that.
+    fn keep_code(&self, sha256: &str, code: &[u8]) {
+        if let Err(error) = self.kept.keep_code(sha256, code) {
+            tracing::warn!(%error, sha256, "cannot keep code: a roll back to it would not outlive the daemon");
+        }
+    }
+}
+
+struct Task<'a> {
+    stores: &'a Stores,
+    module: &'a str,
+    limits: &'a ModuleLimits,
+    engine: &'a WasmtimeEngine,
+    known: &'a [Sha256],
+}
+
+impl Task<'_> {
+    /// Loads what runs in the file's place, if something does, else the file, whose bytes are returned too.
+    fn start(&self, path: &Path, acceptance: Option<&Acceptance>) -> (Result<Loaded, ModuleError>, Option<Vec<u8>>) {
+        let read = match read(path, self.limits.module_size, acceptance) {
+            Ok(read) => read,
+            Err(error) => return (Err(error), None),
+        };
+        match self.kept_instead(path, &read) {
+            (Some(kept), _) => (kept, None),
+            (None, barred) => {
+                let loaded = self.file(path, &read, GenerationOrigin::Start);
+                (loaded.map(|loaded| Loaded { barred, ..loaded }), Some(read.bytes))
+            }
+        }
+    }
+
+    /// What runs in the file's place, if something does, and what was rolled back since the file changed.
+    fn kept_instead(&self, path: &Path, read: &ReadFile) -> (Option<Result<Loaded, ModuleError>>, BTreeSet<Sha256>) {
+        let file = seen(read);
+        let record = self.stores.kept.record(self.module).unwrap_or_else(|error| {
+            tracing::error!(%error, module = self.module, "cannot read what runs instead of the file: the file runs");
+            None
+        });
+        let barred = record.iter().flat_map(|record| &record.barred).map(|sha256| Arc::from(&**sha256)).collect();
+        match what_to_run(&file.sha256, record.as_ref()) {
+            Run::Kept(sha256) => match self.stores.kept.code(&sha256) {
+                Ok(code) => {
+                    let (origin, why) =
+                        record.map_or((GenerationOrigin::Start, None), |record| (record.origin, record.why));
+                    let held = self.stores.kept.hold(&sha256);
+                    let loaded = self.compile(path, &code, &sha256).map(|compiled| Loaded {
+                        file: Some(file),
+                        sha256: Arc::from(&*sha256),
+                        size: code.len() as u64,
+                        compiled: Some(compiled),
+                        held,
+                        origin,
+                        instead: why,
+                        barred: BTreeSet::clone(&barred),
+                    });
+                    return (Some(loaded), barred);
+                }
+                Err(error) => {
+                    tracing::error!(%error, module = self.module, "cannot read what runs instead of the file: the file runs");
+                }
+            },
+            Run::File => return (None, barred),
+            Run::FileAndForget => {
+                if let Err(error) = self.stores.kept.forget(self.module) {
+                    tracing::warn!(%error, module = self.module, "cannot forget what ran instead of the file");
+                }
+            }
+        }
+        (None, BTreeSet::new())
+    }
+
+    fn file(&self, path: &Path, read: &ReadFile, origin: GenerationOrigin) -> Result<Loaded, ModuleError> {
+        let file = seen(read);
+        let sha256 = Arc::clone(&file.sha256);
+        let compiled = match self.known.contains(&sha256) {
+            true => None,
+            false => Some(self.compile(path, &read.bytes, &sha256)?),
+        };
+        let size = read.bytes.len() as u64;
+        let (held, barred) = (self.stores.kept.hold(&sha256), BTreeSet::new());
+        Ok(Loaded { file: Some(file), sha256, size, compiled, held, origin, instead: None, barred })
+    }
+
+    fn sent(&self, code: &[u8]) -> Result<Loaded, ModuleError> {
+        let (size, limit) = (code.len() as u64, self.limits.module_size);
+        if size > limit {
+            return Err(ModuleError::SentTooLarge { size, limit });
+        }
+        let sha256 = hash(code);
+        let compiled = match self.known.contains(&sha256) {
+            true => None,
+            false => Some(self.compile_checked(code, &sha256).map_err(ModuleError::Sent)?),
+        };
+        let held = self.stores.kept.hold(&sha256);
+        // It is nowhere else: without being kept it would not outlive the daemon.
+        self.stores.kept.keep_code(&sha256, code).map_err(|error| ModuleError::Keep(io::Error::other(error)))?;
+        let (origin, barred) = (GenerationOrigin::Operator, BTreeSet::new());
+        Ok(Loaded { file: None, sha256, size, compiled, held, origin, instead: None, barred })
+    }
+
+    fn compile(&self, path: &Path, code: &[u8], sha256: &str) -> Result<CompiledModule, ModuleError> {
+        self.compile_checked(code, sha256).map_err(|source| ModuleError::Load { path: path.to_owned(), source })
+    }
+
+    /// Compiles code, unless that was done before, and checks what every instance would be checked for.
+    fn compile_checked(&self, code: &[u8], sha256: &str) -> Result<CompiledModule, LoadError> {
+        let compiled = match (&self.stores.cache, bytes_of(sha256)) {
+            (Some(cache), Some(sha256)) => self.engine.compile_cached(code, &sha256, cache)?,
+            _ => self.engine.compile(code)?,
+        };
+        compiled.check_limits(&Limits::from(self.limits))?;
+        Ok(compiled)
+    }
+}
+
+fn read(path: &Path, limit: u64, acceptance: Option<&Acceptance>) -> Result<ReadFile, ModuleError> {
+    let read = read_settled(path, limit).map_err(ModuleError::of_read)?;
+    let Some(acceptance) = acceptance else { return Ok(read) };
+    // Asked of the very file that was read.
+    let facts = Facts { owner: read.owner, mode: read.mode, link_owner: link_owner(path) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match acceptance.lock().check_file(&name, facts) {
+        Ok(()) => Ok(read),
+        Err(refusal) => Err(ModuleError::NotAccepted { path: path.to_owned(), why: refusal.to_string() }),
+    }
+}
+
+/// Whose link it is, where it is one.
+pub(super) fn link_owner(path: &Path) -> Option<u32> {
+    let facts = std::fs::symlink_metadata(path).ok()?;
+    facts.file_type().is_symlink().then(|| facts.uid())
+}
+
+/// What is there now; a path at which one cannot look is met again when it is read.
+fn look(path: &Path) -> Option<Fingerprint> {
+    Fingerprint::at(path).ok().flatten()
+}
+
+/// A hash in hexadecimal as bytes.
+fn bytes_of(sha256: &str) -> Option<[u8; 32]> {
+    let digit = |at: usize| sha256.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    let bytes: Vec<u8> = (0..sha256.len()).step_by(2).map(digit).collect::<Option<_>>()?;
+    bytes.try_into().ok()
+}
+
+fn seen(read: &ReadFile) -> FileSeen {
+    FileSeen { sha256: hash(&read.bytes), fingerprint: read.fingerprint }
+}
+
+fn hash(code: &[u8]) -> Sha256 {
+    Hasher::digest(code).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// Reads and compiles a module on the calling thread.
@@ -158,5 +394,6 @@ fn load_module(engine: &WasmtimeEngine, path: &Path, limit: u64) -> Result<Loade
 /// # Errors
 /// When the file cannot be read, is larger than `limit` bytes, or is no module that can run here.
 pub fn compile(engine: &WasmtimeEngine, path: &Path, limit: u64) -> Result<CompiledModule, ModuleError> {
-    load_module(engine, path, limit).map(|loaded| loaded.compiled)
+    let read = read(path, limit, None)?;
+    engine.compile(&read.bytes).map_err(|source| ModuleError::Load { path: path.to_owned(), source })
 }

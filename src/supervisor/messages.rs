@@ -2,12 +2,15 @@
 //!
 //! What instances and loaders tell it stands beside them: `InstanceExited`, `InstanceStarted`, `ModuleLoaded`.
 
-use actix::{Message, Recipient};
+use actix::Message;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
     binding_child::Backend,
+    reload::ReloadOutcome,
     status::{ModuleStatus, Status},
+    swaps::SwapError,
 };
 use crate::actors::How;
 
@@ -62,6 +65,42 @@ pub(super) struct Drain {
     pub(super) why: String,
 }
 
+/// Gives a module code that an operator sent. The answer, at once, is a receiver that hears how the swap ended; `None` for a
+/// module that does not exist.
+#[derive(Message)]
+#[rtype(result = "Option<oneshot::Receiver<Result<bool, SwapError>>>")]
+pub(super) struct Swap {
+    pub(super) module: String,
+    pub(super) sent: Sent,
+}
+
+/// What an operator sent.
+pub(super) struct Sent {
+    pub(super) code: Bytes,
+    /// Whether it is taken though it was rolled back before.
+    pub(super) force: bool,
+}
+
+/// Gives a module the code back that ran before. Answered as [`Swap`].
+#[derive(Message)]
+#[rtype(result = "Option<oneshot::Receiver<Result<bool, SwapError>>>")]
+pub(super) struct RollBack(pub(super) String);
+
+/// Reads the configuration again. The answer, at once, is a receiver that hears what differs, or every problem.
+#[derive(Message)]
+#[rtype(result = "oneshot::Receiver<ReloadOutcome>")]
+pub(super) struct Reload {
+    /// Whether it is only planned.
+    pub(super) dry_run: bool,
+    /// What asked for it.
+    pub(super) why: String,
+}
+
+/// Asks for all modules in the order of their start.
+#[derive(Message)]
+#[rtype(result = "Vec<(usize, std::sync::Arc<str>)>")]
+pub(super) struct GetOrder;
+
 /// Whether a call runs or waits anywhere.
 #[derive(Message)]
 #[rtype(result = "bool")]
@@ -89,6 +128,3 @@ pub(super) struct EndWorkers;
 /// Backends that whoever may block stops.
 #[derive(actix::MessageResponse)]
 pub(super) struct Backends(pub(super) Vec<Backend>);
-
-/// Addresses of the supervisor, as others hold them.
-pub(super) type Wanted = Recipient<ModuleWanted>;

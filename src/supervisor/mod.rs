@@ -30,40 +30,46 @@
 //! Timers act only on the life that they were set for: every start and stop of a child is a new `era`. After every change of
 //! a leaf `touched` records its new state, goes on with groups, and lets modules start that waited.
 
-#[allow(dead_code, reason = "the drop-in directory uses it next")]
 mod accept;
+mod apply;
 mod binding_child;
 mod bindings;
+mod children;
 mod decide;
-#[allow(dead_code, reason = "nothing takes room yet")]
+mod drop_in;
 mod engines;
 pub mod events;
+mod follow;
+mod generations;
 mod groups;
 mod handle;
 mod handlers;
 mod health;
 mod instance;
 mod instances;
-#[allow(dead_code, reason = "nothing is kept yet")]
+mod keeper;
 mod kept;
 mod loader;
 mod messages;
 mod module_child;
 mod modules;
-#[allow(dead_code, reason = "the loader and the watcher take it over next")]
 mod read;
+mod reload;
 pub mod status;
 mod stops;
+mod swap;
+mod swaps;
 mod topology;
 mod tree;
-#[allow(dead_code, unused_imports, reason = "the supervisor starts it next")]
 mod watch;
 mod workers;
-
+#[allow(dead_code, unused_imports, reason = "the supervisor starts it next")]
 pub use self::{
     decide::{Decision, Exit, Histories, decide},
     handle::{EndReason, NoAnswer, SETTLE, StartError, SupervisorHandle, engine_settings, start},
     loader::{ModuleError, compile},
+    reload::{ReloadOutcome, Surroundings},
+    swaps::SwapError,
     topology::{Branch, Node, Topology},
 };
 

@@ -17,12 +17,14 @@ use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
 
 use super::{
+    engines::Room,
     events::unix,
-    loader::Loaded,
-    status::{ExitStatus, InstanceStatus, Latency, ModuleState, ModuleStatus},
+    generations::Generations,
+    status::{ExitStatus, GenerationOrigin, InstanceStatus, Latency, ModuleState, ModuleStatus},
+    swaps::{Rolling, Swaps},
 };
 use crate::{
-    actors::{ExitReason, ExitReport, GuestActor, InstanceFacts, ModuleQueue},
+    actors::{ExitReason, ExitReport, GuestActor, How, InstanceFacts, Leave, Links, ModuleQueue},
     config::Module,
 };
 
@@ -30,14 +32,24 @@ use crate::{
 pub(super) struct ModuleChild {
     pub(super) config: Arc<Module>,
     pub(super) queue: Arc<ModuleQueue>,
+    /// Room for its instances on an engine, with one for a replacement.
+    pub(super) room: Option<Room>,
     pub(super) phase: Phase,
-    /// Code that runs or ran last.
-    pub(super) code: Option<Loaded>,
-    /// Which load of the code this is; 0 before the first.
-    pub(super) generation: u64,
+    /// Its code.
+    pub(super) code: Generations,
+    /// The swap that is under way, and those that wait for its end.
+    pub(super) swaps: Swaps,
     /// Number of the load that was asked for last.
     pub(super) load: Arc<AtomicU64>,
+    /// Whether it is not configured any more: it is forgotten when it has ended.
+    pub(super) removed: bool,
+    /// Since when its file is being written that a start wants to read.
+    pub(super) written_since: Option<Instant>,
+    /// Counts its settings, so that what follows from earlier ones ends.
+    pub(super) settings: u64,
     pub(super) slots: Vec<Slot>,
+    /// Places from here on are too many: nothing is started in them.
+    spare_from: usize,
     pub(super) restarts: Restarts,
     pub(super) last_exit: Option<ExitReport>,
     /// Since when the module runs.
@@ -86,8 +98,17 @@ pub(super) enum Then {
 pub(super) struct Slot {
     pub(super) worker: usize,
     pub(super) state: SlotState,
+    /// Generation of what is there, starting or live.
+    pub(super) generation: u64,
     /// Health checks of the instance that have failed in a row.
     pub(super) sick: u32,
+}
+
+impl Slot {
+    /// An empty place on a worker.
+    pub(super) fn on(worker: usize) -> Self {
+        Self { worker, state: SlotState::Empty, generation: 0, sick: 0 }
+    }
 }
 
 /// What is in a place.
@@ -109,6 +130,8 @@ pub(super) struct Live {
     pub(super) id: u64,
     pub(super) addr: Addr<GuestActor>,
     pub(super) facts: Arc<InstanceFacts>,
+    /// The way of its guest to bindings.
+    pub(super) links: Arc<Links>,
 }
 
 impl SlotState {
@@ -163,14 +186,19 @@ impl Restarts {
 
 impl ModuleChild {
     pub(super) fn new(config: Arc<Module>, queue: Arc<ModuleQueue>, workers: &[usize]) -> Self {
-        let slots = workers.iter().map(|worker| Slot { worker: *worker, state: SlotState::Empty, sick: 0 }).collect();
+        let slots: Vec<Slot> = workers.iter().map(|worker| Slot::on(*worker)).collect();
         Self {
             config,
             queue,
+            room: None,
             phase: Phase::Idle,
-            code: None,
-            generation: 0,
+            code: Generations::default(),
+            swaps: Swaps::default(),
             load: Arc::default(),
+            removed: false,
+            written_since: None,
+            settings: 0,
+            spare_from: slots.len(),
             slots,
             restarts: Restarts::default(),
             last_exit: None,
@@ -180,6 +208,46 @@ impl ModuleChild {
             recorded: ModuleState::Idle,
             waiting: Vec::new(),
         }
+    }
+
+    /// Whether what is started in a place is first tried with the probe of a swap.
+    pub(super) fn is_tried(&self, slot: usize) -> bool {
+        let of_step = |rolling: &Rolling| rolling.step.as_ref().is_some_and(|step| step.slot == slot);
+        let run = self.swaps.run().filter(|run| run.origin != GenerationOrigin::RollBack);
+        run.is_some() && self.swaps.rolling().is_some_and(of_step)
+    }
+
+    /// Makes as many places as instances are wanted; those that are too many make way.
+    pub(super) fn fit_slots(&mut self, next_worker: &mut usize, workers: usize) {
+        let wanted = self.config.instances.count(workers);
+        while self.slots.len() < wanted {
+            self.slots.push(Slot::on(*next_worker % workers.max(1)));
+            *next_worker += 1;
+        }
+        for slot in self.slots.iter_mut().skip(wanted) {
+            match &slot.state {
+                SlotState::Live(live) => {
+                    live.addr.do_send(Leave::from(How::AfterCall));
+                    slot.state = SlotState::Leaving(live.clone());
+                }
+                SlotState::Starting(_, abort) => abort.abort(),
+                SlotState::Backoff(_) => slot.state = SlotState::Empty,
+                SlotState::Empty | SlotState::Leaving(_) => {}
+            }
+        }
+        self.spare_from = wanted;
+        while self.slots.len() > wanted && self.slots.last().is_some_and(|slot| slot.state.is_empty()) {
+            self.slots.pop();
+        }
+    }
+
+    /// Gives up an empty place that is one too many; `false` where it is not.
+    pub(super) fn drop_spare(&mut self, slot: usize) -> bool {
+        let spare = slot >= self.spare_from;
+        while self.slots.len() > self.spare_from && self.slots.last().is_some_and(|slot| slot.state.is_empty()) {
+            self.slots.pop();
+        }
+        spare
     }
 
     /// Begins another load, which makes every earlier one stale; its number.
@@ -317,13 +385,13 @@ impl ModuleChild {
             next_try: self.next_restart().map(|at| wall(at, now)),
             path: self.config.path.display().to_string(),
             declared: self.config.declared.as_str().to_owned(),
-            differs: None,
-            swapping: None,
-            last_swap_error: None,
-            swaps: BTreeMap::new(),
-            generations: Vec::new(),
-            sha256: self.code.as_ref().map(|code| code.sha256.clone()),
-            generation: self.generation,
+            differs: self.code.differs(),
+            swapping: self.swaps.describe(self.slots.len()),
+            last_swap_error: self.code.last_error.clone(),
+            swaps: self.swaps.counts(),
+            generations: self.code.told(),
+            sha256: self.code.sha256().map(ToString::to_string),
+            generation: self.code.generation(),
             instances: instances.collect(),
             queued: numbers.calls as u64,
             queued_bytes: numbers.bytes,

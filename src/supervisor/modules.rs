@@ -1,23 +1,46 @@
 //! What happens to a module: its file is loaded, it waits for its bindings, and its instances are started.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Acquire},
+    time::{Duration, Instant},
+};
 
-use actix::Context;
+use actix::{AsyncContext, Context, Message};
 
 use super::{
     binding_child::BindingPhase,
     events::{Subject, What},
-    loader::{LoadRequest, Loaded},
+    generations::{Code, Sha256},
+    loader::{Job, Loaded, ModuleError, Outcome, Source},
     module_child::{ModuleChild, Phase, Then},
     status::ModuleStatus,
     stops::leave,
     topology::Node,
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, Gate, How};
+use crate::{
+    actors::{ExitReason, ExitReport, Gate, How, causes_of},
+    config::{Declared, Module},
+    host::WasmtimeEngine,
+};
 
 /// Names of those that a module waits for in its status. In a large group each of its members waits for all before it.
 const NAMED: usize = 8;
+
+/// How long the start of a module waits for whoever writes its file. A copy takes seconds; a file that stays open for
+/// longer is read when it changes next.
+const WRITTEN_FOR: Duration = Duration::from_secs(10);
+
+/// Tells the supervisor how a load ended. Nobody answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct ModuleLoaded {
+    pub(super) module: usize,
+    /// Which load this is; a later one makes it stale.
+    pub(super) load: u64,
+    pub(super) outcome: Outcome,
+}
 
 impl Supervisor {
     /// Starts a module that does not run: from the code that is there where its group restarts it, else from its file.
@@ -26,31 +49,89 @@ impl Supervisor {
         match child.phase {
             // Its first call loads it.
             Phase::Idle if child.config.lazy => {}
-            Phase::Failed if child.config.lazy && child.code.is_none() && child.generation == 0 => {
+            Phase::Failed if child.config.lazy && child.code.current().is_none() => {
                 child.enter(Phase::Idle);
                 child.queue.set_gate(Gate::Lazy);
             }
-            Phase::Held if child.code.is_some() => self.await_turn(module, ctx),
+            Phase::Held if child.code.current().is_some() => self.await_turn(module, ctx),
             Phase::Idle | Phase::Held | Phase::Stopped | Phase::Failed => self.load(module, ctx),
             Phase::Loading | Phase::Waiting(_) | Phase::Up | Phase::Stopping(_) => {}
         }
         self.touched(Node::Module(module), ctx);
     }
 
-    /// Reads and compiles the module's file; [`ModuleLoaded`](super::loader::ModuleLoaded) tells how that went.
+    /// Reads and compiles the module's file; [`ModuleLoaded`] tells how that went.
     pub(super) fn load(&mut self, module: usize, ctx: &mut Context<Self>) {
+        self.give_up_swaps(module, "it is being loaded");
         let Some(child) = self.modules.get_mut(module) else { return };
         child.enter(Phase::Loading);
         open(child, self.draining);
         // What still finishes what it had makes way for the new code after its call, not when nothing waits any more.
         leave(child, How::AfterCall);
         child.mark_leaving();
-        let (path, limit) = (child.config.path.clone(), child.config.limits.module_size);
-        let request = LoadRequest { module, load: child.next_load(), current: Arc::clone(&child.load), path, limit };
-        if !self.loader.as_ref().is_some_and(|loader| loader.load(request)) {
+        let (path, load, current) = (child.config.path.clone(), child.next_load(), Arc::clone(&child.load));
+        let supervisor = ctx.address();
+        // One notice for each load, and the supervisor outlives the thread.
+        let done = move |outcome| supervisor.do_send(ModuleLoaded { module, load, outcome });
+        let wanted = move || current.load(Acquire) == load;
+        let job = self.load_job(module, Source::Start(path), Vec::new(), wanted, done);
+        if !job.is_some_and(|job| self.loader.as_ref().is_some_and(|loader| loader.load(job))) {
             let causes = vec!["the threads that load modules are not running".to_owned()];
             self.load_failed(module, ExitReport::new(ExitReason::LoadFailed, causes), ctx);
         }
+    }
+
+    /// What is to be loaded for a module.
+    pub(super) fn load_job(
+        &self,
+        module: usize,
+        source: Source,
+        known: Vec<Sha256>,
+        wanted: impl Fn() -> bool + Send + 'static,
+        done: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Option<Job> {
+        let child = self.modules.get(module)?;
+        let engine = child.room.as_ref()?.engine().clone();
+        Some(self.job_of(&child.config, source, engine, known, wanted, done))
+    }
+
+    /// What is to be loaded of a configured module, on this engine.
+    pub(super) fn job_of(
+        &self,
+        config: &Module,
+        source: Source,
+        engine: WasmtimeEngine,
+        known: Vec<Sha256>,
+        wanted: impl Fn() -> bool + Send + 'static,
+        done: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Job {
+        Job {
+            module: Arc::clone(&config.name),
+            source,
+            limits: config.limits.clone(),
+            acceptance: self.acceptance.clone().filter(|_| config.declared == Declared::Dropped),
+            engine,
+            known,
+            wanted: Box::new(wanted),
+            done: Box::new(done),
+        }
+    }
+
+    /// Loads a module again whose file was being written; after some time that is an error like others.
+    pub(super) fn load_again(&mut self, module: usize, path: PathBuf, ctx: &mut Context<Self>) {
+        let Some(child) = self.modules.get_mut(module) else { return };
+        let since = *child.written_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > WRITTEN_FOR {
+            let error = ModuleError::BeingWritten { path };
+            return self.load_failed(module, ExitReport::new(ExitReason::LoadFailed, causes_of(&error)), ctx);
+        }
+        let (load, settle) = (child.load.load(Acquire), self.config.watch.settle);
+        self.later(settle, ctx, move |supervisor, ctx| {
+            let current = |child: &ModuleChild| child.load.load(Acquire) == load && child.phase == Phase::Loading;
+            if supervisor.modules.get(module).is_some_and(current) {
+                supervisor.load(module, ctx);
+            }
+        });
     }
 
     /// Carries out that the module's file did not become code.
@@ -61,16 +142,21 @@ impl Supervisor {
     /// Takes the code that was loaded.
     pub(super) fn loaded(&mut self, module: usize, loaded: Loaded, ctx: &mut Context<Self>) {
         let Some(child) = self.modules.get_mut(module) else { return };
-        child.generation += 1;
-        let what = What::Loaded { generation: child.generation, sha256: loaded.sha256.clone() };
-        child.code = Some(loaded);
+        let Loaded { file, sha256, size, compiled, held, origin, instead, barred } = loaded;
+        // A start compiles what it loads, whatever ran before.
+        let Some(compiled) = compiled else { return };
+        let generation = child.code.next_number();
+        let what = What::Loaded { generation, sha256: sha256.to_string() };
+        child.code.file = file;
+        child.code.barred = barred;
+        child.code.start(Code { compiled, sha256, size, generation, _held: Arc::new(held) }, origin, instead);
         self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
         self.await_turn(module, ctx);
         self.touched(Node::Module(module), ctx);
     }
 
     /// Starts the instances when the bindings and the members before are there, or when they are late.
-    fn await_turn(&mut self, module: usize, ctx: &mut Context<Self>) {
+    pub(super) fn await_turn(&mut self, module: usize, ctx: &mut Context<Self>) {
         let Some(child) = self.modules.get_mut(module) else { return };
         child.enter(Phase::Waiting(Instant::now()));
         open(child, self.draining);
@@ -134,11 +220,7 @@ impl Supervisor {
     /// Whom a module's start may wait for: bindings of its links and members before it.
     fn awaited(&self, module: usize) -> Vec<Node> {
         let Some(child) = self.modules.get(module) else { return Vec::new() };
-        let linked = |at: &usize| {
-            let name = self.bindings.get(*at).map(|binding| binding.name());
-            name.is_some_and(|name| child.config.links.iter().any(|link| link.to == *name))
-        };
-        let bindings = (0..self.bindings.len()).filter(linked).map(Node::Binding);
+        let bindings = child.config.links.iter().filter_map(|link| self.bindings.find(&link.to)).map(Node::Binding);
         let before: Vec<Node> = self.tree.before(Node::Module(module)).collect();
         bindings.chain(self.tree.leaves_of(&before)).collect()
     }
@@ -162,6 +244,7 @@ impl Supervisor {
     fn fill(&mut self, module: usize, ctx: &mut Context<Self>) {
         self.waiting.remove(&module);
         let Some(child) = self.modules.get_mut(module) else { return };
+        child.fit_slots(&mut self.next_worker, self.workers.count());
         child.enter(Phase::Up);
         for slot in 0..child.slots.len() {
             self.start_instance(module, slot, ctx);

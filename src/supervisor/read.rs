@@ -114,8 +114,6 @@ pub(super) struct ReadFile {
     pub(super) fingerprint: Fingerprint,
     /// The number of the user that it belongs to.
     pub(super) owner: u32,
-    /// The number of the group that it belongs to.
-    pub(super) gid: u32,
     /// Type and permission bits, as `st_mode` has them.
     pub(super) mode: u32,
 }
@@ -170,7 +168,7 @@ fn read_while(path: &Path, limit: u64, meanwhile: impl FnOnce(&File)) -> Result<
     if Fingerprint::of(&after) != fingerprint || bytes.len() as u64 != before.len() {
         return Err(being_written());
     }
-    Ok(ReadFile { bytes, fingerprint, owner: after.uid(), gid: after.gid(), mode: after.mode() })
+    Ok(ReadFile { bytes, fingerprint, owner: after.uid(), mode: after.mode() })
 }
 
 /// Opens a regular file, and nothing else.
@@ -269,7 +267,6 @@ mod tests {
         assert_eq!(read.bytes, b"content");
         assert_eq!(Some(read.fingerprint), Fingerprint::at(&path).unwrap());
         assert_eq!(read.owner, rustix::process::geteuid().as_raw());
-        assert_eq!(read.gid, fs::metadata(&path).unwrap().gid());
         assert_eq!(read.mode & 0o7777, 0o640);
     }
 

@@ -242,7 +242,7 @@ pub struct GenerationStatus {
 }
 
 /// Where a generation's code came from.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum GenerationOrigin {
     /// The file, when the module started.

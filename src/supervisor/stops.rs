@@ -32,6 +32,8 @@ impl Supervisor {
     pub(super) fn fail_module(&mut self, module: usize, report: ExitReport, ctx: &mut Context<Self>) {
         self.waiting.remove(&module);
         let Some(child) = self.modules.get_mut(module) else { return };
+        // Other code that is on its way comes all the same: it may mend what failed.
+        child.swaps.stop_step();
         // A load under way is stale from here on.
         child.next_load();
         child.enter(Phase::Failed);
@@ -40,11 +42,18 @@ impl Supervisor {
         child.abort_starts();
         leave(child, How::AfterCall);
         self.end_in_time(module, ctx);
+        self.fail_with_code(module, ctx);
     }
 
     /// Takes no new calls, or holds them, and ends the instances.
     pub(super) fn stop_module(&mut self, module: usize, how: HowToStop, ctx: &mut Context<Self>) {
         self.waiting.remove(&module);
+        match how {
+            HowToStop::Held => self.modules.get_mut(module).into_iter().for_each(|child| child.swaps.stop_step()),
+            HowToStop::Asked | HowToStop::Ended | HowToStop::AtOnce => {
+                self.give_up_swaps(module, "it is being stopped")
+            }
+        }
         let draining = self.draining;
         let Some(child) = self.modules.get_mut(module) else { return };
         child.next_load();
@@ -54,9 +63,9 @@ impl Supervisor {
         let empty = child.is_empty();
         match how {
             HowToStop::Held => {}
-            HowToStop::Asked if !empty => child.queue.close(refusal(draining)),
+            HowToStop::Asked if !empty => child.queue.close(refusal(child, draining)),
             HowToStop::Asked | HowToStop::Ended | HowToStop::AtOnce => {
-                child.queue.set_gate(Gate::Refusing(refusal(draining)))
+                child.queue.set_gate(Gate::Refusing(refusal(child, draining)))
             }
         }
         let when = match how {
@@ -96,7 +105,7 @@ impl Supervisor {
         }
         tracing::warn!(module = %child.config.name, "module did not stop within its shutdown time, its calls are ended");
         if child.phase == Phase::Stopping(Then::Stop) {
-            child.queue.set_gate(Gate::Refusing(refusal(draining)));
+            child.queue.set_gate(Gate::Refusing(refusal(child, draining)));
         }
         leave(child, How::Now);
     }
@@ -128,15 +137,19 @@ impl Supervisor {
             Then::Stop => {
                 child.enter(Phase::Stopped);
                 // Whatever came in between is answered too.
-                child.queue.set_gate(Gate::Refusing(refusal(draining)));
+                child.queue.set_gate(Gate::Refusing(refusal(child, draining)));
             }
         }
     }
 }
 
 /// What a module that stops tells its callers.
-fn refusal(draining: bool) -> Refusal {
-    if draining { Refusal::ShuttingDown } else { Refusal::Stopped }
+fn refusal(child: &ModuleChild, draining: bool) -> Refusal {
+    match (draining, child.removed) {
+        (true, _) => Refusal::ShuttingDown,
+        (false, true) => Refusal::Removed,
+        (false, false) => Refusal::Stopped,
+    }
 }
 
 /// Asks every live instance to end.

@@ -4,11 +4,15 @@
 //! Bindings and modules are the leaves. Those outside of groups hang on the root, each for itself, so that one that has
 //! failed concerns nobody else.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::config::{Config, Member, Restart, RestartType, Strategy};
 
-/// A child, by its index in the configuration.
+/// A child, by its id among those of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Node {
     /// A binding.
@@ -34,10 +38,10 @@ pub struct Branch {
     pub critical: bool,
 }
 
-/// The whole tree. It does not change while the daemon runs.
+/// The whole tree. Another configuration makes another one.
 #[derive(Debug, Clone, Default)]
 pub struct Topology {
-    groups: Vec<Branch>,
+    groups: BTreeMap<usize, Branch>,
     /// The group of each member.
     parents: HashMap<Node, usize>,
     /// How each leaf is restarted.
@@ -47,33 +51,42 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The tree of a configuration. Names that lead nowhere are left out: the configuration was checked.
+    /// The tree of a configuration whose children have these places. Names without a place are left out: the configuration
+    /// was checked.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let places = places(config);
-        let branch = |group: &crate::config::Group| Branch {
-            strategy: group.strategy,
-            members: group.members.iter().filter_map(|member| places.get(member).copied()).collect(),
-            intensity: group.intensity,
-            period: group.period,
-            critical: group.critical,
+    pub fn new(config: &Config, place: impl Fn(&Member) -> Option<Node>) -> Self {
+        let branch = |group: &crate::config::Group| {
+            let Some(Node::Group(at)) = place(&Member::Group(Arc::clone(&group.name))) else { return None };
+            let branch = Branch {
+                strategy: group.strategy,
+                members: group.members.iter().filter_map(&place).collect(),
+                intensity: group.intensity,
+                period: group.period,
+                critical: group.critical,
+            };
+            Some((at, branch))
         };
-        let bindings = config.bindings.iter().enumerate().map(|(at, child)| (Node::Binding(at), child.restart.clone()));
-        let modules = config.modules.iter().enumerate().map(|(at, child)| (Node::Module(at), child.restart.clone()));
-        Self::build(config.groups.iter().map(branch).collect(), bindings.chain(modules).collect())
+        let leaf = |member: Member, restart: &Restart| Some((place(&member)?, restart.clone()));
+        let bindings = config.bindings.iter();
+        let bindings = bindings.filter_map(|it| leaf(Member::Binding(Arc::clone(&it.name)), &it.restart));
+        let modules = config.modules.iter();
+        let modules = modules.filter_map(|it| leaf(Member::Module(Arc::clone(&it.name)), &it.restart));
+        Self::build(config.groups.iter().filter_map(branch).collect(), bindings.chain(modules).collect())
     }
 
     /// A tree of these groups and leaves, which start in this order where no group says otherwise.
     #[must_use]
-    pub fn build(groups: Vec<Branch>, leaves: Vec<(Node, Restart)>) -> Self {
+    pub fn build(groups: Vec<(usize, Branch)>, leaves: Vec<(Node, Restart)>) -> Self {
         let of_group =
-            |(group, branch): (usize, &Branch)| branch.members.iter().map(move |node| (*node, group)).collect();
-        let parents: HashMap<Node, usize> = groups.iter().enumerate().flat_map::<Vec<_>, _>(of_group).collect();
+            |(group, branch): &(usize, Branch)| branch.members.iter().map(|node| (*node, *group)).collect::<Vec<_>>();
+        let parents: HashMap<Node, usize> = groups.iter().flat_map(of_group).collect();
+        let in_order: Vec<usize> = groups.iter().map(|(at, _)| *at).collect();
+        let groups = groups.into_iter().collect();
         let mut tree = Self { groups, parents, leaves: HashMap::new(), order: Vec::new() };
         // Bindings first, as their place in the list is; then groups, then what stands alone.
         let alone = |node: &Node| !tree.parents.contains_key(node);
         let nodes = || leaves.iter().map(|(node, _)| *node).filter(alone);
-        let groups = (0..tree.groups.len()).map(Node::Group).filter(alone);
+        let groups = in_order.into_iter().map(Node::Group).filter(alone);
         let bindings = nodes().filter(|node| matches!(node, Node::Binding(_)));
         let modules = nodes().filter(|node| matches!(node, Node::Module(_)));
         let roots: Vec<Node> = bindings.chain(groups).chain(modules).collect();
@@ -97,7 +110,7 @@ impl Topology {
     /// A group by its index.
     #[must_use]
     pub fn group(&self, group: usize) -> Option<&Branch> {
-        self.groups.get(group)
+        self.groups.get(&group)
     }
 
     /// How a leaf is restarted.
@@ -117,7 +130,7 @@ impl Topology {
     pub fn leaves_of(&self, nodes: &[Node]) -> Vec<Node> {
         let below = |node: &Node| match node {
             Node::Group(group) => {
-                self.groups.get(*group).map(|branch| self.leaves_of(&branch.members)).unwrap_or_default()
+                self.groups.get(&group).map(|branch| self.leaves_of(&branch.members)).unwrap_or_default()
             }
             leaf => vec![*leaf],
         };
@@ -128,14 +141,14 @@ impl Topology {
     #[must_use]
     pub fn groups_of(&self, node: Node) -> Vec<usize> {
         let Node::Group(group) = node else { return Vec::new() };
-        let members = self.groups.get(group).map(|branch| branch.members.as_slice()).unwrap_or_default();
+        let members = self.groups.get(&group).map(|branch| branch.members.as_slice()).unwrap_or_default();
         std::iter::once(group).chain(members.iter().flat_map(|member| self.groups_of(*member))).collect()
     }
 
     /// The members of a group whom its strategy concerns when one of them is restarted, in the order of their start.
     #[must_use]
     pub fn concerned(&self, group: usize, member: Node) -> &[Node] {
-        let Some(branch) = self.groups.get(group) else { return &[] };
+        let Some(branch) = self.groups.get(&group) else { return &[] };
         let Some(at) = branch.members.iter().position(|node| *node == member) else { return &[] };
         let range = match branch.strategy {
             Strategy::OneForOne => at..at + 1,
@@ -149,7 +162,7 @@ impl Topology {
     pub fn before(&self, node: Node) -> impl Iterator<Item = Node> {
         let chain = std::iter::successors(Some(node), |node| self.parent(*node).map(Node::Group));
         chain.flat_map(|node| {
-            let members = self.parent(node).and_then(|group| self.groups.get(group)).map(|branch| &branch.members);
+            let members = self.parent(node).and_then(|group| self.groups.get(&group)).map(|branch| &branch.members);
             members.into_iter().flatten().copied().take_while(move |member| *member != node)
         })
     }
@@ -159,21 +172,6 @@ impl Topology {
     pub fn is_temporary(&self, leaf: Node) -> bool {
         self.restart(leaf).is_some_and(|restart| restart.restart_type == RestartType::Temporary)
     }
-}
-
-/// Where each name of the configuration stands.
-fn places(config: &Config) -> HashMap<Member, Node> {
-    let mut places = HashMap::new();
-    places.extend(
-        config.modules.iter().enumerate().map(|(at, it)| (Member::Module(Arc::clone(&it.name)), Node::Module(at))),
-    );
-    places.extend(
-        config.bindings.iter().enumerate().map(|(at, it)| (Member::Binding(Arc::clone(&it.name)), Node::Binding(at))),
-    );
-    places.extend(
-        config.groups.iter().enumerate().map(|(at, it)| (Member::Group(Arc::clone(&it.name)), Node::Group(at))),
-    );
-    places
 }
 
 #[cfg(test)]

@@ -13,24 +13,29 @@ use std::{
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Message};
+use parking_lot::RwLock;
 
 use super::{
     binding_child::{BindingChild, BindingPhase, Closed},
+    children::Children,
     decide::{Decision, Exit, Histories, decide},
+    engines::Engines,
     events::{Events, Subject, What},
+    follow::Follower,
     groups::{Groups, Run},
     handle::EndReason,
-    loader::Loader,
+    keeper::Keeper,
+    loader::{Acceptance, Loader, Stores},
     module_child::{ModuleChild, Phase, Then, exit_status, wall},
+    reload::Reloads,
     status::{BindingState, ModuleState, Status},
     stops::HowToStop,
     topology::{Node, Topology},
 };
 use crate::{
-    actors::{ExitReason, ExitReport, QueueBudget, Workers},
+    actors::{ExitReason, ExitReport, Modules, QueueBudget, Workers},
     bindings::BindingContext,
-    config::Group,
-    host::WasmtimeEngine,
+    config::{Config, Group},
 };
 
 /// Messages that may lie in the supervisor's mailbox: bursts of exits of every instance at once are sent past it.
@@ -42,8 +47,8 @@ const RETRY_JITTER: f64 = 0.1;
 /// Owns every child.
 pub(super) struct Supervisor {
     pub(super) workers: Workers,
-    pub(super) bindings: Vec<BindingChild>,
-    pub(super) modules: Vec<ModuleChild>,
+    pub(super) bindings: Children<BindingChild>,
+    pub(super) modules: Children<ModuleChild>,
     pub(super) groups: Groups,
     pub(super) tree: Topology,
     pub(super) histories: Histories,
@@ -52,7 +57,23 @@ pub(super) struct Supervisor {
     /// Modules whose code is there and whose turn is not, each with one leaf that it waits for: it is looked at again only
     /// when that one has come.
     pub(super) waiting: BTreeMap<usize, Node>,
-    pub(super) engine: WasmtimeEngine,
+    pub(super) engines: Engines,
+    /// The worker that gets the next instance: they are dealt out in turn.
+    pub(super) next_worker: usize,
+    /// The configuration that holds, with what was dropped.
+    pub(super) config: Arc<Config>,
+    /// The same for everybody else.
+    pub(super) shared: Arc<RwLock<Arc<Config>>>,
+    pub(super) reloads: Reloads,
+    /// Number of the last reload.
+    pub(super) reload_id: u64,
+    pub(super) follower: Follower,
+    /// Which dropped files are accepted.
+    pub(super) acceptance: Option<Acceptance>,
+    /// Everybody's way to the modules.
+    pub(super) known: Modules,
+    pub(super) stores: Stores,
+    pub(super) keeper: Keeper,
     pub(super) budget: Arc<QueueBudget>,
     pub(super) context: BindingContext,
     pub(super) events: Events,
@@ -79,22 +100,23 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        match Loader::start(&self.engine, &ctx.address().recipient()) {
+        match Loader::start(&self.stores) {
             Ok(loader) => self.loader = Some(loader),
             Err(error) => tracing::error!(%error, "threads that load modules did not start"),
         }
         self.events.record(Subject::Daemon, What::DaemonStarted { version: env!("CARGO_PKG_VERSION").to_owned() });
+        self.begin_to_follow(ctx);
         for node in self.tree.order().to_vec() {
             self.start_leaf(node, ctx);
+            self.check_health(node, ctx);
         }
         self.beat(ctx);
-        self.check_health(ctx);
     }
 }
 
 impl Supervisor {
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        self.modules.iter().position(|child| &*child.config.name == name)
+        self.modules.find(name)
     }
 
     /// What a node is called in events.
@@ -133,15 +155,7 @@ impl Supervisor {
             // A group that stops anyway is not stopped and started before.
             decision = Decision::Restart(Duration::ZERO);
         }
-        let what = What::Exited {
-            instance: place.and_then(|place| place.instance),
-            worker: place.map(|place| place.worker),
-            exit: exit_status(&report),
-            decision: decision.as_str().to_owned(),
-            backoff_s: decision.wait().filter(|wait| !wait.is_zero()).map(|wait| wait.as_secs_f64()),
-        };
-        self.events.record(self.subject(child), what);
-        self.note_exit(child, report.clone(), decision.wait().is_some());
+        self.note_ended(child, &report, place, decision.as_str(), decision.wait());
         match decision {
             Decision::Restart(after) => self.restart_leaf(child, &report, place, after, ctx),
             Decision::RestartGroup { group, stop, start, after } => {
@@ -152,6 +166,26 @@ impl Supervisor {
             Decision::Stop => self.stop_ended(child, ctx),
             Decision::Fail { top, stop, critical } => self.fail_tree(child, &report, (top, &stop, critical), ctx),
         }
+    }
+
+    /// Records that a child ended and what follows.
+    pub(super) fn note_ended(
+        &mut self,
+        child: Node,
+        report: &ExitReport,
+        place: Option<Place>,
+        decision: &str,
+        wait: Option<Duration>,
+    ) {
+        let what = What::Exited {
+            instance: place.and_then(|place| place.instance),
+            worker: place.map(|place| place.worker),
+            exit: exit_status(report),
+            decision: decision.to_owned(),
+            backoff_s: wait.filter(|wait| !wait.is_zero()).map(|wait| wait.as_secs_f64()),
+        };
+        self.events.record(self.subject(child), what);
+        self.note_exit(child, report.clone(), wait.is_some());
     }
 
     /// Records which groups between a child and the one that restarts it have given up.
@@ -383,6 +417,10 @@ impl Supervisor {
             let what = What::StateChanged { from: from.to_owned(), to: to.to_owned(), why, next_try };
             self.events.record(self.subject(node), what);
         }
+        if let Node::Module(at) = node {
+            self.go_on_with_swaps(at, ctx);
+        }
+        self.forget_removed(node, ctx);
         self.advance_groups(ctx);
         // Only bindings and members of groups are waited for.
         if matches!(node, Node::Binding(_)) || self.tree.parent(node).is_some() {
@@ -400,12 +438,17 @@ impl Supervisor {
             draining: self.draining,
             queue_bytes: self.budget.used(),
             workers: self.worker_status(),
-            modules: (0..self.modules.len()).filter_map(|module| self.module_status(module, now)).collect(),
+            modules: self.module_order().filter_map(|module| self.module_status(module, now)).collect(),
             bindings: self.binding_status(now),
             groups: self.group_status(now),
-            configuration: Default::default(),
-            drop_in: None,
+            configuration: self.reloads.status(&self.config),
+            drop_in: self.reloads.drop_in_status(&self.config),
         }
+    }
+
+    /// The configured modules in file order, then those that were dropped.
+    pub(super) fn module_order(&self) -> impl Iterator<Item = usize> {
+        self.config.modules.iter().filter_map(|module| self.modules.find(&module.name))
     }
 
     /// Name of the group that a node belongs to.

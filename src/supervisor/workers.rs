@@ -52,7 +52,7 @@ impl Supervisor {
                     None => supervisor.replace_worker(worker, ctx),
                 }
             }
-            for module in &supervisor.modules {
+            for module in supervisor.modules.values() {
                 module.queue.sweep(now);
             }
         });
@@ -71,7 +71,7 @@ impl Supervisor {
         };
         let stalls = stall.noticed;
         self.events.record(Subject::Worker(worker), what);
-        for module in &self.modules {
+        for module in self.modules.values() {
             module.queue.set_stalled(worker, stalls);
         }
     }
@@ -89,22 +89,24 @@ impl Supervisor {
         stall.time = Duration::ZERO;
         self.events.record(Subject::Worker(worker), What::WorkerReplaced { replaced: stall.replaced });
         let supervisor = ctx.address().recipient();
-        for (index, binding) in self.bindings.iter_mut().enumerate() {
-            binding.renew(index, worker, &self.workers, &supervisor);
+        for id in self.bindings.ids() {
+            if let Some(binding) = self.bindings.get_mut(id) {
+                binding.renew(id, worker, &self.workers, &supervisor);
+            }
         }
         for lost in self.lost_on(worker) {
             self.instance_exited(lost, ctx);
         }
         // Last, so that no call is handed to what is gone.
         if was_stalled {
-            self.modules.iter().for_each(|module| module.queue.set_stalled(worker, false));
+            self.modules.values().for_each(|module| module.queue.set_stalled(worker, false));
         }
     }
 
     /// The exits of all instances on a worker that has ended. Those that tell of it themselves come too late and are ignored.
     fn lost_on(&self, worker: usize) -> Vec<InstanceExited> {
         let mut lost = Vec::new();
-        for (module, child) in self.modules.iter().enumerate() {
+        for (module, child) in self.modules.iter() {
             for (slot, place) in child.slots.iter().enumerate().filter(|(_, place)| place.worker == worker) {
                 let Some(instance) = place.state.id() else { continue };
                 let report = ExitReport::new(ExitReason::Panicked, vec![format!("its worker {worker} ended")]);
@@ -116,7 +118,7 @@ impl Supervisor {
 
     pub(super) fn worker_status(&self) -> Vec<WorkerStatus> {
         let lives_on = |worker: usize| {
-            let places = self.modules.iter().flat_map(|module| &module.slots);
+            let places = self.modules.values().flat_map(|module| &module.slots);
             let live = |state: &SlotState| matches!(state, SlotState::Live(_) | SlotState::Leaving(_));
             places.filter(|place| place.worker == worker && live(&place.state)).count()
         };

@@ -155,15 +155,13 @@ impl Fixture {
             let facts = Arc::new(InstanceFacts::default());
             let (kept, slot, instance) = (Arc::clone(&facts), worker, id);
             let parts = InstanceParts {
-                host,
-                links,
+                guest: Guest { host, links, generation: 1 },
                 queue,
                 supervisor,
                 facts,
                 module: 0,
                 slot,
                 instance,
-                generation: 1,
                 worker,
             };
             let addr = GuestActor::new(parts).start();

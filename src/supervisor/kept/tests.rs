@@ -32,7 +32,8 @@ fn record(code: &[u8]) -> Record {
 }
 
 fn keep(kept: &Kept, module: &str, code: &[u8]) -> Result<(), KeptError> {
-    kept.keep(module, &record(code), code)
+    kept.keep_code(&sha256(code), code)?;
+    kept.keep(module, &record(code))
 }
 
 fn names(kept: &Kept) -> Vec<String> {
@@ -96,14 +97,25 @@ fn a_module_of_any_name_has_its_own_record() {
 }
 
 #[test]
-fn a_record_for_other_code_is_refused() {
+fn a_record_without_its_code_is_refused() {
     let (_dir, kept) = kept();
     keep(&kept, "orders", b"code").unwrap();
-    let error = kept.keep("orders", &record(b"code"), b"other").unwrap_err();
-    assert!(matches!(error, KeptError::OtherCode { .. }) && error.to_string().contains("`orders`"), "{error}");
-    let wrong_size = Record { size: 5, ..record(b"code") };
-    assert!(kept.keep("orders", &wrong_size, b"code").unwrap_err().to_string().contains("of 5 bytes"));
+    let error = kept.keep("orders", &record(b"other")).unwrap_err();
+    assert!(matches!(error, KeptError::Read { .. }), "{error}");
     assert_eq!(running(&kept, "orders").unwrap(), b"code");
+}
+
+#[test]
+fn code_that_is_held_stays_without_a_record() {
+    let (_dir, kept) = kept();
+    let held = [kept.hold(&sha256(b"runs")), kept.hold(&sha256(b"runs"))];
+    kept.keep_code(&sha256(b"runs"), b"runs").unwrap();
+    keep(&kept, "a", b"other").unwrap();
+    drop(Vec::from(held).pop());
+    kept.forget("a").unwrap();
+    assert_eq!(kept.code(&sha256(b"runs")).unwrap(), b"runs");
+    keep(&kept, "a", b"other").unwrap();
+    assert!(kept.code(&sha256(b"runs")).is_err(), "nobody holds it any more");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Sketch {
             }
         }
         assert!(open.is_empty(), "a bracket is open in {text}");
-        Self { tree: Topology::build(groups, leaves), names }
+        Self { tree: Topology::build(groups.into_iter().enumerate().collect(), leaves), names }
     }
 
     pub(in crate::supervisor) fn node(&self, name: &str) -> Node {

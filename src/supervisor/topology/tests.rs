@@ -156,7 +156,13 @@ fn names_of_the_configuration_lead_to_their_places_also_where_kinds_share_a_name
         group("inner", vec![Member::Module("x".into())]),
         group("x", vec![Member::Binding("x".into()), Member::Group("inner".into()), Member::Module("gone".into())]),
     ];
-    let tree = Topology::new(&config);
+    let at = |at: Option<usize>, node: fn(usize) -> Node| at.map(node);
+    let place = |member: &Member| match member {
+        Member::Module(name) => at(config.modules.iter().position(|it| it.name == *name), Node::Module),
+        Member::Binding(name) => at(config.bindings.iter().position(|it| it.name == *name), Node::Binding),
+        Member::Group(name) => at(config.groups.iter().position(|it| it.name == *name), Node::Group),
+    };
+    let tree = Topology::new(&config, place);
     let module = |name: &str| Node::Module(config.modules.iter().position(|it| &*it.name == name).unwrap());
     let binding = |name: &str| Node::Binding(config.bindings.iter().position(|it| &*it.name == name).unwrap());
     assert_eq!(tree.order(), [binding("alone"), binding("x"), module("x"), module("alone")]);

@@ -76,7 +76,7 @@ fn tree() -> impl Strategy<Value = Topology> {
             }
         }
         let leaves = leaves.into_iter().enumerate().map(|(at, (restart, _, binding))| (node((at, binding)), restart));
-        Topology::build(branches, leaves.collect())
+        Topology::build(branches.into_iter().enumerate().collect(), leaves.collect())
     })
 }
 

@@ -1,0 +1,502 @@
+//! Another configuration: read and compared beside everything else, its code compiled, and only then applied, as a whole.
+//!
+//! ```text
+//!   want_reload ─▶ plan (a thread that may block) ─▶ planned ─▶ loads of new code ─▶ prepared ─▶ apply.rs ─▶ report
+//!                     │ any problem                    │ any problem      │ any problem
+//!                     └────────────────────────────────┴──────────────────┴──▶ refused: nothing has changed
+//! ```
+//!
+//! One at a time: what comes meanwhile runs after it, and several that want the same run as one.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use actix::{AsyncContext, Context, Handler, Message};
+use tokio::sync::oneshot;
+
+use super::{
+    drop_in::{Scan, Settled, scan},
+    engines::Room,
+    events::{Subject, What, unix},
+    loader::{Acceptance, Loaded, Outcome, Source},
+    messages::Reload,
+    read::Fingerprint,
+    status::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
+    tree::Supervisor,
+};
+use crate::{
+    actors::causes_of,
+    config::{self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan},
+    host::chain,
+};
+
+/// What a reload did or would do, or every reason why it changed nothing.
+pub type ReloadOutcome = Result<ReloadReport, Vec<String>>;
+
+/// What the supervisor has to do with that is not its own.
+pub struct Surroundings {
+    /// From which the configuration was read.
+    pub environment: Environment,
+    /// Sets the level of the log.
+    pub set_level: Box<dyn Fn(LogLevel) + Send>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("environment", &self.environment).finish_non_exhaustive()
+    }
+}
+
+/// Someone wants the configuration to be read again.
+#[derive(Debug)]
+pub(super) struct Request {
+    what: Extent,
+    /// Whether it is only planned.
+    dry_run: bool,
+    /// What asked for it.
+    pub(super) why: String,
+    replies: Vec<oneshot::Sender<ReloadOutcome>>,
+}
+
+/// How much is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Everything.
+    Whole,
+    /// The drop-in directory.
+    DropIn,
+}
+
+impl Request {
+    /// The drop-in directory has changed.
+    pub(super) fn dropped() -> Self {
+        Self { what: Extent::DropIn, dry_run: false, why: "the drop-in directory".to_owned(), replies: Vec::new() }
+    }
+
+    /// A file of the configuration has changed.
+    pub(super) fn file(path: &Path) -> Self {
+        let why = format!("`{}` has changed", path.display());
+        Self { what: Extent::Whole, dry_run: false, why, replies: Vec::new() }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.what == other.what && self.dry_run == other.dry_run
+    }
+}
+
+/// The reloads of a daemon.
+#[derive(Debug)]
+pub(super) struct Reloads {
+    surroundings: Surroundings,
+    /// The configuration of the file, without what was dropped.
+    base: Arc<Config>,
+    /// States of the configuration's files when they were read.
+    seen: HashMap<PathBuf, Option<Fingerprint>>,
+    /// Files of the drop-in directory that are not accepted.
+    refused: Vec<RefusedFile>,
+    run: Option<Run>,
+    waiting: VecDeque<Request>,
+    loaded_at: SystemTime,
+    done: u64,
+    failed: u64,
+    last_error: Option<ReloadError>,
+}
+
+/// The reload that is under way.
+#[derive(Debug)]
+struct Run {
+    id: u64,
+    request: Request,
+    /// What it will be, when it is known.
+    draft: Option<Draft>,
+    /// New code that is not there yet.
+    missing: usize,
+    prepared: Prepared,
+    problems: Vec<String>,
+}
+
+/// What a reload makes of the files.
+#[derive(Debug)]
+pub(super) struct Draft {
+    base: Arc<Config>,
+    /// With what was dropped.
+    pub(super) config: Arc<Config>,
+    pub(super) plan: Plan,
+    seen: HashMap<PathBuf, Option<Fingerprint>>,
+    refused: Vec<RefusedFile>,
+    pub(super) acceptance: Option<Acceptance>,
+}
+
+/// New code and room for it, by the module's name.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    pub(super) code: HashMap<Arc<str>, Loaded>,
+    pub(super) rooms: HashMap<Arc<str>, Room>,
+}
+
+/// A plan is made, or everything that is wrong is known.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Planned {
+    id: u64,
+    result: Result<Draft, Vec<String>>,
+}
+
+/// New code of a module was loaded for a reload, or was not.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CodePrepared {
+    id: u64,
+    module: Arc<str>,
+    outcome: Outcome,
+}
+
+impl Reloads {
+    /// With the configuration that the daemon starts with.
+    pub(super) fn new(base: Config, surroundings: Surroundings) -> Self {
+        let seen = look_at(&base);
+        Self {
+            surroundings,
+            base: Arc::new(base),
+            seen,
+            refused: Vec::new(),
+            run: None,
+            waiting: VecDeque::new(),
+            loaded_at: SystemTime::now(),
+            done: 0,
+            failed: 0,
+            last_error: None,
+        }
+    }
+
+    /// State of a file of the configuration when it was read.
+    pub(super) fn seen(&self, file: &Path) -> Option<Fingerprint> {
+        self.seen.get(file).copied().flatten()
+    }
+
+    /// Whether a file of the configuration is not as it was read.
+    pub(super) fn is_news(&self, path: &Path, file: Option<Fingerprint>) -> bool {
+        self.seen.get(path) != Some(&file)
+    }
+
+    /// Sets the level of the log.
+    pub(super) fn set_level(&self, level: LogLevel) {
+        (self.surroundings.set_level)(level);
+    }
+
+    pub(super) fn status(&self, config: &Config) -> ConfigurationStatus {
+        ConfigurationStatus {
+            path: config.source.display().to_string(),
+            loaded_at: unix(self.loaded_at),
+            reloads: self.done,
+            reloads_refused: self.failed,
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    pub(super) fn drop_in_status(&self, config: &Config) -> Option<DropInStatus> {
+        let drop_in = config.drop_in.as_ref()?;
+        Some(DropInStatus { path: drop_in.dir.display().to_string(), refused: self.refused.clone() })
+    }
+}
+
+impl Supervisor {
+    /// Reads the configuration again, now or after what is under way.
+    pub(super) fn want_reload(&mut self, mut request: Request, ctx: &mut Context<Self>) {
+        match self.reloads.waiting.iter_mut().find(|waiting| waiting.is_like(&request)) {
+            Some(waiting) => waiting.replies.append(&mut request.replies),
+            None => self.reloads.waiting.push_back(request),
+        }
+        self.next_reload(ctx);
+    }
+
+    fn next_reload(&mut self, ctx: &mut Context<Self>) {
+        if self.reloads.run.is_some() {
+            return;
+        }
+        let Some(request) = self.reloads.waiting.pop_front() else { return };
+        if self.draining {
+            return answer(request.replies, Err(vec!["the daemon is stopping".to_owned()]));
+        }
+        self.reload_id += 1;
+        let id = self.reload_id;
+        let planner = Planner {
+            whole: request.what == Extent::Whole,
+            base: Arc::clone(&self.reloads.base),
+            current: Arc::clone(&self.config),
+            environment: self.reloads.surroundings.environment.clone(),
+            settled: self.follower.settled.clone(),
+        };
+        let (draft, prepared, problems) = (None, Prepared::default(), Vec::new());
+        self.reloads.run = Some(Run { id, request, draft, missing: 0, prepared, problems });
+        let supervisor = ctx.address();
+        actix::spawn(async move {
+            let planned = tokio::task::spawn_blocking(move || planner.plan()).await;
+            let result = planned.unwrap_or_else(|error| Err(vec![format!("reading it panicked: {error}")]));
+            // One notice for each reload.
+            supervisor.do_send(Planned { id, result });
+        });
+    }
+
+    fn planned(&mut self, Planned { id, result }: Planned, ctx: &mut Context<Self>) {
+        if self.reloads.run.as_ref().is_none_or(|run| run.id != id) {
+            return;
+        }
+        let draft = match result {
+            Ok(draft) => draft,
+            Err(problems) => return self.refuse_reload(problems, ctx),
+        };
+        let refused = draft.plan.refused();
+        if !refused.is_empty() {
+            return self.refuse_reload(refused, ctx);
+        }
+        if let Err(problem) = self.prepare(&draft, ctx) {
+            return self.refuse_reload(vec![problem], ctx);
+        }
+        if let Some(run) = &mut self.reloads.run {
+            run.draft = Some(draft);
+        }
+        self.apply_if_prepared(ctx);
+    }
+
+    /// Finds room for what is new, and begins to load its code.
+    fn prepare(&mut self, draft: &Draft, ctx: &mut Context<Self>) -> Result<(), String> {
+        for change in &draft.plan.changes {
+            let Changed::Child(Member::Module(name)) = &change.subject else { continue };
+            let Some(module) = draft.config.modules.iter().find(|module| module.name == *name) else { continue };
+            self.prepare_module(module, change, ctx).map_err(|problem| format!("modules.{name}: {problem}"))?;
+        }
+        Ok(())
+    }
+
+    fn prepare_module(&mut self, module: &Module, change: &Change, ctx: &mut Context<Self>) -> Result<(), String> {
+        let instances = self.instances_of(module);
+        let engine = match change.action {
+            ChangeAction::Add => {
+                let room = self.engines.room(instances).map_err(|error| chain(&error))?;
+                let engine = room.engine().clone();
+                let run = self.reloads.run.as_mut().ok_or("the reload is over")?;
+                run.prepared.rooms.insert(Arc::clone(&module.name), room);
+                engine
+            }
+            ChangeAction::Swap | ChangeAction::Adjust | ChangeAction::Restart => {
+                let child = self.find(&module.name).and_then(|at| self.modules.get_mut(at)).ok_or("it is gone")?;
+                let room = child.room.as_mut().ok_or("it has no room")?;
+                // Only growing can fail, and that more is reserved for a moment than a refused reload uses does no harm.
+                if instances > room.instances() && !room.resize(instances) {
+                    let text =
+                        "its engine has no room for so many instances: only a restart of the daemon gives it that";
+                    return Err(text.to_owned());
+                }
+                room.engine().clone()
+            }
+            ChangeAction::Remove | ChangeAction::NeedsDaemonRestart => return Ok(()),
+        };
+        // What is dropped shows its own faults, and keeps nothing else from being applied.
+        let loads = match change.action {
+            ChangeAction::Add => module.declared == Declared::Configured,
+            ChangeAction::Swap => true,
+            _ => false,
+        };
+        if !loads {
+            return Ok(());
+        }
+        let run = self.reloads.run.as_mut().ok_or("the reload is over")?;
+        run.missing += 1;
+        let (id, name, supervisor) = (run.id, Arc::clone(&module.name), ctx.address());
+        let source = match change.action {
+            ChangeAction::Add => Source::Start(module.path.clone()),
+            _ => Source::File(module.path.clone()),
+        };
+        // One notice for each load.
+        let done = move |outcome| supervisor.do_send(CodePrepared { id, module: name, outcome });
+        let job = self.job_of(module, source, engine, Vec::new(), || true, done);
+        match self.loader.as_ref().is_some_and(|loader| loader.load(job)) {
+            true => Ok(()),
+            false => Err("the threads that load modules are not running".to_owned()),
+        }
+    }
+
+    fn code_prepared(&mut self, CodePrepared { id, module, outcome }: CodePrepared, ctx: &mut Context<Self>) {
+        let Some(run) = self.reloads.run.as_mut().filter(|run| run.id == id) else { return };
+        run.missing -= 1;
+        match outcome.result {
+            Ok(loaded) => {
+                run.prepared.code.insert(module, loaded);
+            }
+            Err(error) => run.problems.push(format!("modules.{module}: {}", causes_of(&error).join(": "))),
+        }
+        self.apply_if_prepared(ctx);
+    }
+
+    fn apply_if_prepared(&mut self, ctx: &mut Context<Self>) {
+        let Some(run) = &self.reloads.run else { return };
+        if run.missing > 0 || run.draft.is_none() {
+            return;
+        }
+        if !run.problems.is_empty() {
+            let problems = run.problems.clone();
+            return self.refuse_reload(problems, ctx);
+        }
+        let Some(Run { request, draft: Some(draft), prepared, .. }) = self.reloads.run.take() else { return };
+        let report = report(&draft.plan, request.dry_run);
+        if request.dry_run {
+            answer(request.replies, Ok(report));
+            return self.next_reload(ctx);
+        }
+        self.reloads.base = Arc::clone(&draft.base);
+        self.reloads.seen = draft.seen.clone();
+        self.note_refused(&draft.refused);
+        self.follower.settled.retain(|_, file| file.is_some());
+        if request.what == Extent::Whole {
+            self.reloads.done += 1;
+            self.reloads.loaded_at = SystemTime::now();
+            self.reloads.last_error = None;
+        }
+        if request.what == Extent::Whole || !draft.plan.is_empty() {
+            let changes = draft.plan.changes.iter().map(ToString::to_string).collect();
+            self.events.record(Subject::Daemon, What::Reloaded { why: request.why, changes });
+        }
+        let wait = !request.replies.is_empty();
+        let outcomes = self.apply(draft, prepared, wait, ctx);
+        let replies = request.replies;
+        if wait {
+            actix::spawn(async move {
+                let report = outcomes.into_report(report).await;
+                answer(replies, Ok(report));
+            });
+        }
+        self.next_reload(ctx);
+    }
+
+    /// Ends a reload that changes nothing.
+    fn refuse_reload(&mut self, problems: Vec<String>, ctx: &mut Context<Self>) {
+        let Some(Run { request, .. }) = self.reloads.run.take() else { return };
+        if !request.dry_run {
+            self.reloads.failed += 1;
+            let error = ReloadError { at: unix(SystemTime::now()), problems: problems.clone() };
+            self.reloads.last_error = Some(error);
+            let what = What::ReloadRefused { why: request.why, problems: problems.clone() };
+            self.events.record(Subject::Daemon, what);
+        }
+        answer(request.replies, Err(problems));
+        self.next_reload(ctx);
+    }
+
+    /// Tells of files that are not accepted and were not told of before.
+    pub(super) fn note_refused(&mut self, refused: &[RefusedFile]) {
+        for file in refused.iter().filter(|file| !self.reloads.refused.contains(file)) {
+            let RefusedFile { file, why } = file.clone();
+            self.events.record(Subject::Daemon, What::FileRefused { file, why });
+        }
+        self.reloads.refused = refused.to_vec();
+    }
+
+    /// Instances for which a module has room: its own, and one that starts in another's place.
+    pub(super) fn instances_of(&self, module: &Module) -> u32 {
+        u32::try_from(module.instances.count(self.workers.count()) + 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// Reads and compares, on a thread that may block.
+struct Planner {
+    whole: bool,
+    base: Arc<Config>,
+    current: Arc<Config>,
+    environment: Environment,
+    settled: Settled,
+}
+
+impl Planner {
+    fn plan(self) -> Result<Draft, Vec<String>> {
+        // Looked at before it is read: what changes meanwhile is news.
+        let seen = look_at(&self.base);
+        let base = match self.whole {
+            true => {
+                let read = config::load(&self.base.source, &self.environment);
+                Arc::new(read.map_err(|errors| errors.iter().map(problem).collect::<Vec<_>>())?)
+            }
+            false => Arc::clone(&self.base),
+        };
+        let mut files = look_at(&base);
+        files.extend(seen);
+        let scan = scan(&base, &dropped(&self.current), &self.settled);
+        let (config, refused, acceptance) = with_dropped(&base, scan);
+        let plan = config::plan(&self.current, &config);
+        Ok(Draft { base, config: Arc::new(config), plan, seen: files, refused, acceptance })
+    }
+}
+
+/// One problem with its cause and its hint, in one text.
+fn problem(error: &config::ConfigError) -> String {
+    let cause = error.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{error}{cause}")
+}
+
+/// The configuration with the modules of the drop-in directory after its own.
+pub(super) fn with_dropped(base: &Config, scan: Scan) -> (Config, Vec<RefusedFile>, Option<Acceptance>) {
+    let Scan { modules, refused, acceptance } = scan;
+    let mut config = base.clone();
+    config.modules.extend(modules);
+    (config, refused, acceptance)
+}
+
+/// The modules of a configuration that were dropped.
+fn dropped(config: &Config) -> Vec<Module> {
+    config.modules.iter().filter(|module| module.declared == Declared::Dropped).cloned().collect()
+}
+
+/// The states of a configuration's files.
+fn look_at(config: &Config) -> HashMap<PathBuf, Option<Fingerprint>> {
+    let look = |file: &PathBuf| (file.clone(), Fingerprint::at(file).ok().flatten());
+    config.files.iter().map(look).collect()
+}
+
+fn report(plan: &Plan, dry_run: bool) -> ReloadReport {
+    let change = |change: &Change| ChangeStatus {
+        subject: change.subject.to_string(),
+        action: change.action.as_str().to_owned(),
+        keys: change.keys.clone(),
+        error: None,
+    };
+    ReloadReport { dry_run, changes: plan.changes.iter().map(change).collect() }
+}
+
+fn answer(replies: Vec<oneshot::Sender<ReloadOutcome>>, outcome: ReloadOutcome) {
+    for reply in replies {
+        // One that has gone does not want to know.
+        reply.send(outcome.clone()).ok();
+    }
+}
+
+impl Handler<Planned> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, planned: Planned, ctx: &mut Context<Self>) {
+        self.planned(planned, ctx);
+    }
+}
+
+impl Handler<CodePrepared> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, prepared: CodePrepared, ctx: &mut Context<Self>) {
+        self.code_prepared(prepared, ctx);
+    }
+}
+
+impl Handler<Reload> for Supervisor {
+    type Result = actix::MessageResult<Reload>;
+
+    fn handle(&mut self, Reload { dry_run, why }: Reload, ctx: &mut Context<Self>) -> Self::Result {
+        let (reply, receiver) = oneshot::channel();
+        let request = Request { what: Extent::Whole, dry_run, why, replies: vec![reply] };
+        self.want_reload(request, ctx);
+        actix::MessageResult(receiver)
+    }
+}
