@@ -42,7 +42,7 @@ use crate::{
     actors::{CallReply, CallRequest, How, Modules, QueueBudget, Workers},
     bindings::BindingContext,
     config::{Config, Module},
-    host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit},
+    host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
 };
 
 /// How long the supervisor may take to answer. It never waits for anything, so this is met only when its thread starves.
@@ -77,13 +77,6 @@ pub enum StartError {
         /// Why not.
         #[source]
         source: EngineError,
-    },
-    /// The directory of compiled code cannot be used.
-    #[error("cannot keep compiled code; `daemon.code_cache = \"0 B\"` does without")]
-    Cache {
-        /// Why not.
-        #[source]
-        source: CacheError,
     },
     /// A thread could not be made.
     #[error("cannot start a thread")]
@@ -150,13 +143,13 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
 /// A binding or module that does not start shows that in the status and keeps nothing else from running.
 ///
 /// # Errors
-/// [`StartError`] when so many instances do not fit this machine, or a directory of the daemon cannot be used.
+/// [`StartError`] when so many instances do not fit this machine, or a thread could not be made.
 pub async fn start(base: Config, surroundings: Surroundings) -> Result<SupervisorHandle, StartError> {
     let scan = scan(&base, &[], &Settled::new());
     let (config, refused, acceptance) = with_dropped(&base, scan);
     let mut engines = engines(&config)?;
     let rooms = rooms(&config, &mut engines)?;
-    let stores = stores(&config)?;
+    let stores = stores(&config);
     let keeper = Keeper::start(Arc::clone(&stores.kept)).map_err(StartError::Thread)?;
     let config = Arc::new(config);
     let (modules, shared) = (Modules::default(), Arc::new(RwLock::new(Arc::clone(&config))));
@@ -233,17 +226,17 @@ fn rooms(config: &Config, engines: &mut Engines) -> Result<Vec<Room>, StartError
 }
 
 /// Where code is kept.
-fn stores(config: &Config) -> Result<Stores, StartError> {
+fn stores(config: &Config) -> Stores {
     let state_dir = &config.daemon.state_dir;
     let cache = match config.daemon.code_cache {
         0 => None,
         bytes => {
-            let path = state_dir.join(CODE_CACHE);
-            let cache = CodeCache::open(&path, bytes).map_err(|source| StartError::Cache { source })?;
-            Some(Arc::new(cache))
+            // Compiling anew costs time and nothing else.
+            let said = |error: &CacheError| tracing::error!(error = chain(error), "compiled code is not kept");
+            CodeCache::open(&state_dir.join(CODE_CACHE), bytes).inspect_err(said).ok().map(Arc::new)
         }
     };
-    Ok(Stores { kept: Arc::new(Kept::new(state_dir)), cache })
+    Stores { kept: Arc::new(Kept::new(state_dir)), cache }
 }
 
 impl SupervisorHandle {

@@ -163,7 +163,10 @@ fn a_module_that_failed_gets_a_new_chance_from_its_file_when_its_time_has_come()
 
 #[test]
 fn a_module_that_failed_too_often_reads_its_file_for_its_new_chance() {
-    let home = Home::new("[modules.bad]\npath = \"bad.wasm\"\nrestart = { intensity = 0, retry_failed = \"500ms\" }\n");
+    // Where files are watched, its new file is its new chance.
+    let watch = "[watch]\nmode = \"off\"\n";
+    let bad = "[modules.bad]\npath = \"bad.wasm\"\nrestart = { intensity = 0, retry_failed = \"500ms\" }\n";
+    let home = Home::new(&format!("{watch}{bad}"));
     home.write("bad.wasm", menu());
     let daemon = home.start();
     let before = daemon.module("bad").sha256;
