@@ -44,13 +44,13 @@ pub fn dropped(name: &str, wasm: &Path, toml: Option<(&Path, &str)>, config: &Co
     Ok(module)
 }
 
-/// Says what is wrong with the name of a module, binding or group, such as the character in it that is not allowed.
+/// Says what is wrong with the name that a dropped file gives its module, such as the character in it that is not allowed.
 ///
 /// # Errors
 ///
 /// A text without a subject: `the character 'G' in a name`.
 pub fn check_name(name: &str) -> Result<(), String> {
-    names::fault(name).map_or(Ok(()), Err)
+    names::fault_of_file(name).map_or(Ok(()), Err)
 }
 
 fn bad_file(file: &Path, found: String, expected: String) -> ConfigError {

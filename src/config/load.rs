@@ -128,6 +128,7 @@ pub(super) fn read_sections<'d>(
     let bindings = check::bindings(&written_bindings);
     let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
     let groups = check::groups(written_groups, &written_modules, &written_bindings);
+    check::private_directories(&written_modules, &daemon.state_dir);
     let modules = check::modules(written_modules, &bindings, &written_bindings);
     Config {
         files: Vec::new(),

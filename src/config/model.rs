@@ -83,6 +83,12 @@ pub struct DropIn {
     pub allow_unsafe_permissions: bool,
 }
 
+/// Directory of compiled code, in the state directory.
+pub const CODE_DIRECTORY: &str = "code";
+
+/// Directory of what runs instead of the modules' files, in the state directory.
+pub const SWAPS_DIRECTORY: &str = "swaps";
+
 /// `[daemon]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Daemon {

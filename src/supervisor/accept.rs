@@ -13,10 +13,7 @@ use std::{
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use thiserror::Error;
 
-use crate::config::DropIn;
-
-/// Longest name of a module.
-const LONGEST_NAME: usize = 64;
+use crate::config::{DropIn, check_name};
 
 /// Permission bit: others may write.
 const OTHERS_WRITE: u32 = 0o002;
@@ -28,7 +25,7 @@ const STICKY: u32 = 0o1000;
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// It cannot name a module.
-    #[error("file `{file}` names no module: a name has 1 to {LONGEST_NAME} of a-z, 0-9, `_` and `-` before its ending")]
+    #[error("file `{file}` names no module: a name has 1 to 64 of a-z, 0-9, `_` and `-` before its ending")]
     Name {
         /// The file's name.
         file: String,
@@ -120,8 +117,7 @@ pub(super) enum UnknownAccount {
 /// When it is no name of a module.
 pub(super) fn module_name(file: &OsStr) -> Result<&str, Refusal> {
     let name = Path::new(file).file_stem().and_then(OsStr::to_str);
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    name.filter(|name| (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed))
+    name.filter(|name| check_name(name).is_ok())
         .ok_or_else(|| Refusal::Name { file: file.to_string_lossy().into_owned() })
 }
 

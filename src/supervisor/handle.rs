@@ -41,7 +41,7 @@ use super::{
 use crate::{
     actors::{CallReply, CallRequest, How, Modules, QueueBudget, Workers},
     bindings::BindingContext,
-    config::{Config, Module},
+    config::{CODE_DIRECTORY, Config, Module},
     host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
 };
 
@@ -55,9 +55,6 @@ pub const SETTLE: Duration = Duration::from_secs(60);
 /// Instances for which the first engine has room beyond what is configured: modules that come by a reload or are dropped
 /// need no further engine, and ones that get more instances can stay on theirs.
 const SPARE_INSTANCES: u32 = 32;
-
-/// Name of the directory of compiled code, in the state directory.
-const CODE_CACHE: &str = "code";
 
 /// How often a stopping daemon looks whether calls still run.
 const DRAIN_CHECK: Duration = Duration::from_millis(10);
@@ -233,7 +230,7 @@ fn stores(config: &Config) -> Stores {
         bytes => {
             // Compiling anew costs time and nothing else.
             let said = |error: &CacheError| tracing::error!(error = chain(error), "compiled code is not kept");
-            CodeCache::open(&state_dir.join(CODE_CACHE), bytes).inspect_err(said).ok().map(Arc::new)
+            CodeCache::open(&state_dir.join(CODE_DIRECTORY), bytes).inspect_err(said).ok().map(Arc::new)
         }
     };
     Stores { kept: Arc::new(Kept::new(state_dir)), cache }

@@ -25,10 +25,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::status::GenerationOrigin;
+use crate::config::SWAPS_DIRECTORY;
 use crate::host::{DirectoryError, Durable, PrivateDir, chain};
 
-/// The directory's name in the state directory.
-const DIRECTORY: &str = "swaps";
 /// How names of records end.
 const RECORD: &str = ".json";
 /// How names of code end.
@@ -138,7 +137,7 @@ impl Drop for Held {
 impl Kept {
     /// What is kept in this state directory.
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self { path: state_dir.join(DIRECTORY), held: Arc::default() }
+        Self { path: state_dir.join(SWAPS_DIRECTORY), held: Arc::default() }
     }
 
     /// Keeps code from being removed as long as the returned value lives.

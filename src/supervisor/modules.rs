@@ -92,15 +92,14 @@ impl Supervisor {
     ) -> Option<Job> {
         let child = self.modules.get(module)?;
         let engine = child.room.as_ref()?.engine().clone();
-        Some(self.job_of(&child.config, source, engine, known, wanted, done))
+        Some(self.job_of(&child.config, (source, engine), known, wanted, done))
     }
 
     /// What is to be loaded of a configured module, on this engine.
     pub(super) fn job_of(
         &self,
         config: &Module,
-        source: Source,
-        engine: WasmtimeEngine,
+        (source, engine): (Source, WasmtimeEngine),
         known: Vec<Sha256>,
         wanted: impl Fn() -> bool + Send + 'static,
         done: impl FnOnce(Outcome) + Send + 'static,

@@ -315,7 +315,7 @@ impl Supervisor {
         };
         // One notice for each load.
         let done = move |outcome| supervisor.do_send(CodePrepared { id, module: name, outcome });
-        let job = self.job_of(module, source, engine, Vec::new(), || true, done);
+        let job = self.job_of(module, (source, engine), Vec::new(), || true, done);
         match self.loader.as_ref().is_some_and(|loader| loader.load(job)) {
             true => Ok(()),
             false => Err("the threads that load modules are not running".to_owned()),

@@ -130,7 +130,7 @@ impl Topology {
     pub fn leaves_of(&self, nodes: &[Node]) -> Vec<Node> {
         let below = |node: &Node| match node {
             Node::Group(group) => {
-                self.groups.get(&group).map(|branch| self.leaves_of(&branch.members)).unwrap_or_default()
+                self.groups.get(group).map(|branch| self.leaves_of(&branch.members)).unwrap_or_default()
             }
             leaf => vec![*leaf],
         };

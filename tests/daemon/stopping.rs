@@ -162,10 +162,11 @@ fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[test]
-fn a_hangup_changes_nothing() {
+fn a_hangup_reads_the_configuration_again() {
     let daemon = Daemon::start(&module("menu", ""));
     daemon.signal(Signal::HUP);
-    daemon.log_line(&["SIGHUP is ignored"]);
+    let line = daemon.log_line(&["configuration reloaded"]);
+    assert_eq!((&line["why"], &line["changes"]), (&"SIGHUP".into(), &"".into()));
     assert_eq!(daemon.call("menu", "echo", b"still here").text(), "still here");
 }
 

@@ -3,6 +3,7 @@
 
 mod groups;
 mod links;
+mod private;
 mod tree;
 
 use std::{
@@ -20,6 +21,7 @@ use super::{
 pub(super) use self::{
     groups::groups,
     links::{drop_in, dropped, modules},
+    private::private_directories,
 };
 
 /// Types that exist under their own name without being declared.

@@ -21,6 +21,8 @@ pub(in crate::config) struct WrittenModule<'d> {
     pub(in crate::config) links: Vec<WrittenLink<'d>>,
     /// Its own keys that count restarts; none may be there in a member of a group.
     pub(in crate::config) counts: Vec<Node<'d>>,
+    /// Where its `wasi` is, if it has one.
+    pub(in crate::config) wasi: Option<Node<'d>>,
 }
 
 /// Reads the modules of one file, in its order; what they read is meant against the directory of the file.
@@ -40,7 +42,7 @@ fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults, directory: &Path) -> W
         ..Module::with_defaults(named.name, "")
     };
     let Some(section) = named.node.section("a table with the module's settings") else {
-        return WrittenModule { module: base, links: Vec::new(), counts: Vec::new() };
+        return WrittenModule { module: base, links: Vec::new(), counts: Vec::new(), wasi: None };
     };
     let path = section.require("path", "the path of the wasm file");
     let base = Module {
@@ -81,6 +83,7 @@ fn written<'d>(section: Section<'d>, base: Module) -> WrittenModule<'d> {
         module: settings(&section, base),
         links: section.or("links", Vec::new(), links::read),
         counts: section.get("restart").map(|node| restart::counts(&node)).unwrap_or_default(),
+        wasi: section.get("wasi"),
     };
     section.finish();
     written

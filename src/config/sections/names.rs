@@ -26,15 +26,19 @@ pub(in crate::config) fn expected() -> String {
     format!("a name of 1 to {LONGEST} characters a-z, 0-9, _ and -, the first a letter or digit")
 }
 
-/// What is wrong with a name.
+/// What is wrong with a name that stands in a configuration.
 pub(in crate::config) fn fault(name: &str) -> Option<String> {
+    let first = name.starts_with(['_', '-']).then(|| "a name that begins with _ or -".to_owned());
+    fault_of_file(name).or(first)
+}
+
+/// What is wrong with a name that a file gives: it may begin with any of the letters.
+pub(in crate::config) fn fault_of_file(name: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if name.is_empty() {
         Some("an empty name".to_owned())
     } else if let Some(other) = name.chars().find(|c| !allowed(*c)) {
         Some(format!("the character {other:?} in a name"))
-    } else if name.starts_with(['_', '-']) {
-        Some("a name that begins with _ or -".to_owned())
     } else if name.len() > LONGEST {
         Some(format!("a name of {} characters", name.len()))
     } else {

@@ -381,6 +381,18 @@ fn settings_that_do_not_go_together_are_refused() {
             "modules.a.wasi.map_dirs",
             &["a second directory at the guest's path `/data`"],
         ),
+        (
+            "[daemon]\nstate_dir = \"/s\"\n[modules.a]\npath = \"a\"\nwasi = { preopened_dirs = [\"/data\", \"/s/./x/../code/y\"] }\n",
+            "5:8",
+            "modules.a.wasi",
+            &["`/s/./x/../code/y`", "`/s/code`", "apart from the code"],
+        ),
+        (
+            "[daemon]\nstate_dir = \"/s\"\n[modules.a]\npath = \"a\"\nwasi = { map_dirs = { \"/data\" = \"/\" } }\n",
+            "5:8",
+            "modules.a.wasi",
+            &["`/`", "`/s/code`"],
+        ),
     ]);
     let long = format!("[control]\nsocket = \"/{}\"\n", "x".repeat(107));
     let report = bad(&long).to_string();
