@@ -6,15 +6,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod broken;
+mod callers;
 #[path = "../daemon/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod client;
 mod corpus;
+mod config_mutations;
+mod files;
 mod guest;
 mod guests;
 #[path = "../daemon/harness.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod harness;
+mod history;
+mod load;
+mod memory;
 mod stage;
 mod told;
 mod wasm;

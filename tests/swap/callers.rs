@@ -1,0 +1,92 @@
+//! Clients that call without a pause, and remember each answer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::{client::Client, told::now};
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) module: &'static str,
+    /// Just before the call and just after its answer, in seconds since the Unix epoch.
+    pub(crate) began: f64,
+    pub(crate) ended: f64,
+    pub(crate) took: Duration,
+    pub(crate) status: u16,
+    pub(crate) generation: Option<u64>,
+    pub(crate) instance: Option<u64>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The number of the build and its count.
+    pub(crate) fn both(&self) -> (&str, u64) {
+        let (build, count) = self.text.split_once(' ').unwrap_or((&self.text, "0"));
+        (build, count.parse().unwrap())
+    }
+}
+
+/// The clients at work.
+pub(crate) struct Callers {
+    threads: Vec<JoinHandle<Vec<Answer>>>,
+    over: Arc<AtomicBool>,
+    made: Arc<AtomicU64>,
+}
+
+impl Callers {
+    /// Lets so many clients call an operation of these modules in turn.
+    pub(crate) fn start(client: &Client, count: usize, modules: &'static [&'static str], operation: &'static str) -> Self {
+        let (over, made) = <(Arc<AtomicBool>, Arc<AtomicU64>)>::default();
+        let start = |n: usize| {
+            let (client, over, made) = (client.clone(), Arc::clone(&over), Arc::clone(&made));
+            thread::spawn(move || {
+                let mut answers = Vec::new();
+                for module in modules.iter().cycle().skip(n) {
+                    if over.load(SeqCst) {
+                        break;
+                    }
+                    answers.push(call(&client, module, operation));
+                    made.fetch_add(1, SeqCst);
+                }
+                answers
+            })
+        };
+        let threads = (0..count).map(start).collect();
+        Self { threads, over, made }
+    }
+
+    /// How many calls have been answered.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(SeqCst)
+    }
+
+    /// Waits for the last answers.
+    pub(crate) fn end(self) -> Vec<Answer> {
+        self.over.store(true, SeqCst);
+        self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    }
+}
+
+/// Makes one call.
+pub(crate) fn call(client: &Client, module: &'static str, operation: &str) -> Answer {
+    let (began, clock) = (now(), Instant::now());
+    let answer = client.call(module, operation, b"");
+    let (took, ended) = (clock.elapsed(), now());
+    Answer {
+        module,
+        began,
+        ended,
+        took,
+        status: answer.status,
+        generation: answer.header("wapcd-generation").map(|value| value.parse().unwrap()),
+        instance: answer.instance(),
+        text: answer.text(),
+    }
+}

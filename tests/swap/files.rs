@@ -1,0 +1,289 @@
+//! Ways in which a file changes: each ends in the right number of swaps within a second of its last write, and no call is
+//! ever answered from half a file.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::Write as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use crate::{
+    callers::Callers,
+    guest,
+    harness::{Daemon, Home, eventually, pause_for},
+    stage::put,
+    told::{Told, now},
+};
+
+/// How long a file must rest before it is read; the pauses of writers that close the file between two pieces are shorter.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long after the last write a swap may be.
+const PROMPT: f64 = 1.0;
+
+/// How long nothing must happen before the swaps are counted: longer than a file may be delayed.
+const QUIET: Duration = Duration::from_millis(1_000);
+
+/// A daemon with one module, which runs build 1, and whoever calls it.
+struct Stage {
+    daemon: Daemon,
+    told: Told,
+    callers: Option<Callers>,
+    /// Events before the case.
+    before: usize,
+}
+
+/// When the last write was, on the clock of the events.
+struct LastWrite(f64);
+
+impl LastWrite {
+    fn now() -> Self {
+        Self(now())
+    }
+}
+
+impl Stage {
+    /// The module's file is `guest.wasm` in a directory of its own, which `prepare` fills.
+    fn new(watch: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let settle = SETTLE.as_millis();
+        let home = Home::new(&format!(
+            "[watch]\nsettle = \"{settle}ms\"\n{watch}[modules.watched]\npath = \"code/guest.wasm\"\n"
+        ));
+        fs::create_dir(home.path().join("code")).unwrap();
+        prepare(&home.path().join("code"));
+        let daemon = home.start();
+        let told = Told::follow(&daemon);
+        told.wait_for_quiet(Duration::from_millis(100));
+        let callers = Some(Callers::start(&daemon, 1, &["watched"], "build"));
+        let before = told.count();
+        Self { daemon, told, callers, before }
+    }
+
+    /// The same with a plain file.
+    fn plain() -> Self {
+        Self::new("", |code| put(&code.join("guest.wasm"), guest::build(1)))
+    }
+
+    fn code(&self) -> PathBuf {
+        self.daemon.home().path().join("code")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.code().join("guest.wasm")
+    }
+
+    /// Waits until build `last` runs, checks that it came in time and after so many swaps, and that nobody was answered
+    /// by anything but whole files.
+    #[track_caller]
+    fn assert_ends(mut self, last: u32, swaps: std::ops::RangeInclusive<usize>, write: &LastWrite) {
+        let hash = guest::sha256(&guest::build(last));
+        if *swaps.end() > 0 {
+            let swap = self.told.wait_swapped(self.before, "watched", &hash);
+            let after = swap.at - write.0;
+            assert!(after < PROMPT, "the swap came {after:.3} s after the last write");
+        }
+        self.told.wait_for_quiet(QUIET);
+        let seen = self.told.swaps(self.before, "watched");
+        assert!(swaps.contains(&seen.len()), "not {swaps:?} swaps: {seen:?}");
+        assert_eq!(self.told.failures(self.before, "watched"), Vec::<String>::new());
+        let known: Vec<_> = (1..=last).map(guest::name).collect();
+        for answer in self.callers.take().unwrap().end() {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert!(known.contains(&answer.text), "{answer:?}");
+        }
+        let status = self.daemon.module("watched");
+        assert_eq!((status.sha256, status.differs), (Some(hash), None));
+        assert_eq!((status.calls_failed, status.calls_refused), (0, 0));
+    }
+}
+
+/// Writes bytes in place in so many pieces with a pause between them, each as `write` does it.
+fn in_pieces(bytes: &[u8], pieces: usize, pause: Duration, mut write: impl FnMut(&[u8])) {
+    for piece in bytes.chunks(bytes.len().div_ceil(pieces)) {
+        write(piece);
+        pause_for(pause);
+    }
+}
+
+#[test]
+fn a_rename_over_the_file_is_one_swap() {
+    let stage = Stage::plain();
+    put(&stage.file(), guest::build(2));
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_rewrite_in_place_is_one_swap() {
+    let stage = Stage::plain();
+    fs::write(stage.file(), guest::build(2)).unwrap();
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_slow_writer_who_keeps_the_file_open_is_waited_for() {
+    let stage = Stage::plain();
+    let bytes = guest::build(2);
+    let mut file = File::create(stage.file()).unwrap();
+    // The pauses are longer than a file must rest, and the last one comes when only the data is missing.
+    let data = guest::without_data(&bytes).len();
+    in_pieces(&bytes[..data], 4, SETTLE * 2, |piece| file.write_all(piece).unwrap());
+    file.write_all(&bytes[data..]).unwrap();
+    drop(file);
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_writer_who_closes_the_file_between_two_pieces_is_waited_for_as_long_as_it_does_not_rest() {
+    let stage = Stage::plain();
+    let file = stage.file();
+    fs::write(&file, b"").unwrap();
+    in_pieces(&guest::build(2), 6, SETTLE / 8, |piece| {
+        OpenOptions::new().append(true).open(&file).unwrap().write_all(piece).unwrap();
+    });
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_symbolic_link_that_is_flipped_is_one_swap() {
+    let stage = Stage::new("", |code| {
+        fs::write(code.join("v1.wasm"), guest::build(1)).unwrap();
+        fs::write(code.join("v2.wasm"), guest::build(2)).unwrap();
+        symlink("v1.wasm", code.join("guest.wasm")).unwrap();
+    });
+    symlink("v2.wasm", stage.code().join("next")).unwrap();
+    fs::rename(stage.code().join("next"), stage.file()).unwrap();
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_file_behind_a_symbolic_link_that_changes_is_one_swap() {
+    let stage = Stage::new("", |code| {
+        fs::create_dir(code.join("elsewhere")).unwrap();
+        fs::write(code.join("elsewhere/real.wasm"), guest::build(1)).unwrap();
+        symlink("elsewhere/real.wasm", code.join("guest.wasm")).unwrap();
+    });
+    put(&stage.code().join("elsewhere/real.wasm"), guest::build(2));
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_mounted_volume_that_flips_its_data_directory_is_one_swap() {
+    let stage = Stage::new("", |code| {
+        for (version, build) in [("..v1", 1), ("..v2", 2)] {
+            fs::create_dir(code.join(version)).unwrap();
+            fs::write(code.join(version).join("guest.wasm"), guest::build(build)).unwrap();
+        }
+        symlink("..v1", code.join("..data")).unwrap();
+        symlink("..data/guest.wasm", code.join("guest.wasm")).unwrap();
+    });
+    symlink("..v2", stage.code().join("..data_tmp")).unwrap();
+    fs::rename(stage.code().join("..data_tmp"), stage.code().join("..data")).unwrap();
+    let write = LastWrite::now();
+    // What follows in such a volume: the old directory goes.
+    fs::remove_dir_all(stage.code().join("..v1")).unwrap();
+    stage.assert_ends(2, 1..=1, &write);
+}
+
+#[test]
+fn a_file_that_is_deleted_and_comes_back_is_one_swap() {
+    let stage = Stage::plain();
+    fs::remove_file(stage.file()).unwrap();
+    pause_for(SETTLE / 4);
+    fs::write(stage.file(), guest::build(2)).unwrap();
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_directory_that_is_replaced_with_its_file_is_one_swap() {
+    let stage = Stage::plain();
+    let (old, new) = (stage.code().with_extension("old"), stage.code().with_extension("new"));
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join("guest.wasm"), guest::build(2)).unwrap();
+    fs::rename(stage.code(), old).unwrap();
+    fs::rename(new, stage.code()).unwrap();
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_touch_other_permissions_and_a_second_name_are_no_swap() {
+    let stage = Stage::plain();
+    let file = OpenOptions::new().append(true).open(stage.file()).unwrap();
+    file.set_modified(std::time::SystemTime::now()).unwrap();
+    drop(file);
+    fs::set_permissions(stage.file(), Permissions::from_mode(0o600)).unwrap();
+    fs::hard_link(stage.file(), stage.code().join("second.wasm")).unwrap();
+    // The same bytes in another file.
+    put(&stage.file(), guest::build(1));
+    stage.assert_ends(1, 0..=0, &LastWrite::now());
+}
+
+#[test]
+fn a_hard_link_to_another_file_in_place_of_the_file_is_one_swap() {
+    let stage = Stage::plain();
+    let (other, beside) = (stage.code().join("other.wasm"), stage.code().join("beside"));
+    fs::write(&other, guest::build(2)).unwrap();
+    fs::hard_link(&other, &beside).unwrap();
+    fs::rename(beside, stage.file()).unwrap();
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn of_two_quick_drops_the_last_one_runs() {
+    let stage = Stage::plain();
+    put(&stage.file(), guest::build(2));
+    put(&stage.file(), guest::build(3));
+    stage.assert_ends(3, 1..=2, &LastWrite::now());
+}
+
+#[test]
+fn more_changes_than_the_kernel_tells_of_lose_none() {
+    let stage = Stage::plain();
+    let queue = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse::<usize>().unwrap();
+    stage.daemon.signal(Signal::STOP);
+    // Each file is at least two events, its coming and its going, which the kernel does not merge.
+    let noise = stage.code().join("noise");
+    for _ in 0..=queue / 2 {
+        File::create(&noise).unwrap();
+        fs::remove_file(&noise).unwrap();
+    }
+    put(&stage.file(), guest::build(2));
+    stage.daemon.signal(Signal::CONT);
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn polling_alone_sees_every_change() {
+    let stage = Stage::new("mode = \"poll\"\npoll = \"100ms\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
+    fs::write(stage.file(), guest::build(2)).unwrap();
+    stage.told.wait_swapped(stage.before, "watched", &guest::sha256(&guest::build(2)));
+    put(&stage.file(), guest::build(3));
+    stage.assert_ends(3, 2..=2, &LastWrite::now());
+}
+
+#[test]
+fn without_a_watch_a_file_is_looked_at_when_someone_asks() {
+    let stage = Stage::new("mode = \"off\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
+    put(&stage.file(), guest::build(2));
+    pause_for(SETTLE * 3);
+    assert_eq!(stage.told.swaps(stage.before, "watched"), []);
+    stage.daemon.ctl(&["reload"]);
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
+fn a_module_that_is_stopped_or_waits_for_its_next_try_takes_new_code_when_it_starts() {
+    let mut stage = Stage::plain();
+    stage.callers.take().unwrap().end();
+    stage.daemon.ctl(&["stop", "watched"]);
+    put(&stage.file(), guest::build(2));
+    pause_for(SETTLE * 2);
+    stage.daemon.ctl(&["start", "watched"]);
+    eventually("the new code runs", || {
+        let answer = stage.daemon.call("watched", "build", b"");
+        (answer.status, answer.text()) == (200, guest::name(2))
+    });
+}
