@@ -179,9 +179,17 @@ fn not_wapc() -> Vec<Broken> {
             wat("(module (func (export \"__guest_call\") (param i32 i32) (result i32) (i32.const 1)))"),
             "export `memory` is missing",
         ),
-        bytes("with a start function that takes something", guest("", "(func (export \"_start\") (param i32))"), "_start"),
+        bytes(
+            "with a start function that takes something",
+            guest("", "(func (export \"_start\") (param i32))"),
+            "_start",
+        ),
         bytes("with an unknown import", guest("(import \"env\" \"launch\" (func))", ""), "env.launch"),
-        bytes("with an unknown function of waPC", guest("(import \"wapc\" \"__nothing\" (func))", ""), "wapc.__nothing"),
+        bytes(
+            "with an unknown function of waPC",
+            guest("(import \"wapc\" \"__nothing\" (func))", ""),
+            "wapc.__nothing",
+        ),
         bytes("with a function of waPC of another type", guest(wrong_type, ""), "offered as"),
         bytes("with an imported global", guest("(import \"env\" \"base\" (global i32))", ""), "env.base: a global"),
         bytes("with 64-bit memory", wat(memory64), "memory64"),
@@ -200,7 +208,11 @@ fn invalid() -> Vec<Broken> {
         bytes("with an instruction that there is not", wasm::with_body(b"\0\xff\x0b"), "opcode"),
         bytes("with a function that leaves nothing", wasm::with_body(b"\0\x0b"), "type mismatch"),
         bytes("with a function without end", wasm::with_body(b"\0\x41\x01"), "does not compile"),
-        bytes("with a number that is no number", wasm::with_body(b"\0\x41\xff\xff\xff\xff\xff\xff\x0b"), "does not compile"),
+        bytes(
+            "with a number that is no number",
+            wasm::with_body(b"\0\x41\xff\xff\xff\xff\xff\xff\x0b"),
+            "does not compile",
+        ),
     ]
 }
 

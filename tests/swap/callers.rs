@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{client::Client, told::now};
+use crate::{client::Client, harness::pause_for, told::now};
 
 /// One answer.
 #[derive(Debug, Clone)]
@@ -42,7 +42,12 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// Lets so many clients call an operation of these modules in turn.
-    pub(crate) fn start(client: &Client, count: usize, modules: &'static [&'static str], operation: &'static str) -> Self {
+    pub(crate) fn start(
+        client: &Client,
+        count: usize,
+        modules: &'static [&'static str],
+        operation: &'static str,
+    ) -> Self {
         let (over, made) = <(Arc<AtomicBool>, Arc<AtomicU64>)>::default();
         let start = |n: usize| {
             let (client, over, made) = (client.clone(), Arc::clone(&over), Arc::clone(&made));
@@ -65,6 +70,12 @@ impl Callers {
     /// How many calls have been answered.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(SeqCst)
+    }
+
+    /// Lets them call for so long.
+    pub(crate) fn end_after(self, time: Duration) -> Vec<Answer> {
+        pause_for(time);
+        self.end()
     }
 
     /// Waits for the last answers.

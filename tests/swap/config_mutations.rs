@@ -52,7 +52,10 @@ fn mutation(good: &str, n: usize, random: &mut StdRng) -> Mutation {
             (format!("key twice in line {place}"), with(line.number, &twice))
         }
         3 => return cut(good, random),
-        4 => (format!("garbage before line {place}"), with(line.number, &format!("]]=[[\n{} = {}", line.key, line.value))),
+        4 => (
+            format!("garbage before line {place}"),
+            with(line.number, &format!("]]=[[\n{} = {}", line.key, line.value)),
+        ),
         5 => return not_text(good, random),
         6 => return without_unit(good, random),
         7..12 => return added(good, n, random),
@@ -101,7 +104,9 @@ fn added(good: &str, n: usize, random: &mut StdRng) -> Mutation {
         (8, 1) => ("group of nobody", tail(format!("[groups.{name}]\nmembers = [\"nobody\"]\n"))),
         (8, _) => ("binding without a type", tail(format!("[bindings.{name}]\n"))),
         (9, 0) => ("open header", tail(format!("[modules.{name}\npath = \"plain.wasm\"\n"))),
-        (9, 1) => ("too many instances", tail(format!("[modules.{name}]\npath = \"plain.wasm\"\ninstances = 200000\n"))),
+        (9, 1) => {
+            ("too many instances", tail(format!("[modules.{name}]\npath = \"plain.wasm\"\ninstances = 200000\n")))
+        }
         (9, _) => ("no instance", tail(format!("[modules.{name}]\npath = \"plain.wasm\"\ninstances = 0\n"))),
         (10, 0) => ("module whose file is missing", tail(format!("[modules.{name}]\npath = \"missing.wasm\"\n"))),
         (10, 1) => ("module whose file is no module", tail(format!("[modules.{name}]\npath = \"prose.wasm\"\n"))),

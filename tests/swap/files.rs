@@ -257,7 +257,8 @@ fn more_changes_than_the_kernel_tells_of_lose_none() {
 
 #[test]
 fn polling_alone_sees_every_change() {
-    let stage = Stage::new("mode = \"poll\"\npoll = \"100ms\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
+    let stage =
+        Stage::new("mode = \"poll\"\npoll = \"100ms\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
     fs::write(stage.file(), guest::build(2)).unwrap();
     stage.told.wait_swapped(stage.before, "watched", &guest::sha256(&guest::build(2)));
     put(&stage.file(), guest::build(3));

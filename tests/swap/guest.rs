@@ -23,6 +23,8 @@ pub(crate) struct Build {
     pub(crate) keeps_state: bool,
     /// Whether it answers `import` with an error.
     pub(crate) wants_no_state: bool,
+    /// The count that it does not take in `import`.
+    pub(crate) unlucky: Option<u64>,
     /// About how many bytes of functions it has beside its own: compiling it takes what a real guest of that size takes.
     pub(crate) size: usize,
 }
@@ -102,13 +104,14 @@ impl Build {
             ("EACH_CALL", when(self.traps, "unreachable")),
             ("PROBE", if self.ill { "1112" } else { "1104" }.to_owned()),
             ("EXPORT", when(self.keeps_state, refuse)),
-            ("IMPORT", when(self.wants_no_state, refuse)),
+            ("IMPORT", when(self.wants_no_state, refuse) + &self.unlucky.map(unlucky).unwrap_or_default()),
             ("MORE", fillers(self.size / FILLER, number)),
         ];
         let mut wat = include_str!("guest.wat").to_owned();
-        for operation in
-            ["build", "both", "work", "count", "peek", "export", "import", "probe", "echo", "trap", "spin", "fail", "set", "get", "incr"]
-        {
+        for operation in [
+            "build", "both", "work", "count", "peek", "export", "import", "probe", "echo", "trap", "spin", "fail",
+            "set", "get", "incr",
+        ] {
             wat = wat.replace(&format!("@{operation}@"), &word(operation).to_string());
         }
         for (gap, text) in gaps {
@@ -116,6 +119,13 @@ impl Build {
         }
         wat::parse_str(wat).unwrap()
     }
+}
+
+/// What refuses a count.
+fn unlucky(count: u64) -> String {
+    format!(
+        "(if (i32.eq (call $decimal) (i32.const {count})) (then (return (call $refuse (i32.const 1112) (i32.const 3)))))"
+    )
 }
 
 /// The letters of an operation as the guest reads them in one go.

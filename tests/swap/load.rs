@@ -110,12 +110,16 @@ fn among_swaps_under_load_no_call_fails_or_is_answered_by_other_code_than_its_ow
 
     let all: Vec<_> = calm.iter().chain(&stormy).cloned().collect();
     assert!(all.len() as u64 >= calls, "only {} calls", all.len());
-    eventually("every swap is told", || {
-        MODULES.iter().all(|module| told.swaps(0, module).len() == swaps as usize / 2)
-    });
+    eventually("every swap is told", || MODULES.iter().all(|module| told.swaps(0, module).len() == swaps as usize / 2));
     let history = History::new(&told.all());
     let faults: Vec<_> = all.iter().filter_map(|answer| history.fault(answer, &builds)).collect();
-    assert!(faults.is_empty(), "{} of {} answers:\n{}", faults.len(), all.len(), faults[..faults.len().min(20)].join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {} answers:\n{}",
+        faults.len(),
+        all.len(),
+        faults[..faults.len().min(20)].join("\n")
+    );
     for module in MODULES {
         assert_eq!(history.count(module), swaps as usize / 2 + 1, "{module}");
         assert!(told.failures(0, module).is_empty());

@@ -10,8 +10,8 @@ mod callers;
 #[path = "../daemon/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod client;
-mod corpus;
 mod config_mutations;
+mod corpus;
 mod dropped;
 mod drops;
 mod files;
@@ -23,7 +23,9 @@ mod harness;
 mod history;
 mod load;
 mod memory;
+mod power_cut;
 mod reload;
+mod roll_back;
 mod stage;
 mod told;
 mod wasm;

@@ -53,16 +53,14 @@ fn swaps_without_end_leave_memory_mappings_and_descriptors_as_they_are() {
 
     let tenth = (swaps - WARM) / 10;
     let (first, last) = (&seen[WARM..WARM + tenth], &seen[swaps - tenth..]);
-    let of: [(&str, fn(&Needs) -> u64); 3] = [
-        ("KiB of resident memory", |needs| needs.memory),
-        ("mappings", |needs| needs.mappings),
-        ("descriptors", |needs| needs.descriptors),
-    ];
-    let [memory, mappings, _] = of.map(|(what, of)| {
+    let compare = |what: &str, of: fn(&Needs) -> u64| {
         let (before, after) = (median(first, of), median(last, of));
         assert!(after * 100 <= before * (100 + GROWTH), "{what}: {before} after {WARM} swaps, {after} after {swaps}");
         (before, after)
-    });
+    };
+    let memory = compare("KiB of resident memory", |needs| needs.memory);
+    let mappings = compare("mappings", |needs| needs.mappings);
+    compare("descriptors", |needs| needs.descriptors);
     figure(&format!(
         "{swaps} swaps: resident memory {} KiB after the first {WARM} and {} KiB at the end, mappings {} and {}",
         memory.0, memory.1, mappings.0, mappings.1

@@ -122,7 +122,11 @@ fn a_hundred_broken_configurations_change_nothing() {
     let seed = std::env::var("WAPCD_TEST_SEED").map_or(20_261_123, |seed| seed.parse().unwrap());
     for (n, mutation) in mutations(&good, 100, seed).into_iter().enumerate() {
         daemon.home().write("wapcd.toml", &mutation.bytes);
-        let mistake = format!("{} (seed {seed}):\n{}", mistake_of(&mutation.mistake, n), String::from_utf8_lossy(&mutation.bytes));
+        let mistake = format!(
+            "{} (seed {seed}):\n{}",
+            mistake_of(&mutation.mistake, n),
+            String::from_utf8_lossy(&mutation.bytes)
+        );
         let seen = told.count();
         match n % 3 {
             0 => daemon.signal(Signal::HUP),
@@ -173,7 +177,9 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let text = |more: &str| format!("[daemon]\nworkers = 2\n[watch]\nmode = \"off\"\n{}{more}", plain("one", ""));
     let (daemon, told) = start(&text(&plain("two", "")));
     let before = lasting(&daemon);
-    daemon.home().configure(&text(&plain("three", "")).replace("plain.wasm\"\n\n[modules.three", "other.wasm\"\n\n[modules.three"));
+    daemon.home().configure(
+        &text(&plain("three", "")).replace("plain.wasm\"\n\n[modules.three", "other.wasm\"\n\n[modules.three"),
+    );
     let report = reloaded(&daemon, "?dry_run=true");
     assert!(report.dry_run);
     let mut planned = changes(&report);
