@@ -33,6 +33,9 @@ impl Answer {
     }
 }
 
+/// Stands for the status of a call that had no answer.
+const LOST: u16 = 0;
+
 /// The clients at work.
 pub(crate) struct Callers {
     threads: Vec<JoinHandle<Vec<Answer>>>,
@@ -59,6 +62,10 @@ impl Callers {
                     }
                     answers.push(call(&client, module, operation));
                     made.fetch_add(1, SeqCst);
+                    // A daemon that is gone answers nobody any more; this answer says so.
+                    if answers.last().is_some_and(|answer| answer.status == LOST) {
+                        break;
+                    }
                 }
                 answers
             })
@@ -88,16 +95,18 @@ impl Callers {
 /// Makes one call.
 pub(crate) fn call(client: &Client, module: &'static str, operation: &str) -> Answer {
     let (began, clock) = (now(), Instant::now());
-    let answer = client.call(module, operation, b"");
+    let answered = client.try_call(module, operation, b"");
     let (took, ended) = (clock.elapsed(), now());
-    Answer {
-        module,
-        began,
-        ended,
-        took,
-        status: answer.status,
-        generation: answer.header("wapcd-generation").map(|value| value.parse().unwrap()),
-        instance: answer.instance(),
-        text: answer.text(),
+    let lost =
+        Answer { module, began, ended, took, status: LOST, generation: None, instance: None, text: String::new() };
+    match answered {
+        Ok(answer) => Answer {
+            status: answer.status,
+            generation: answer.header("wapcd-generation").map(|value| value.parse().unwrap()),
+            instance: answer.instance(),
+            text: answer.text(),
+            ..lost
+        },
+        Err(error) => Answer { text: error.to_string(), ..lost },
     }
 }

@@ -81,3 +81,53 @@ impl History {
         self.generations.keys().filter(|(name, _)| name == module).count()
     }
 }
+
+mod tests {
+    use std::time::Duration;
+
+    use wapcd::supervisor::status::GenerationOrigin;
+
+    use super::*;
+
+    /// An instance with generation 1, which is build `a`, that takes generation 2, build `b`, from 10 s to 12 s.
+    fn history() -> History {
+        let sha256 = |build: &str| format!("hash of {build}");
+        let origin = GenerationOrigin::File;
+        let whats = [
+            (1.0, What::Loaded { generation: 1, sha256: sha256("a") }),
+            (2.0, What::InstanceStarted { instance: 7, generation: 1, worker: 0 }),
+            (10.0, What::SwapBegan { generation: 2, sha256: sha256("b"), origin }),
+            (12.0, What::InstanceSwapped { instance: 7, generation: 2, worker: 0 }),
+        ];
+        let subject = Subject::Module("one".into());
+        let event = |(seq, (at, what))| Event { seq, at, subject: subject.clone(), what };
+        History::new(&(1..).zip(whats).map(event).collect::<Vec<_>>())
+    }
+
+    fn fault(generation: u64, build: &str, began: f64, ended: f64) -> Option<String> {
+        let builds = ["a", "b"].map(|build| (format!("hash of {build}"), build.to_owned())).into();
+        let (took, text) = (Duration::ZERO, format!("{build} 1"));
+        let (generation, instance) = (Some(generation), Some(7));
+        history().fault(&Answer { module: "one", began, ended, took, status: 200, generation, instance, text }, &builds)
+    }
+
+    #[test]
+    fn answers_of_code_that_was_current_are_right_and_all_others_are_not() {
+        let right =
+            [(1, "a", 3.0, 4.0), (1, "a", 9.0, 11.0), (1, "a", 11.9, 13.0), (2, "b", 9.0, 11.0), (2, "b", 13.0, 14.0)];
+        for (generation, build, began, ended) in right {
+            assert_eq!(fault(generation, build, began, ended), None);
+        }
+        let wrong = [
+            (1, "b", 3.0, 4.0, "is build"),
+            (2, "a", 13.0, 14.0, "is build"),
+            (2, "b", 3.0, 4.0, "came only"),
+            (1, "a", 12.1, 13.0, "was gone"),
+            (3, "b", 13.0, 14.0, "no event"),
+        ];
+        for (generation, build, began, ended, why) in wrong {
+            let fault = fault(generation, build, began, ended).unwrap_or_default();
+            assert!(fault.contains(why), "{why}: {fault}");
+        }
+    }
+}

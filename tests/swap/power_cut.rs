@@ -16,7 +16,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use wapcd::supervisor::status::ModuleState;
 
 use crate::{
-    client::Client,
+    client::{Client, Response},
     guest,
     harness::{Daemon, Home, pause_for},
     stage::{module, put, sized},
@@ -35,17 +35,33 @@ fn toml(extra: bool) -> String {
     )
 }
 
+/// What a daemon has acknowledged.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    /// The last value of the number.
+    number: AtomicU64,
+    swaps: AtomicU64,
+    reloads: AtomicU64,
+}
+
+/// Counts a request that was done; whether there is someone who answered.
+fn counted(answer: std::io::Result<Response>, count: &AtomicU64) -> bool {
+    let done = answer.as_ref().is_ok_and(|answer| answer.status == 200);
+    count.fetch_add(u64::from(done), SeqCst);
+    answer.is_ok()
+}
+
 /// Does something again and again until the daemon is gone.
 fn until_gone(mut once: impl FnMut() -> bool + Send + 'static) -> JoinHandle<()> {
     thread::spawn(move || while once() {})
 }
 
 /// Increments a durable number; the last answer is what was acknowledged.
-fn increment(client: Client, acknowledged: Arc<AtomicU64>) -> JoinHandle<()> {
+fn increment(client: Client, acknowledged: Arc<Acknowledged>) -> JoinHandle<()> {
     until_gone(move || {
         let Ok(answer) = client.try_call("writer", "incr", b"{\"key\":\"n\"}") else { return false };
         if answer.status == 200 {
-            acknowledged.store(value(&answer.text()), SeqCst);
+            acknowledged.number.store(value(&answer.text()), SeqCst);
         }
         answer.status == 200
     })
@@ -56,7 +72,7 @@ fn value(text: &str) -> u64 {
 }
 
 /// Swaps by the file and by an operator in turn.
-fn swap(client: Client, file: PathBuf) -> JoinHandle<()> {
+fn swap(client: Client, file: PathBuf, acknowledged: Arc<Acknowledged>) -> JoinHandle<()> {
     let mut number = 0;
     until_gone(move || {
         number += 1;
@@ -66,17 +82,17 @@ fn swap(client: Client, file: PathBuf) -> JoinHandle<()> {
             pause_for(Duration::from_millis(20));
             return client.request("GET", "/v1/status", "", b"").is_ok();
         }
-        client.request("POST", "/v1/modules/victim/swap", "", &bytes).is_ok()
+        counted(client.request("POST", "/v1/modules/victim/swap", "", &bytes), &acknowledged.swaps)
     })
 }
 
 /// Lets a module come and go.
-fn reload(client: Client, config: PathBuf, texts: [Vec<u8>; 2]) -> JoinHandle<()> {
+fn reload(client: Client, config: PathBuf, texts: [Vec<u8>; 2], acknowledged: Arc<Acknowledged>) -> JoinHandle<()> {
     let mut number = 0;
     until_gone(move || {
         number += 1;
         put(&config, &texts[number % 2]);
-        client.request("POST", "/v1/reload", "", b"").is_ok()
+        counted(client.request("POST", "/v1/reload", "", b""), &acknowledged.reloads)
     })
 }
 
@@ -119,14 +135,14 @@ fn after_a_kill_in_the_middle_of_swaps_and_reloads_all_of_one_code_runs_and_noth
     home.write("victim.wasm", guest::build(1));
     home.write("writer.wasm", guest::build(9));
     let texts = texts(&home);
-    let acknowledged = Arc::new(AtomicU64::new(0));
+    let acknowledged = Arc::new(Acknowledged::default());
     let rounds = sized(8, 50);
     for round in 1..=rounds {
         let daemon = home.start();
         let busy = [
             increment(daemon.client(), Arc::clone(&acknowledged)),
-            swap(daemon.client(), daemon.home().path().join("victim.wasm")),
-            reload(daemon.client(), daemon.home().config(), texts.clone()),
+            swap(daemon.client(), daemon.home().path().join("victim.wasm"), Arc::clone(&acknowledged)),
+            reload(daemon.client(), daemon.home().config(), texts.clone(), Arc::clone(&acknowledged)),
         ];
         let time = Duration::from_micros(random.random_range(20_000..500_000));
         pause_for(time);
@@ -134,8 +150,16 @@ fn after_a_kill_in_the_middle_of_swaps_and_reloads_all_of_one_code_runs_and_noth
         busy.into_iter().for_each(|busy| busy.join().unwrap());
 
         let daemon = home.start();
-        assert_whole(&daemon, acknowledged.load(SeqCst), &format!("round {round} of seed {seed}, after {time:?}"));
-        acknowledged.store(value(&daemon.call("writer", "incr", b"{\"key\":\"n\"}").text()), SeqCst);
+        assert_whole(
+            &daemon,
+            acknowledged.number.load(SeqCst),
+            &format!("round {round} of seed {seed}, after {time:?}"),
+        );
+        let next = daemon.call("writer", "incr", b"{\"key\":\"n\"}");
+        acknowledged.number.store(value(&next.text()), SeqCst);
         home = daemon.kill();
     }
+    // A daemon that did nothing of it would have nothing to lose.
+    let (swaps, reloads) = (acknowledged.swaps.load(SeqCst), acknowledged.reloads.load(SeqCst));
+    assert!(swaps > rounds && reloads > rounds, "{swaps} swaps and {reloads} reloads in {rounds} rounds");
 }
