@@ -174,3 +174,24 @@ pub(crate) fn figure(line: &str) {
         println!("{line}");
     }
 }
+
+#[test]
+fn a_large_guest_takes_over_without_holding_up_the_calls() {
+    let (daemon, told) = start();
+    for size in sized(vec![100_000], vec![100_000, 2_000_000]) {
+        let bytes = Build { size, ..Build::default() }.make(5);
+        let callers = Callers::start(&daemon, 2, &["three"], "both");
+        let (before, began) = (told.count(), Instant::now());
+        put(&daemon.home().path().join("one.wasm"), &bytes);
+        told.wait_swapped(before, "one", &guest::sha256(&bytes));
+        eventually("it answers", || daemon.call("one", "build", b"").text() == guest::name(5));
+        let (took, answers) = (began.elapsed(), callers.end());
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        let (_, longest) = slowest(&answers);
+        figure(&format!(
+            "{size} bytes of code answer {took:.1?} after their rename; longest call meanwhile {longest:.1?}"
+        ));
+        put(&daemon.home().path().join("one.wasm"), guest::build(6));
+        told.wait_swapped(before, "one", &guest::sha256(&guest::build(6)));
+    }
+}

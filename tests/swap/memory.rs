@@ -45,7 +45,7 @@ fn median(seen: &[Needs], of: impl Fn(&Needs) -> u64) -> u64 {
 fn swaps_without_end_leave_memory_mappings_and_descriptors_as_they_are() {
     let swaps = sized(300, 20_000);
     // Compiled code of the size of a small real guest, so that a generation that stays would be seen.
-    let builds = [1, 2].map(|number| Build { size: 20_000, ..Build::default() }.make(number));
+    let builds = [1, 2].map(|number| Build { size: 5_000, ..Build::default() }.make(number));
     let home = Home::new(&format!("[watch]\nmode = \"off\"\n{}", module("swapped", "")));
     home.write("swapped.wasm", &builds[0]);
     let daemon = home.start();
