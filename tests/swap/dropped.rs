@@ -146,7 +146,7 @@ fn files_that_others_may_write_are_refused_until_they_may_not() {
     fs::write(drops.file("probe.tmp"), b"").unwrap();
     if may_chown(&drops.file("probe.tmp")) {
         drops.put_as("foreign.wasm", &guest::build(1), 0o644, Some(4_712));
-        drops.wait_for_refusal("foreign.wasm", "own");
+        drops.wait_for_refusal("foreign.wasm", "belongs to");
         assert!(drops.find("foreign").is_none());
         drops.put_as("listed.wasm", &guest::build(1), 0o644, Some(4_711));
         drops.wait_for_build("listed", 1);
