@@ -352,7 +352,9 @@ impl Supervisor {
         self.reloads.base = Arc::clone(&draft.base);
         self.reloads.seen = draft.seen.clone();
         self.note_refused(&draft.refused);
-        self.follower.settled.retain(|_, file| file.is_some());
+        // A file that was told to be gone after the scan began is still to be acted on: its module is there.
+        let scanned = |path: &Path| draft.config.modules.iter().any(|module| module.path == *path);
+        self.follower.settled.retain(|path, file| file.is_some() || scanned(path));
         if request.what == Extent::Whole {
             self.reloads.done += 1;
             self.reloads.loaded_at = SystemTime::now();

@@ -114,6 +114,18 @@ fn a_file_that_is_deleted_and_comes_back_is_one_swap() {
 }
 
 #[test]
+fn a_file_that_is_gone_leaves_its_code_running_also_where_a_link_to_nothing_takes_its_place() {
+    let stage = Stage::plain();
+    fs::remove_file(stage.file()).unwrap();
+    stage.daemon.log_line(&["module file is gone", "module watched"]);
+    symlink("nothing-is-here.wasm", stage.file()).unwrap();
+    pause_for(SETTLE * 2);
+    assert_eq!(stage.told.failures(stage.before, "watched"), Vec::<String>::new());
+    put(&stage.file(), guest::build(2));
+    stage.assert_ends(2, 1..=1, &LastWrite::now());
+}
+
+#[test]
 fn a_directory_that_is_replaced_with_its_file_is_one_swap() {
     let stage = Stage::plain();
     let (old, new) = (stage.code().with_extension("old"), stage.code().with_extension("new"));

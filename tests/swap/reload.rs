@@ -37,12 +37,17 @@ pub(crate) fn changes(report: &ReloadReport) -> Vec<String> {
     report.changes.iter().map(change).collect()
 }
 
-/// A daemon with build 1 in `plain.wasm` and build 2 in `other.wasm`, for this configuration.
-pub(crate) fn start(toml: &str) -> (Daemon, Told) {
-    let home = Home::new(toml);
+/// Build 1, build 2, and no build.
+pub(crate) fn put_code(home: &Home) {
     home.write("plain.wasm", guest::build(1));
     home.write("other.wasm", guest::build(2));
     home.write("prose.wasm", "This is prose.");
+}
+
+/// A daemon with build 1 in `plain.wasm` and build 2 in `other.wasm`, for this configuration.
+pub(crate) fn start(toml: &str) -> (Daemon, Told) {
+    let home = Home::new(toml);
+    put_code(&home);
     let daemon = home.start();
     let told = Told::follow(&daemon);
     (daemon, told)

@@ -9,8 +9,9 @@ use crate::{
     config_mutations::{mutations, rich},
     guest,
     harness::{Daemon, Home},
-    reload::{ask, changes, plain, reloaded, start},
+    reload::{ask, changes, plain, put_code, reloaded, start},
     stage::timeless,
+    told::Told,
 };
 
 /// What must be the same after a refused reload: all but times and the refusal itself.
@@ -21,8 +22,11 @@ fn lasting(daemon: &Daemon) -> Status {
 #[test]
 fn a_hundred_broken_configurations_change_nothing() {
     let good = rich();
-    let (daemon, told) = start(&good);
-    daemon.home().write("wapcd.toml", &good);
+    let home = Home::new("");
+    put_code(&home);
+    home.write("wapcd.toml", &good);
+    let daemon = home.start();
+    let told = Told::follow(&daemon);
     assert_eq!(changes(&reloaded(&daemon, "")), Vec::<String>::new());
     assert_eq!(daemon.call("careful", "count", b"").status, 200);
     told.wait_for_quiet(Duration::from_millis(50));
