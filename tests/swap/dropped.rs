@@ -29,16 +29,19 @@ fn a_file_that_appears_is_a_module_until_it_goes() {
     drops.wait_for_build("hello", 1);
     let status = drops.module("hello");
     assert_eq!((status.declared.as_str(), status.path), ("dropped", drops.file("hello.wasm").display().to_string()));
+    drops.told.wait_for_quiet(Duration::from_millis(100));
     let added = |what: &What| matches!(what, What::Added);
     assert_eq!(drops.told.of("hello", 0).iter().filter(|event| added(&event.what)).count(), 1);
 
     drops.put("hello.wasm", guest::build(2));
     drops.wait_for_build("hello", 2);
+    drops.told.wait_for_quiet(Duration::from_millis(100));
     assert_eq!(drops.told.swaps(0, "hello").len(), 1);
     assert_eq!(drops.module("hello").instances[0].id, status.instances[0].id);
 
     fs::remove_file(drops.file("hello.wasm")).unwrap();
     drops.wait_for_end("hello");
+    drops.told.wait_for_quiet(Duration::from_millis(100));
     let removed = |what: &What| matches!(what, What::Removed);
     assert_eq!(drops.told.of("hello", 0).iter().filter(|event| removed(&event.what)).count(), 1);
 
@@ -213,6 +216,7 @@ fn many_files_that_are_dropped_at_once_all_run_once_and_still_do_after_a_restart
     for n in (0..many).step_by(7) {
         assert_eq!(drops.call(&format!("m{n}"), "build", b"").text(), guest::name(n));
     }
+    drops.told.wait_for_quiet(Duration::from_millis(100));
     let added = drops.told.all().into_iter().filter(|event| matches!(event.what, What::Added)).count();
     assert_eq!(added, many as usize);
 

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::{
     guest,
     harness::{eventually, pause_for},
-    stage::put,
+    stage::{self, put},
     watched::{LastWrite, SETTLE, Stage},
 };
 
@@ -194,13 +194,17 @@ fn polling_alone_sees_every_change() {
 }
 
 #[test]
-fn without_a_watch_a_file_is_looked_at_when_someone_asks() {
-    let stage = Stage::new("mode = \"off\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
+fn without_a_watch_a_file_is_read_when_its_module_starts() {
+    let mut stage = Stage::new("mode = \"off\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
     put(&stage.file(), guest::build(2));
     pause_for(SETTLE * 3);
     assert_eq!(stage.told.swaps(stage.before, "watched"), []);
-    stage.daemon.ctl(&["reload"]);
-    stage.assert_ends(2, 1..=1, &LastWrite::now());
+    for answer in stage.callers.take().unwrap().end() {
+        assert_eq!((answer.status, answer.text), (200, guest::name(1)));
+    }
+    stage.daemon.ctl(&["stop", "watched"]);
+    stage.daemon.ctl(&["start", "watched"]);
+    assert_eq!(stage::running_build(&stage.daemon, "watched"), guest::name(2));
 }
 
 #[test]

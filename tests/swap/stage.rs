@@ -84,6 +84,7 @@ pub(crate) fn timeless(mut status: Status) -> Status {
         module.uptime_s = None;
         module.instances.iter_mut().for_each(|instance| instance.uptime_s = 0.0);
     }
+    status.bindings.iter_mut().for_each(|binding| binding.uptime_s = None);
     status.configuration.last_error = None;
     status.configuration.reloads_refused = 0;
     status
