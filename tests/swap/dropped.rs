@@ -211,7 +211,12 @@ fn many_files_that_are_dropped_at_once_all_run_once_and_still_do_after_a_restart
     for n in 0..many {
         drops.put(&format!("m{n}.wasm"), guest::build(n));
     }
-    eventually("all of them run", || drops.running() == many as usize);
+    // Compiling them takes what it takes; what counts is that it goes on.
+    let mut running = 0;
+    while running < many as usize {
+        let before = std::mem::replace(&mut running, drops.running());
+        eventually("more of them run", || running == many as usize || drops.running() > before);
+    }
     let ran = began.elapsed();
     for n in (0..many).step_by(7) {
         assert_eq!(drops.call(&format!("m{n}"), "build", b"").text(), guest::name(n));
