@@ -23,7 +23,7 @@ use wapcd::{
     actors::{CallReply, CallRequest, Origin},
     bindings::Chain,
     config::{self, Environment},
-    supervisor::{self, SupervisorHandle},
+    supervisor::{self, SupervisorHandle, Surroundings},
 };
 
 /// How much later the 99th percentile of calls may be beside a module that spins to its deadline, in milliseconds.
@@ -73,7 +73,7 @@ fn main() -> Result<ExitCode, Failure> {
     let config = config::parse(CONFIGURATION, &dir.path().join("wapcd.toml"), &Environment::from_process())?;
     let mut report = Report::new("A healthy module beside a failing one, both on the only worker");
     actix::System::new().block_on(async {
-        let daemon = Daemon(supervisor::start(config).await?);
+        let daemon = Daemon(supervisor::start(config, Surroundings::default()).await?);
         daemon.wait_until_started().await?;
         beside_a_spinner(&daemon, &mut report).await?;
         fresh_instance(&daemon, &mut report).await?;

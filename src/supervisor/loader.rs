@@ -111,6 +111,8 @@ pub(super) type Acceptance = Arc<Mutex<Rules>>;
 pub(super) struct Outcome {
     /// What was at the file's place before it was read.
     pub(super) seen: Option<Fingerprint>,
+    /// What the file held, where it was read, whether it could be loaded or not.
+    pub(super) file: Option<FileSeen>,
     pub(super) result: Result<Loaded, ModuleError>,
 }
 
@@ -206,30 +208,28 @@ impl Stores {
         match source {
             Source::Start(path) => {
                 let (seen, (result, code)) = (look(&path), task.start(&path, acceptance.as_ref()));
-                self.finish(done, seen, result, code);
+                self.finish(done, Outcome { seen, file: None, result }, code);
             }
             Source::File(path) => {
                 let seen = look(&path);
-                let (result, code) = match read(&path, limits.module_size, acceptance.as_ref()) {
-                    Ok(read) => (task.file(&path, &read, GenerationOrigin::File), Some(read.bytes)),
-                    Err(error) => (Err(error), None),
+                let (file, result, code) = match read(&path, limits.module_size, acceptance.as_ref()) {
+                    Ok(read) => {
+                        let file = seen_in(&read);
+                        let result = task.file(&path, &read, file.clone(), GenerationOrigin::File);
+                        (Some(file), result, Some(read.bytes))
+                    }
+                    Err(error) => (None, Err(error), None),
                 };
-                self.finish(done, seen, result, code);
+                self.finish(done, Outcome { seen, file, result }, code);
             }
-            Source::Sent(code) => done(Outcome { seen: None, result: task.sent(&code) }),
+            Source::Sent(code) => done(Outcome { seen: None, file: None, result: task.sent(&code) }),
         }
     }
 
     /// Tells the outcome, and keeps the code of a file.
-    fn finish(
-        &self,
-        done: Box<dyn FnOnce(Outcome) + Send>,
-        seen: Option<Fingerprint>,
-        result: Result<Loaded, ModuleError>,
-        code: Option<Vec<u8>>,
-    ) {
-        let sha256 = result.as_ref().ok().map(|loaded| Arc::clone(&loaded.sha256));
-        done(Outcome { seen, result });
+    fn finish(&self, done: Box<dyn FnOnce(Outcome) + Send>, outcome: Outcome, code: Option<Vec<u8>>) {
+        let sha256 = outcome.result.as_ref().ok().map(|loaded| Arc::clone(&loaded.sha256));
+        done(outcome);
         if let (Some(sha256), Some(code)) = (sha256, code) {
             self.keep_code(&sha256, &code);
         }
@@ -258,18 +258,18 @@ impl Task<'_> {
             Ok(read) => read,
             Err(error) => return (Err(error), None),
         };
-        match self.kept_instead(path, &read) {
+        let file = seen_in(&read);
+        match self.kept_instead(path, &file) {
             (Some(kept), _) => (kept, None),
             (None, barred) => {
-                let loaded = self.file(path, &read, GenerationOrigin::Start);
+                let loaded = self.file(path, &read, file, GenerationOrigin::Start);
                 (loaded.map(|loaded| Loaded { barred, ..loaded }), Some(read.bytes))
             }
         }
     }
 
     /// What runs in the file's place, if something does, and what was rolled back since the file changed.
-    fn kept_instead(&self, path: &Path, read: &ReadFile) -> (Option<Result<Loaded, ModuleError>>, BTreeSet<Sha256>) {
-        let file = seen(read);
+    fn kept_instead(&self, path: &Path, file: &FileSeen) -> (Option<Result<Loaded, ModuleError>>, BTreeSet<Sha256>) {
         let record = self.stores.kept.record(self.module).unwrap_or_else(|error| {
             tracing::error!(%error, module = self.module, "cannot read what runs instead of the file: the file runs");
             None
@@ -282,7 +282,7 @@ impl Task<'_> {
                         record.map_or((GenerationOrigin::Start, None), |record| (record.origin, record.why));
                     let held = self.stores.kept.hold(&sha256);
                     let loaded = self.compile(path, &code, &sha256).map(|compiled| Loaded {
-                        file: Some(file),
+                        file: Some(file.clone()),
                         sha256: Arc::from(&*sha256),
                         size: code.len() as u64,
                         compiled: Some(compiled),
@@ -307,8 +307,13 @@ impl Task<'_> {
         (None, BTreeSet::new())
     }
 
-    fn file(&self, path: &Path, read: &ReadFile, origin: GenerationOrigin) -> Result<Loaded, ModuleError> {
-        let file = seen(read);
+    fn file(
+        &self,
+        path: &Path,
+        read: &ReadFile,
+        file: FileSeen,
+        origin: GenerationOrigin,
+    ) -> Result<Loaded, ModuleError> {
         let sha256 = Arc::clone(&file.sha256);
         let compiled = match self.known.contains(&sha256) {
             true => None,
@@ -381,7 +386,7 @@ fn bytes_of(sha256: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok()
 }
 
-fn seen(read: &ReadFile) -> FileSeen {
+fn seen_in(read: &ReadFile) -> FileSeen {
     FileSeen { sha256: hash(&read.bytes), fingerprint: read.fingerprint }
 }
 

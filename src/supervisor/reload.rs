@@ -46,6 +46,13 @@ pub struct Surroundings {
     pub set_level: Box<dyn Fn(LogLevel) + Send>,
 }
 
+impl Default for Surroundings {
+    /// No environment, and a log whose level does not change.
+    fn default() -> Self {
+        Self { environment: Environment::default(), set_level: Box::new(|_level| ()) }
+    }
+}
+
 impl fmt::Debug for Surroundings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Surroundings").field("environment", &self.environment).finish_non_exhaustive()

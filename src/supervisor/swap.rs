@@ -102,8 +102,12 @@ impl Supervisor {
             }
         };
         let mut known: Vec<Sha256> = child.code.sha256().into_iter().cloned().collect();
-        if !matches!(request.source, SwapSource::Sent { force: true, .. }) {
-            known.extend(child.code.barred.iter().cloned());
+        // What was rolled back stays away; but a file that has come to it since is what somebody wants now.
+        let barred = &child.code.barred;
+        match (&request.source, &child.code.file) {
+            (SwapSource::Sent { force: false, .. }, _) => known.extend(barred.iter().cloned()),
+            (SwapSource::File, Some(file)) => known.extend(barred.get(&file.sha256).cloned()),
+            _ => {}
         }
         let (id, current) = child.swaps.begin(request);
         let supervisor = ctx.address();
@@ -129,7 +133,12 @@ impl Supervisor {
                 self.end_swap(module, Ok(false));
                 self.look_again(path);
             }
-            Err(error) => self.swap_failed(module, causes_of(&error), ctx),
+            Err(error) => {
+                if outcome.file.is_some() {
+                    child.code.file = outcome.file;
+                }
+                self.swap_failed(module, causes_of(&error), ctx);
+            }
         }
         self.touched(Node::Module(module), ctx);
     }
@@ -143,7 +152,7 @@ impl Supervisor {
         if from_file {
             child.code.file = file;
         }
-        let is_barred = child.code.barred.contains(&sha256);
+        let is_barred = child.code.barred.contains(&sha256) && !(from_file && changed);
         if child.code.sha256() == Some(&sha256) {
             if from_file && changed {
                 // The file has come to what runs.
