@@ -32,7 +32,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 }
 
 /// Does what a start would do before it starts anything: reads and compiles every module and checks it against its
-/// limits. Opens no database and binds no socket.
+/// limits, those of the drop-in directory too. Opens no database and binds no socket.
 ///
 /// # Errors
 /// Every problem that was found.
@@ -43,7 +43,13 @@ pub fn check(config: &Config) -> Result<(), Problems> {
         Err(error) => return Err(Problems(vec![engine_problem(error, settings.instances)])),
     };
     let problems = config.modules.iter().flat_map(|module| check_module(&engine, module));
-    let problems: Vec<String> = problems.map(|problem| format!("{}: {problem}", config.source.display())).collect();
+    let mut problems: Vec<String> = problems.map(|problem| format!("{}: {problem}", config.source.display())).collect();
+    if let Some(drop_in) = &config.drop_in {
+        let (dropped, refused) = supervisor::dropped_modules(config);
+        let of_file = |text: String| format!("{}: {text}", drop_in.dir.display());
+        problems.extend(refused.iter().map(|file| of_file(format!("{}: {}", file.file, file.why))));
+        problems.extend(dropped.iter().flat_map(|module| check_module(&engine, module)).map(of_file));
+    }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 

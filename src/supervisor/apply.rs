@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     SETTLE,
     binding_child::{BindingChild, BindingPhase, Closed},
+    drop_in::make_directory,
     events::What,
     instance::routes,
     loader::Loaded,
@@ -79,6 +80,10 @@ impl Supervisor {
         }
         for node in gone.into_iter().rev() {
             self.retire(node, ctx);
+        }
+        if config.drop_in != old.drop_in {
+            let config = Arc::clone(&config);
+            self.keeper.then(move || make_directory(&config));
         }
         self.follow_as_configured(ctx);
         outcomes

@@ -61,6 +61,21 @@ pub(super) fn scan(config: &Config, before: &[Module], settled: &Settled) -> Sca
     found
 }
 
+/// Makes the directory, where there is none yet, so that something can be dropped into it.
+pub(super) fn make_directory(config: &Config) {
+    let Some(drop_in) = &config.drop_in else { return };
+    if let Err(error) = fs::create_dir_all(&drop_in.dir) {
+        tracing::error!(%error, path = %drop_in.dir.display(), "cannot make the drop-in directory");
+    }
+}
+
+/// The modules of the drop-in directory as a start would find them, and the files that it would refuse.
+#[must_use]
+pub fn dropped_modules(config: &Config) -> (Vec<Module>, Vec<RefusedFile>) {
+    let Scan { modules, refused, .. } = scan(config, &[], &Settled::new());
+    (modules, refused)
+}
+
 struct Scanner<'a> {
     config: &'a Config,
     drop_in: &'a DropIn,
@@ -80,9 +95,10 @@ impl Scanner<'_> {
         let cannot = |error: io::Error| format!("cannot read directory `{}`: {error}", dir.display());
         let facts = match fs::metadata(dir) {
             Ok(facts) => facts,
+            // It is made when the daemon starts; whoever removed it has removed its files.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(dir).map_err(cannot)?;
-                fs::metadata(dir).map_err(cannot)?
+                self.missing();
+                return Ok(());
             }
             Err(error) => return Err(cannot(error)),
         };

@@ -107,8 +107,9 @@ impl Supervisor {
         if dropped {
             self.follower.settled.insert(path.clone(), file);
         }
-        let runs = self.module_changed(&path, file, ctx);
-        if dropped && !(runs && file.is_some()) {
+        self.module_changed(&path, file, ctx);
+        if dropped {
+            // Also where a module runs already: its file may be one that is not accepted any more.
             self.want_reload(Request::dropped(), ctx);
         }
         if self.config.watch.config && self.is_configuration(&path) && self.reloads.is_news(&path, file) {
@@ -116,13 +117,13 @@ impl Supervisor {
         }
     }
 
-    /// Lets the modules follow that run this file; whether there are any.
-    fn module_changed(&mut self, path: &Path, file: Option<Fingerprint>, ctx: &mut Context<Self>) -> bool {
+    /// Lets the modules follow that run this file.
+    fn module_changed(&mut self, path: &Path, file: Option<Fingerprint>, ctx: &mut Context<Self>) {
         let follows = |child: &ModuleChild| !child.removed && child.config.path == *path;
         let of_path: Vec<usize> =
             self.modules.iter().filter(|(_, child)| follows(child)).map(|(module, _)| module).collect();
-        for module in &of_path {
-            let Some(child) = self.modules.get_mut(*module) else { continue };
+        for module in of_path {
+            let Some(child) = self.modules.get_mut(module) else { continue };
             if file.is_none() {
                 if child.config.declared == Declared::Configured {
                     let subject = Subject::Module(child.config.name.clone());
@@ -136,9 +137,8 @@ impl Supervisor {
                 continue;
             }
             let (source, origin) = (SwapSource::File, GenerationOrigin::File);
-            self.want_swap(*module, SwapRequest { source, origin, why: None, reply: None }, ctx);
+            self.want_swap(module, SwapRequest { source, origin, why: None, reply: None }, ctx);
         }
-        !of_path.is_empty()
     }
 
     fn is_configuration(&self, path: &Path) -> bool {

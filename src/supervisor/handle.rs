@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     children::Children,
     decide::Histories,
-    drop_in::{Settled, scan},
+    drop_in::{Settled, make_directory, scan},
     engines::{Engines, Room},
     events::Events,
     follow::Follower,
@@ -142,6 +142,7 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
 /// # Errors
 /// [`StartError`] when so many instances do not fit this machine, or a thread could not be made.
 pub async fn start(base: Config, surroundings: Surroundings) -> Result<SupervisorHandle, StartError> {
+    make_directory(&base);
     let scan = scan(&base, &[], &Settled::new());
     let (config, refused, acceptance) = with_dropped(&base, scan);
     let mut engines = engines(&config)?;

@@ -66,6 +66,7 @@ mod workers;
 #[allow(dead_code, unused_imports, reason = "the supervisor starts it next")]
 pub use self::{
     decide::{Decision, Exit, Histories, decide},
+    drop_in::dropped_modules,
     handle::{EndReason, NoAnswer, SETTLE, StartError, SupervisorHandle, engine_settings, start},
     loader::{ModuleError, compile},
     reload::{ReloadOutcome, Surroundings},

@@ -31,7 +31,9 @@ use super::{
 };
 use crate::{
     actors::causes_of,
-    config::{self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan},
+    config::{
+        self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode,
+    },
     host::chain,
 };
 
@@ -238,6 +240,7 @@ impl Supervisor {
             current: Arc::clone(&self.config),
             environment: self.reloads.surroundings.environment.clone(),
             settled: self.follower.settled.clone(),
+            read: self.files_that_were_read(),
         };
         let (draft, prepared, problems) = (None, Prepared::default(), Vec::new());
         self.reloads.run = Some(Run { id, request, draft, missing: 0, prepared, problems });
@@ -406,6 +409,12 @@ impl Supervisor {
         self.reloads.refused = refused.to_vec();
     }
 
+    /// The files of the modules that have code, in the state in which they were read.
+    fn files_that_were_read(&self) -> HashMap<Arc<str>, Fingerprint> {
+        let read = self.modules.values().filter(|child| !child.removed);
+        read.filter_map(|child| Some((Arc::clone(&child.config.name), child.code.seen?))).collect()
+    }
+
     /// Instances for which a module has room: its own, and one that starts in another's place.
     pub(super) fn instances_of(&self, module: &Module) -> u32 {
         u32::try_from(module.instances.count(self.workers.count()) + 1).unwrap_or(u32::MAX)
@@ -419,6 +428,8 @@ struct Planner {
     current: Arc<Config>,
     environment: Environment,
     settled: Settled,
+    /// The files of the modules that have code, in the state in which they were read.
+    read: HashMap<Arc<str>, Fingerprint>,
 }
 
 impl Planner {
@@ -436,8 +447,34 @@ impl Planner {
         files.extend(seen);
         let scan = scan(&base, &dropped(&self.current), &self.settled);
         let (config, refused, acceptance) = with_dropped(&base, scan);
-        let plan = config::plan(&self.current, &config);
+        let mut plan = config::plan(&self.current, &config);
+        if self.whole && config.watch.mode == WatchMode::Off {
+            self.add_changed_files(&config, &mut plan);
+        }
         Ok(Draft { base, config: Arc::new(config), plan, seen: files, refused, acceptance })
+    }
+}
+
+impl Planner {
+    /// Adds the modules whose files have changed, where nobody watches them.
+    fn add_changed_files(&self, config: &Config, plan: &mut Plan) {
+        for module in &config.modules {
+            let Some(read) = self.read.get(&module.name) else { continue };
+            if Fingerprint::at(&module.path).ok().flatten().is_none_or(|now| now == *read) {
+                continue;
+            }
+            let subject = Changed::Child(Member::Module(Arc::clone(&module.name)));
+            let keys = vec!["file".to_owned()];
+            match plan.changes.iter_mut().find(|change| change.subject == subject) {
+                Some(change) if change.action == ChangeAction::Adjust => {
+                    change.keys.extend(keys);
+                    change.action = ChangeAction::Swap;
+                }
+                // A path that changes is another file; fresh instances take the file with the next reload.
+                Some(_) => {}
+                None => plan.changes.push(Change { subject, action: ChangeAction::Swap, keys }),
+            }
+        }
     }
 }
 

@@ -208,6 +208,22 @@ fn without_a_watch_a_file_is_read_when_its_module_starts() {
 }
 
 #[test]
+fn without_a_watch_a_reload_looks_at_the_files_of_modules() {
+    let stage = Stage::new("mode = \"off\"\n", |code| put(&code.join("guest.wasm"), guest::build(1)));
+    put(&stage.file(), guest::build(2));
+    assert!(stage.daemon.ctl(&["reload", "--dry-run"]).contains("modules.watched"));
+    assert_eq!(stage::running_build(&stage.daemon, "watched"), guest::name(1));
+    stage.daemon.ctl(&["reload"]);
+    assert_eq!(stage::running_build(&stage.daemon, "watched"), guest::name(2));
+    assert!(stage.daemon.ctl(&["reload"]).contains("the same"), "a file that was read is no news");
+    put(&stage.file(), b"no module");
+    let refused = stage.daemon.wapcctl(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("modules.watched"), "{refused:?}");
+    assert_eq!(stage::running_build(&stage.daemon, "watched"), guest::name(2));
+}
+
+#[test]
 fn a_module_that_is_stopped_or_waits_for_its_next_try_takes_new_code_when_it_starts() {
     let mut stage = Stage::plain();
     stage.callers.take().unwrap().end();
