@@ -188,7 +188,12 @@ impl Supervisor {
     ) {
         let Changed::Child(member) = &change.subject else { return };
         let Some(node) = self.place(member) else { return };
-        self.events.record(self.subject(node), What::Adjusted { keys: change.keys.clone() });
+        // Of a swap its own events tell.
+        let keys: Vec<_> =
+            change.keys.iter().filter(|key| !["path", "file"].contains(&key.as_str())).cloned().collect();
+        if !keys.is_empty() {
+            self.events.record(self.subject(node), What::Adjusted { keys });
+        }
         match (member, node) {
             (Member::Module(name), Node::Module(at)) => {
                 self.change_module(at, change.action, prepared.code.remove(name), outcomes, ctx);

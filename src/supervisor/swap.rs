@@ -150,6 +150,7 @@ impl Supervisor {
         let from_file = file.is_some();
         let changed = file.as_ref().map(|file| &file.sha256) != child.code.file.as_ref().map(|file| &file.sha256);
         if from_file {
+            child.code.seen = file.as_ref().map(|file| file.fingerprint);
             child.code.file = file;
         }
         let is_barred = child.code.barred.contains(&sha256) && !(from_file && changed);

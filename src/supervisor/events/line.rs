@@ -29,6 +29,7 @@ macro_rules! line {
     ($level:ident, $event:expr, $text:literal $(, $field:ident = $value:expr)*) => {{
         let names = Names::from(&$event.subject);
         tracing::$level!(
+            target: "wapcd::supervisor::events",
             module = names.module, binding = names.binding, group = names.group, worker = names.worker,
             seq = $event.seq $(, $field = $value)*, $text
         )
