@@ -131,7 +131,8 @@ impl Supervisor {
         }
         let spare = child.phase == Phase::Up && child.drop_spare(slot);
         match child.phase {
-            Phase::Up if spare => {}
+            // A swap whose turn it was goes on with the others.
+            Phase::Up if spare => child.swaps.left(instance),
             Phase::Up if report.reason == ExitReason::Stopped => {
                 // It left because a restart was asked for.
                 child.restarts.add(ExitReason::Stopped);

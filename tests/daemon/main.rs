@@ -10,6 +10,7 @@ mod chances;
 mod client;
 mod commands;
 mod durable;
+mod edges;
 #[cfg(feature = "fault-injection")]
 mod ends;
 mod facts;
