@@ -92,6 +92,14 @@ impl Generations {
         self.current.as_ref().map(|code| &code.sha256)
     }
 
+    /// Notes what the file holds now; whether that is something else than what it held before.
+    pub(super) fn note_file(&mut self, file: FileSeen) -> bool {
+        let changed = self.file.as_ref().is_none_or(|before| before.sha256 != file.sha256);
+        self.seen = Some(file.fingerprint);
+        self.file = Some(file);
+        changed
+    }
+
     /// A number for code that is tried. Numbers are not used again, also where the code never takes over.
     pub(super) fn next_number(&mut self) -> u64 {
         self.number += 1;

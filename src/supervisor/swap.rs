@@ -134,8 +134,9 @@ impl Supervisor {
                 self.look_again(path);
             }
             Err(error) => {
-                if outcome.file.is_some() {
-                    child.code.file = outcome.file;
+                // What does not become code is what the file holds all the same.
+                if let Some(file) = outcome.file {
+                    child.code.note_file(file);
                 }
                 self.swap_failed(module, causes_of(&error), ctx);
             }
@@ -148,17 +149,16 @@ impl Supervisor {
         let Some(child) = self.modules.get_mut(module) else { return };
         let Loaded { file, sha256, size, compiled, held, .. } = loaded;
         let from_file = file.is_some();
-        let changed = file.as_ref().map(|file| &file.sha256) != child.code.file.as_ref().map(|file| &file.sha256);
-        if from_file {
-            child.code.seen = file.as_ref().map(|file| file.fingerprint);
-            child.code.file = file;
-        }
-        let is_barred = child.code.barred.contains(&sha256) && !(from_file && changed);
+        let changed = file.is_some_and(|file| child.code.note_file(file));
+        let is_barred = child.code.barred.contains(&sha256) && !changed;
         if child.code.sha256() == Some(&sha256) {
-            if from_file && changed {
+            if from_file {
+                // Nothing is wrong with it any more, if something was.
+                child.code.last_error.take_if(|error| changed || error.origin == GenerationOrigin::File);
+            }
+            if changed {
                 // The file has come to what runs.
                 child.code.barred.clear();
-                child.code.last_error = None;
                 self.keep(module, None);
             }
             return self.end_swap(module, Ok(false));
@@ -172,7 +172,7 @@ impl Supervisor {
             // What was known when it was loaded and is no more: looked at again.
             return self.end_swap(module, Err(SwapError::Refused("the module's code changed meanwhile".to_owned())));
         };
-        if from_file && changed {
+        if changed {
             child.code.barred.clear();
         }
         let code = Code { compiled, sha256, size, generation: child.code.next_number(), _held: Arc::new(held) };
