@@ -78,8 +78,8 @@ impl Supervisor {
         let target = |path: &Path, kind| Target { path: path.to_owned(), kind };
         let mut targets = Vec::new();
         for (_, child) in self.modules.iter().filter(|(_, child)| !child.removed) {
-            // What was not loaded yet is read when it is.
-            let known = child.code.seen.is_some() || child.phase == Phase::Failed;
+            // What was not loaded yet is read when it is. A file that is gone may come back.
+            let known = child.code.seen.is_some() || child.code.current().is_some() || child.phase == Phase::Failed;
             if known {
                 targets.push(target(&child.config.path, TargetKind::File { seen: child.code.seen }));
             }
