@@ -180,6 +180,12 @@ impl Generations {
         self.probation.is_some_and(|on| on.failures > on.of)
     }
 
+    /// Whether somebody wanted the module's code in place of the file's, which holds until the file changes.
+    pub(super) fn is_instead_of_file(&self) -> bool {
+        let origin = self.current.as_ref().and(self.told.front()).map(|told| told.origin);
+        matches!(origin, Some(GenerationOrigin::Operator | GenerationOrigin::RollBack))
+    }
+
     /// Says why something else runs than what the file holds.
     pub(super) fn run_instead(&mut self, why: String) {
         self.instead = Some(why);

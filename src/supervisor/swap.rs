@@ -165,8 +165,15 @@ impl Supervisor {
         }
         let force = child.swaps.run().is_some_and(|run| run.force);
         if is_barred && !force {
+            if changed {
+                self.keep(module, Some((GenerationOrigin::File, "the file's code was rolled back before".to_owned())));
+            }
             let why = "this code was rolled back before; it is taken again with force, or when the file changes";
             return self.end_swap(module, if from_file { Ok(false) } else { Err(SwapError::Refused(why.to_owned())) });
+        }
+        if from_file && !changed && child.code.is_instead_of_file() {
+            // A file that was only touched has not changed.
+            return self.end_swap(module, Ok(false));
         }
         let Some(compiled) = compiled else {
             // What was known when it was loaded and is no more: looked at again.
