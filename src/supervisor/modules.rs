@@ -49,7 +49,7 @@ impl Supervisor {
         match child.phase {
             // Its first call loads it.
             Phase::Idle if child.config.lazy => {}
-            Phase::Failed if child.config.lazy && child.code.current().is_none() => {
+            Phase::Failed if child.config.lazy && child.code.current().is_none() && child.swaps.is_idle() => {
                 child.enter(Phase::Idle);
                 child.queue.set_gate(Gate::Lazy);
             }

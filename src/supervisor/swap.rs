@@ -66,7 +66,7 @@ impl Supervisor {
                 }
                 Phase::Idle => refuse(request.reply, "it is lazy and has not been called yet"),
                 Phase::Stopping(Then::Stop) | Phase::Stopped => refuse(request.reply, "it is stopped"),
-                Phase::Failed if self.in_failed_group(module) => {
+                Phase::Failed if self.in_failed_group(Node::Module(module)) => {
                     refuse(request.reply, "its group has failed: start it first");
                 }
                 _ => self.begin_swap(module, request, ctx),
@@ -74,8 +74,9 @@ impl Supervisor {
         }
     }
 
-    fn in_failed_group(&self, module: usize) -> bool {
-        matches!(self.tree.root_of(Node::Module(module)), Node::Group(group) if self.groups.is_failed(group))
+    /// Whether a child belongs to a group that gave up.
+    pub(super) fn in_failed_group(&self, node: Node) -> bool {
+        matches!(self.tree.root_of(node), Node::Group(group) if self.groups.is_failed(group))
     }
 
     fn begin_swap(&mut self, module: usize, mut request: SwapRequest, ctx: &mut Context<Self>) {
@@ -211,6 +212,12 @@ impl Supervisor {
         let Some(rolling) = child.swaps.rolling().filter(|rolling| rolling.step.is_none()) else { return };
         match child.phase {
             Phase::Up => {}
+            // A member of a group that gave up comes back with its group.
+            Phase::Failed if self.in_failed_group(Node::Module(module)) => {
+                return self.give_up_swaps(module, "its group has failed: start it first");
+            }
+            // It goes on when instances run again: nobody has tried this code yet.
+            Phase::Waiting(_) | Phase::Held | Phase::Stopping(Then::Hold) if child.code.current().is_some() => return,
             // Nothing runs: the next instances are made of it.
             Phase::Waiting(_) | Phase::Held | Phase::Stopping(Then::Hold) | Phase::Failed => {
                 return self.commit_swap(module, ctx);
@@ -312,7 +319,10 @@ impl Supervisor {
             }
             (Some(_), Err(causes)) => self.swap_failed(module, causes, ctx),
             // The swap was given up, and the instance had taken its code already.
-            (None, Ok(_)) => self.put_back_code(module, slot, generation),
+            (None, Ok(_)) => {
+                child.slots.get_mut(slot).into_iter().for_each(|place| place.generation = generation);
+                self.put_back_code(module, slot, generation);
+            }
             (None, Err(_)) => {}
         }
         self.touched(Node::Module(module), ctx);
