@@ -49,6 +49,8 @@ impl Supervisor {
         let of = |wanted: &[ChangeAction]| -> Vec<Change> {
             plan.changes.iter().filter(|change| wanted.contains(&change.action)).cloned().collect()
         };
+        let mut failed = self.tree.order().to_vec();
+        failed.retain(|leaf| self.in_failed_group(*leaf));
         // Names first, so that the tree is that of the new configuration.
         let gone: Vec<Node> = of(&[ChangeAction::Remove]).iter().filter_map(|change| self.give_up(change)).collect();
         let added = of(&[ChangeAction::Add]);
@@ -85,6 +87,9 @@ impl Supervisor {
             let config = Arc::clone(&config);
             self.keeper.then(move || make_directory(&config));
         }
+        for leaf in failed {
+            self.release(leaf, ctx);
+        }
         self.follow_as_configured(ctx);
         outcomes
     }
@@ -113,11 +118,7 @@ impl Supervisor {
                 self.bindings.unname(name);
                 self.bindings.get_mut(at).into_iter().for_each(|child| child.removed = true);
             }
-            (Member::Group(_), Node::Group(at)) => {
-                let failed = self.groups.is_failed(at);
-                let members = self.tree.leaves_of(&[node]);
-                self.groups.give_up(at, if failed { members } else { Vec::new() });
-            }
+            (Member::Group(_), Node::Group(at)) => self.groups.give_up(at),
             _ => {}
         }
         self.parked.remove(&node);
@@ -236,6 +237,7 @@ impl Supervisor {
         self.check_health(node, ctx);
         match (action, phase) {
             // Other settings are another chance.
+            (_, Phase::Failed) if self.in_failed_group(node) => self.revive(self.tree.root_of(node), ctx),
             (_, Phase::Failed) if !self.parked.contains(&node) => {
                 self.histories.clear([node]);
                 self.load(module, ctx);
@@ -289,7 +291,10 @@ impl Supervisor {
             (ChangeAction::Restart, BindingPhase::Serving | BindingPhase::Opening) => {
                 self.close_binding(binding, Closed::Reopen, ctx);
             }
-            (_, BindingPhase::Failed | BindingPhase::Stopped) if action == ChangeAction::Restart => {
+            (ChangeAction::Restart, BindingPhase::Failed) if self.in_failed_group(node) => {
+                self.revive(self.tree.root_of(node), ctx);
+            }
+            (ChangeAction::Restart, BindingPhase::Failed | BindingPhase::Stopped) => {
                 self.histories.clear([node]);
                 self.open_binding(binding, ctx);
             }
@@ -317,12 +322,24 @@ impl Supervisor {
             Node::Module(module) => self.stop_module(module, HowToStop::Asked, ctx),
             Node::Binding(_) => {}
             Node::Group(group) => {
-                for leaf in self.groups.end(group) {
-                    self.start_leaf(leaf, ctx);
-                }
+                self.groups.end(group);
+                self.histories.clear([node]);
             }
         }
         self.retire_bindings(ctx);
+    }
+
+    /// Gives a child another chance that failed with a group to which it belongs no more.
+    fn release(&mut self, leaf: Node, ctx: &mut Context<Self>) {
+        let has_failed = match leaf {
+            Node::Module(at) => self.modules.get(at).is_some_and(|child| child.phase == Phase::Failed),
+            Node::Binding(at) => self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Failed),
+            Node::Group(_) => false,
+        };
+        if has_failed && !self.in_failed_group(leaf) && !self.parked.contains(&leaf) {
+            self.histories.clear([leaf]);
+            self.start_leaf(leaf, ctx);
+        }
     }
 
     /// Closes bindings that are not configured any more, when nobody that ends calls them any more.

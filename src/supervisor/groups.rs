@@ -35,8 +35,6 @@ struct GroupChild {
     failed: bool,
     restarts: u64,
     next_try: Option<Instant>,
-    /// Members to be started when it ends.
-    orphans: Vec<Node>,
 }
 
 /// One restart of members.
@@ -94,24 +92,23 @@ impl Groups {
         match child {
             Some(child) => child.config = config,
             None => {
-                let child = GroupChild { config, failed: false, restarts: 0, next_try: None, orphans: Vec::new() };
+                let child = GroupChild { config, failed: false, restarts: 0, next_try: None };
                 self.groups.insert(Arc::clone(&child.config.name), child);
             }
         }
     }
 
-    /// Takes the name from a group that is not configured any more; `members` are started when it ends.
-    pub(super) fn give_up(&mut self, group: usize, members: Vec<Node>) {
+    /// Takes the name from a group that is not configured any more.
+    pub(super) fn give_up(&mut self, group: usize) {
         if let Some(child) = self.groups.get(group) {
             let name = Arc::clone(&child.config.name);
             self.groups.unname(&name);
         }
-        self.groups.get_mut(group).into_iter().for_each(|child| child.orphans = members.clone());
     }
 
-    /// Forgets a group that was given up; its members that failed with it, which are other groups' by now or stand alone.
-    pub(super) fn end(&mut self, group: usize) -> Vec<Node> {
-        self.groups.remove(group).map(|child| child.orphans).unwrap_or_default()
+    /// Forgets a group that was given up.
+    pub(super) fn end(&mut self, group: usize) {
+        self.groups.remove(group);
     }
 
     /// Id of the group of a name.

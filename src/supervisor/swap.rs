@@ -166,9 +166,6 @@ impl Supervisor {
         }
         let force = child.swaps.run().is_some_and(|run| run.force);
         if is_barred && !force {
-            if changed {
-                self.keep(module, Some((GenerationOrigin::File, "the file's code was rolled back before".to_owned())));
-            }
             let why = "this code was rolled back before; it is taken again with force, or when the file changes";
             return self.end_swap(module, if from_file { Ok(false) } else { Err(SwapError::Refused(why.to_owned())) });
         }
