@@ -320,7 +320,8 @@ impl Supervisor {
     fn retire(&mut self, node: Node, ctx: &mut Context<Self>) {
         match node {
             Node::Module(module) => self.stop_module(module, HowToStop::Asked, ctx),
-            Node::Binding(_) => {}
+            // One that has stopped before is forgotten here, others when they have closed.
+            Node::Binding(_) => self.forget_removed(node, ctx),
             Node::Group(group) => {
                 self.groups.end(group);
                 self.histories.clear([node]);
@@ -344,15 +345,19 @@ impl Supervisor {
 
     /// Closes bindings that are not configured any more, when nobody that ends calls them any more.
     fn retire_bindings(&mut self, ctx: &mut Context<Self>) {
+        let open = |child: &BindingChild| {
+            child.removed && !matches!(child.phase, BindingPhase::Closing(Closed::Then(_)) | BindingPhase::Stopped)
+        };
+        // Asked for each module that goes, of which there may be thousands.
+        if !self.bindings.values().any(open) {
+            return;
+        }
         let linked: HashSet<Arc<str>> = self
             .modules
             .values()
             .filter(|child| child.removed)
             .flat_map(|child| child.config.links.iter().map(|link| Arc::clone(&link.to)))
             .collect();
-        let open = |child: &BindingChild| {
-            child.removed && !matches!(child.phase, BindingPhase::Closing(Closed::Then(_)) | BindingPhase::Stopped)
-        };
         let due = self.bindings.iter().filter(|(_, child)| open(child) && !linked.contains(child.name()));
         for binding in due.map(|(at, _)| at).collect::<Vec<_>>() {
             self.close_binding(binding, Closed::Then(Then::Stop), ctx);

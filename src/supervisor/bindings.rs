@@ -188,8 +188,8 @@ impl Supervisor {
         let until = child.next_try;
         match next {
             Closed::Reopen => self.reopen_at(binding, until.unwrap_or_else(Instant::now), ctx),
-            Closed::Then(Then::Hold) => child.enter(BindingPhase::Waiting),
-            Closed::Then(Then::Stop) => {
+            Closed::Then(Then::Hold) if !child.removed => child.enter(BindingPhase::Waiting),
+            Closed::Then(_) => {
                 child.enter(BindingPhase::Stopped);
                 child.refuse();
             }
