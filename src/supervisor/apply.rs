@@ -224,6 +224,10 @@ impl Supervisor {
         let fits = child.room.as_mut().is_none_or(|held| held.resize(room));
         debug_assert!(fits, "room for {} was not reserved", config.name);
         if child.phase == Phase::Up {
+            if action == ChangeAction::Restart {
+                // What starts was made of the settings before.
+                child.abort_starting();
+            }
             child.fit_slots(&mut self.next_worker, workers);
         }
         let (phase, slots, lazy) = (child.phase, child.slots.len(), child.config.lazy);

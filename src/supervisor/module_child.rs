@@ -291,6 +291,15 @@ impl ModuleChild {
         }
     }
 
+    /// Ends starts that are under way, which are made again.
+    pub(super) fn abort_starting(&self) {
+        for slot in &self.slots {
+            if let SlotState::Starting(_, abort) = &slot.state {
+                abort.abort();
+            }
+        }
+    }
+
     /// Notes that the live instances make way, so that the module counts as settled only when fresh ones are live.
     pub(super) fn mark_leaving(&mut self) {
         for slot in &mut self.slots {
