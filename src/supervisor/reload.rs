@@ -37,6 +37,9 @@ use crate::{
     host::chain,
 };
 
+/// What is said to reloads that come too late.
+const STOPPING: &str = "the daemon is stopping";
+
 /// What a reload did or would do, or every reason why it changed nothing.
 pub type ReloadOutcome = Result<ReloadReport, Vec<String>>;
 
@@ -228,10 +231,12 @@ impl Supervisor {
         if self.reloads.run.is_some() {
             return;
         }
-        let Some(request) = self.reloads.waiting.pop_front() else { return };
         if self.draining {
-            return answer(request.replies, Err(vec!["the daemon is stopping".to_owned()]));
+            for request in self.reloads.waiting.drain(..) {
+                answer(request.replies, Err(vec![STOPPING.to_owned()]));
+            }
         }
+        let Some(request) = self.reloads.waiting.pop_front() else { return };
         self.reload_id += 1;
         let id = self.reload_id;
         let planner = Planner {
@@ -352,6 +357,9 @@ impl Supervisor {
         if !run.problems.is_empty() {
             let problems = run.problems.clone();
             return self.refuse_reload(problems, ctx);
+        }
+        if self.draining {
+            return self.refuse_reload(vec![STOPPING.to_owned()], ctx);
         }
         let Some(Run { request, draft: Some(draft), prepared, .. }) = self.reloads.run.take() else { return };
         let report = report(&draft.plan, request.dry_run);
