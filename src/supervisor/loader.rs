@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io,
     os::unix::fs::MetadataExt as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ModuleLimits,
-    host::{CodeCache, CompiledModule, Limits, LoadError, WasmtimeEngine},
+    host::{CodeCache, CompiledModule, Limits, LoadError, WasmtimeEngine, panic_message},
 };
 
 /// Threads that read and compile. One compilation uses all cores by itself, so a second thread only hides the reading
@@ -347,13 +348,22 @@ impl Task<'_> {
 
     /// Compiles code, unless that was done before, and checks what every instance would be checked for.
     fn compile_checked(&self, code: &[u8], sha256: &str) -> Result<CompiledModule, LoadError> {
-        let compiled = match (&self.stores.cache, bytes_of(sha256)) {
-            (Some(cache), Some(sha256)) => self.engine.compile_cached(code, &sha256, cache)?,
-            _ => self.engine.compile(code)?,
-        };
-        compiled.check_limits(&Limits::from(self.limits))?;
-        Ok(compiled)
+        guarded(|| {
+            let compiled = match (&self.stores.cache, bytes_of(sha256)) {
+                (Some(cache), Some(sha256)) => self.engine.compile_cached(code, &sha256, cache)?,
+                _ => self.engine.compile(code)?,
+            };
+            compiled.check_limits(&Limits::from(self.limits))?;
+            Ok(compiled)
+        })
     }
+}
+
+/// Compiles; a compiler that panics over some code has refused it. Its thread goes on, and whoever waits hears of it.
+fn guarded<T>(compile: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(|panic| {
+        Err(LoadError::Compile(format!("the compiler panicked: {}", panic_message(&*panic)).into()))
+    })
 }
 
 fn read(path: &Path, limit: u64, acceptance: Option<&Acceptance>) -> Result<ReadFile, ModuleError> {
@@ -401,4 +411,18 @@ fn hash(code: &[u8]) -> Sha256 {
 pub fn compile(engine: &WasmtimeEngine, path: &Path, limit: u64) -> Result<CompiledModule, ModuleError> {
     let read = read(path, limit, None)?;
     engine.compile(&read.bytes).map_err(|source| ModuleError::Load { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::host::chain;
+
+    #[test]
+    fn a_compiler_that_panics_has_refused_the_code() {
+        let refused = guarded::<()>(|| panic!("over this code")).unwrap_err();
+        assert_eq!(chain(&refused), "the module does not compile: the compiler panicked: over this code");
+    }
 }
