@@ -7,6 +7,7 @@ use std::{
 };
 
 use actix::{AsyncContext, Context, Handler, Message};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     binding_child::{BindingPhase, Closed, panic_report},
@@ -28,6 +29,8 @@ struct BindingOpened {
     era: u64,
     /// `None` where opening it panicked, whose message the log has.
     result: Option<Result<Arc<dyn BindingFactory>, BindingError>>,
+    /// Keeps another from being opened until what nobody wants any more is closed.
+    held: Option<OwnedMutexGuard<()>>,
 }
 
 /// A backend was closed, or its time for that is over.
@@ -53,26 +56,26 @@ impl Supervisor {
         actix::spawn(async move {
             // What is still being closed, maybe past its time, holds what would be opened.
             let closed = closing.lock_owned().await;
-            let opening = tokio::task::spawn_blocking(move || {
-                let _closed = closed;
-                start_backend(&config, &context)
-            });
+            let opening = tokio::task::spawn_blocking(move || (start_backend(&config, &context), closed));
+            let (result, held) = opening.await.ok().unzip();
             // One notice for each opening.
-            supervisor.do_send(BindingOpened { binding, era, result: opening.await.ok() });
+            supervisor.do_send(BindingOpened { binding, era, result, held });
         });
         self.touched(Node::Binding(binding), ctx);
     }
 
     fn binding_opened(&mut self, opened: BindingOpened, ctx: &mut Context<Self>) {
-        let BindingOpened { binding, era, result } = opened;
-        let Some(child) = self.bindings.get_mut(binding) else { return };
-        if child.era != era {
-            // Nobody wants it any more. Closing it may block.
+        let BindingOpened { binding, era, result, held } = opened;
+        let Some(child) = self.bindings.get_mut(binding).filter(|child| child.era == era) else {
+            // Nobody wants it any more, or the binding is gone. Closing it may block.
             if let Some(Ok(factory)) = result {
-                tokio::task::spawn_blocking(move || factory.stop());
+                tokio::task::spawn_blocking(move || {
+                    factory.stop();
+                    drop((factory, held));
+                });
             }
             return;
-        }
+        };
         let causes = match result {
             Some(Ok(factory)) => {
                 child.enter(BindingPhase::Serving);
