@@ -323,6 +323,10 @@ impl Supervisor {
             leaf => self.tree.restart(leaf).and_then(|restart| restart.retry_failed),
         };
         let Some(after) = after else { return };
+        // One that came back at once, with the code that it had before, needs no chance.
+        if matches!(top, Node::Module(at) if self.modules.get(at).is_some_and(|child| child.phase != Phase::Failed)) {
+            return;
+        }
         // What failed together does not come back all at once.
         let after = after.mul_f64(1.0 + RETRY_JITTER * rand::random::<f64>());
         let next_try = Instant::now() + after;
