@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix::{AsyncContext, Context, Recipient};
+use futures_util::future::AbortHandle;
 
 use super::{
     binding_child::BindingChild,
@@ -23,13 +24,19 @@ use crate::{
     bindings::BindingCall,
 };
 
+/// An instance that is being started.
+struct Started {
+    instance: u64,
+    /// Of its code: the end of a worker on the way may have ended a swap.
+    generation: u64,
+    abort: AbortHandle,
+}
+
 impl Supervisor {
     /// Starts an instance in a place, if nothing is there. What still leaves it is followed by a fresh one when it exits.
     pub(super) fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
         let place = self.modules.get(module).and_then(|child| child.slots.get(slot));
         let Some(worker) = place.filter(|place| place.state.is_empty()).map(|place| place.worker) else { return };
-        let code = self.modules.get(module).and_then(|child| child.code_for(slot));
-        let Some(generation) = code.map(|code| code.generation) else { return };
         // A worker whose end has not been told yet is replaced here, so that nothing is started on it.
         let instance = match self.try_start(module, slot, worker, ctx) {
             None => {
@@ -39,7 +46,7 @@ impl Supervisor {
             started => started,
         };
         let Some(place) = self.modules.get_mut(module).and_then(|child| child.slots.get_mut(slot)) else { return };
-        if let Some((instance, abort)) = instance {
+        if let Some(Started { instance, generation, abort }) = instance {
             place.state = SlotState::Starting(instance, abort);
             place.generation = generation;
             place.sick = 0;
@@ -53,8 +60,9 @@ impl Supervisor {
         slot: usize,
         worker: usize,
         ctx: &Context<Self>,
-    ) -> Option<(u64, futures_util::future::AbortHandle)> {
+    ) -> Option<Started> {
         let child = self.modules.get(module)?;
+        let generation = child.code_for(slot)?.generation;
         let start = Start {
             module,
             slot,
@@ -64,7 +72,8 @@ impl Supervisor {
             started: ctx.address().recipient(),
             exited: ctx.address().recipient(),
         };
-        instance::start(&self.workers.handle(worker)?, start)
+        let (instance, abort) = instance::start(&self.workers.handle(worker)?, start)?;
+        Some(Started { instance, generation, abort })
     }
 
     /// What a guest of a module is made of on a worker; `tried`: with the probe of its swaps.
