@@ -125,7 +125,7 @@ fn code_that_no_instance_has_tried_does_not_take_over_because_its_module_is_rest
     let swap = swap_in_background(&daemon, "a", "two.wasm");
     eventually("it rolls", || daemon.module("a").swapping.is_some_and(|it| it.starts_with("0 of 1")));
     assert_eq!(daemon.call("b", "trap", b"").kind(), "trapped");
-    assert_eq!(swap.join().unwrap(), 409);
+    assert_eq!(swap.join().unwrap(), 422);
     eventually("a runs again", || daemon.module("a").instances.first().is_some_and(|it| it.id > before));
     let status = daemon.module("a");
     assert_eq!((status.generation, status.instances[0].generation), (1, 1));
