@@ -234,3 +234,6 @@ fn status(code: &Code, origin: GenerationOrigin, outcome: GenerationOutcome, why
         why,
     }
 }
+
+#[cfg(test)]
+mod tests;

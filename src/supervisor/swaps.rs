@@ -250,3 +250,6 @@ pub(super) fn answer(reply: Option<Reply>, outcome: Result<bool, SwapError>) {
         reply.send(outcome).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;
