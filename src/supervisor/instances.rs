@@ -54,13 +54,7 @@ impl Supervisor {
     }
 
     /// Starts an instance in an empty place; `None` when the worker has ended.
-    fn try_start(
-        &self,
-        module: usize,
-        slot: usize,
-        worker: usize,
-        ctx: &Context<Self>,
-    ) -> Option<Started> {
+    fn try_start(&self, module: usize, slot: usize, worker: usize, ctx: &Context<Self>) -> Option<Started> {
         let child = self.modules.get(module)?;
         let generation = child.code_for(slot)?.generation;
         let start = Start {

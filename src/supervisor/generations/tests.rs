@@ -119,11 +119,8 @@ fn code_that_is_rolled_back_is_barred_and_nothing_is_behind_what_follows() {
     codes.swap(&mut generations, "a", GenerationOrigin::RollBack);
     assert_eq!(generations.barred, ["b".into()].into());
     assert_eq!((generations.sha256().map(|it| &**it), last_good(&generations)), (Some("a"), None));
-    let expected = [
-        (3, GenerationOutcome::Current),
-        (2, GenerationOutcome::RolledBack),
-        (1, GenerationOutcome::Replaced),
-    ];
+    let expected =
+        [(3, GenerationOutcome::Current), (2, GenerationOutcome::RolledBack), (1, GenerationOutcome::Replaced)];
     assert_eq!(outcomes(&generations), expected);
     assert_eq!(generations.told()[1].why.as_deref(), Some("it failed"));
     assert_eq!(generations.probation, None);
@@ -158,11 +155,9 @@ fn what_somebody_wanted_runs_instead_of_the_file_and_says_so() {
     let mut generations = codes.started();
     assert!(generations.note_file(file("a")));
     assert!(!generations.note_file(file("a")), "it was only touched");
-    for (origin, instead) in [
-        (GenerationOrigin::Operator, true),
-        (GenerationOrigin::RollBack, true),
-        (GenerationOrigin::File, false),
-    ] {
+    for (origin, instead) in
+        [(GenerationOrigin::Operator, true), (GenerationOrigin::RollBack, true), (GenerationOrigin::File, false)]
+    {
         codes.swap(&mut generations, "b", origin);
         assert_eq!(generations.is_instead_of_file(), instead, "{origin:?}");
     }
