@@ -372,7 +372,11 @@ fn read(path: &Path, limit: u64, acceptance: Option<&Acceptance>) -> Result<Read
     // Asked of the very file that was read.
     let facts = Facts { owner: read.owner, mode: read.mode, link_owner: link_owner(path) };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match acceptance.lock().check_file(&name, facts) {
+    let mut rules = acceptance.lock();
+    // In a directory that everybody may write, the file may be one that was never meant for it.
+    let directory = path.parent().and_then(|directory| Some((directory, std::fs::metadata(directory).ok()?.mode())));
+    let checked = directory.map_or(Ok(()), |(directory, mode)| rules.check_directory(directory, mode));
+    match checked.and_then(|()| rules.check_file(&name, facts)) {
         Ok(()) => Ok(read),
         Err(refusal) => Err(ModuleError::NotAccepted { path: path.to_owned(), why: refusal.to_string() }),
     }
