@@ -25,6 +25,9 @@ use crate::config::{self, Config, DropIn, Module, WatchMode};
 /// Bytes of `NAME.toml` at most: the table of one module.
 const LONGEST_SETTINGS: u64 = 1 << 20;
 
+/// How the directory as a whole is named among the refused files.
+pub(super) const WHOLE: &str = ".";
+
 /// A file that has rested for so many times `settle` has settled, also where nobody has watched it.
 const RESTED: u32 = 4;
 
@@ -52,8 +55,8 @@ pub(super) fn scan(config: &Config, before: &[Module], settled: &Settled) -> Sca
     }
     let mut scan = Scanner { config, drop_in, before, settled, rules, found: Scan::default() };
     if let Err(why) = scan.directory() {
-        scan.refuse(".", why);
-        scan.found.modules.extend(before.iter().cloned());
+        scan.refuse(WHOLE, why);
+        scan.go_on(before.iter().cloned());
     }
     let Scanner { mut found, rules, .. } = scan;
     found.modules.sort_by(|one, other| one.name.cmp(&other.name));
@@ -90,6 +93,22 @@ impl Scanner<'_> {
         self.found.refused.push(RefusedFile { file: file.to_owned(), why });
     }
 
+    /// Keeps modules as they are though their files do not tell what they shall be, but nothing that the configuration does
+    /// not allow any more.
+    fn go_on(&mut self, modules: impl IntoIterator<Item = Module>) {
+        for mut module in modules {
+            if !self.is_configured(&module.name) {
+                module.links.retain(|link| self.drop_in.links.contains(&link.to));
+                self.found.modules.push(module);
+            }
+        }
+    }
+
+    /// Whether a configured module has this name: it wins.
+    fn is_configured(&self, name: &str) -> bool {
+        self.config.modules.iter().any(|module| *module.name == *name)
+    }
+
     fn directory(&mut self) -> Result<(), String> {
         let dir = &self.drop_in.dir;
         let cannot = |error: io::Error| format!("cannot read directory `{}`: {error}", dir.display());
@@ -124,9 +143,8 @@ impl Scanner<'_> {
             let there = self.found.modules.iter().any(|found| found.name == module.name);
             let told = self.settled.get(&module.path) == Some(&None) || self.config.watch.mode == WatchMode::Off;
             let here = module.path.parent() == Some(&self.drop_in.dir);
-            let configured = self.config.modules.iter().any(|configured| configured.name == module.name);
-            if !there && !told && here && !configured && fs::symlink_metadata(&module.path).is_err() {
-                self.found.modules.push(module.clone());
+            if !there && !told && here && fs::symlink_metadata(&module.path).is_err() {
+                self.go_on([module.clone()]);
             }
         }
     }
@@ -137,7 +155,7 @@ impl Scanner<'_> {
             Ok(name) => name,
             Err(refusal) => return self.refuse(&shown, refusal.to_string()),
         };
-        if self.config.modules.iter().any(|module| *module.name == *name) {
+        if self.is_configured(name) {
             return self.refuse(&shown, format!("`modules.{name}` is configured, and what is configured wins"));
         }
         let path = self.drop_in.dir.join(file);
@@ -149,16 +167,16 @@ impl Scanner<'_> {
             Err(why) => {
                 self.refuse(&shown, why);
                 // What runs goes on, with the code that it has.
-                return self.found.modules.extend(before);
+                return self.go_on(before);
             }
         }
         match self.settings(name, &path) {
             Ok(Some(module)) => self.found.modules.push(module),
             // The settings are being written: they are looked at when they are there.
-            Ok(None) => self.found.modules.extend(before),
+            Ok(None) => self.go_on(before),
             Err(why) => {
                 self.refuse(&format!("{name}.toml"), why);
-                self.found.modules.extend(before);
+                self.go_on(before);
             }
         }
     }

@@ -20,7 +20,7 @@ use actix::{AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
 
 use super::{
-    drop_in::{Scan, Settled, scan},
+    drop_in::{Scan, Settled, WHOLE, scan},
     engines::Room,
     events::{Subject, What, unix},
     loader::{Acceptance, Loaded, Outcome, Source},
@@ -111,6 +111,8 @@ pub(super) struct Reloads {
     seen: HashMap<PathBuf, Option<Fingerprint>>,
     /// Files of the drop-in directory that are not accepted.
     refused: Vec<RefusedFile>,
+    /// Whether the directory is looked through again after a time, because it could not be.
+    retries: bool,
     run: Option<Run>,
     waiting: VecDeque<Request>,
     loaded_at: SystemTime,
@@ -177,6 +179,7 @@ impl Reloads {
             base: Arc::new(base),
             seen,
             refused: Vec::new(),
+            retries: false,
             run: None,
             waiting: VecDeque::new(),
             loaded_at: SystemTime::now(),
@@ -370,6 +373,7 @@ impl Supervisor {
         self.reloads.base = Arc::clone(&draft.base);
         self.reloads.seen = draft.seen.clone();
         self.note_refused(&draft.refused);
+        self.retry_drop_in(ctx);
         // A file that was told to be gone after the scan began is still to be acted on: its module is there.
         let scanned = |path: &Path| draft.config.modules.iter().any(|module| module.path == *path);
         self.follower.settled.retain(|path, file| file.is_some() || scanned(path));
@@ -406,6 +410,18 @@ impl Supervisor {
         }
         answer(request.replies, Err(problems));
         self.next_reload(ctx);
+    }
+
+    /// Looks through the drop-in directory again later if it could not be: its files tell nothing when it can be again.
+    pub(super) fn retry_drop_in(&mut self, ctx: &mut Context<Self>) {
+        let watch = &self.config.watch;
+        let wanted = watch.mode != WatchMode::Off && self.reloads.refused.iter().any(|refused| refused.file == WHOLE);
+        if wanted && !std::mem::replace(&mut self.reloads.retries, true) {
+            self.later(watch.poll, ctx, |supervisor, ctx| {
+                supervisor.reloads.retries = false;
+                supervisor.want_reload(Request::dropped(), ctx);
+            });
+        }
     }
 
     /// Tells of files that are not accepted and were not told of before.

@@ -106,6 +106,7 @@ impl Actor for Supervisor {
         }
         self.events.record(Subject::Daemon, What::DaemonStarted { version: env!("CARGO_PKG_VERSION").to_owned() });
         self.begin_to_follow(ctx);
+        self.retry_drop_in(ctx);
         for node in self.tree.order().to_vec() {
             self.start_leaf(node, ctx);
             self.check_health(node, ctx);

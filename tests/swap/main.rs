@@ -13,6 +13,7 @@ mod client;
 mod config_mutations;
 mod corpus;
 mod dropped;
+mod dropped_places;
 mod drops;
 mod files;
 mod guest;
