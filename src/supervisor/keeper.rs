@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::kept::{Kept, Record};
+use crate::host::chain;
 
 /// The thread. It ends when this is dropped, after everything that was asked for.
 #[derive(Debug)]
@@ -30,7 +31,11 @@ impl Keeper {
     pub(super) fn keep(&self, module: Arc<str>, record: Record) {
         self.send(move |kept| {
             if let Err(error) = kept.keep(&module, &record) {
-                tracing::error!(%error, module = &*module, "cannot write down what runs instead of the module's file");
+                tracing::error!(
+                    error = chain(&error),
+                    module = &*module,
+                    "cannot write down what runs instead of the module's file"
+                );
             }
         });
     }
@@ -39,7 +44,11 @@ impl Keeper {
     pub(super) fn forget(&self, module: Arc<str>) {
         self.send(move |kept| {
             if let Err(error) = kept.forget(&module) {
-                tracing::error!(%error, module = &*module, "cannot forget what ran instead of the module's file");
+                tracing::error!(
+                    error = chain(&error),
+                    module = &*module,
+                    "cannot forget what ran instead of the module's file"
+                );
             }
         });
     }

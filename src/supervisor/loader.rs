@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ModuleLimits,
-    host::{CodeCache, CompiledModule, Limits, LoadError, WasmtimeEngine, panic_message},
+    host::{CodeCache, CompiledModule, Limits, LoadError, WasmtimeEngine, chain, panic_message},
 };
 
 /// Threads that read and compile. One compilation uses all cores by itself, so a second thread only hides the reading
@@ -239,7 +239,11 @@ impl Stores {
     /// Keeps code to which a roll back may lead, also after the daemon was started anew. Nobody waits for that.
     fn keep_code(&self, sha256: &str, code: &[u8]) {
         if let Err(error) = self.kept.keep_code(sha256, code) {
-            tracing::warn!(%error, sha256, "cannot keep code: a roll back to it would not outlive the daemon");
+            tracing::warn!(
+                error = chain(&error),
+                sha256,
+                "cannot keep code: a roll back to it would not outlive the daemon"
+            );
         }
     }
 }
@@ -272,7 +276,11 @@ impl Task<'_> {
     /// What runs in the file's place, if something does, and what was rolled back since the file changed.
     fn kept_instead(&self, path: &Path, file: &FileSeen) -> (Option<Result<Loaded, ModuleError>>, BTreeSet<Sha256>) {
         let record = self.stores.kept.record(self.module).unwrap_or_else(|error| {
-            tracing::error!(%error, module = self.module, "cannot read what runs instead of the file: the file runs");
+            tracing::error!(
+                error = chain(&error),
+                module = self.module,
+                "cannot read what runs instead of the file: the file runs"
+            );
             None
         });
         let barred = record.iter().flat_map(|record| &record.barred).map(|sha256| Arc::from(&**sha256)).collect();
@@ -295,13 +303,21 @@ impl Task<'_> {
                     return (Some(loaded), barred);
                 }
                 Err(error) => {
-                    tracing::error!(%error, module = self.module, "cannot read what runs instead of the file: the file runs");
+                    tracing::error!(
+                        error = chain(&error),
+                        module = self.module,
+                        "cannot read what runs instead of the file: the file runs"
+                    );
                 }
             },
             Run::File => return (None, barred),
             Run::FileAndForget => {
                 if let Err(error) = self.stores.kept.forget(self.module) {
-                    tracing::warn!(%error, module = self.module, "cannot forget what ran instead of the file");
+                    tracing::warn!(
+                        error = chain(&error),
+                        module = self.module,
+                        "cannot forget what ran instead of the file"
+                    );
                 }
             }
         }

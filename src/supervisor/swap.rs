@@ -359,6 +359,7 @@ impl Supervisor {
         let Rolling { code, failures, .. } = rolling;
         let (generation, before) = (code.generation, child.code.generation());
         let (sha256, name) = (code.sha256.to_string(), Arc::clone(&child.config.name));
+        let was_file = child.code.sha256() == child.code.file.as_ref().map(|file| &file.sha256);
         child.swaps.count(origin, true);
         child.code.take_over(code, origin, why.clone());
         self.events.record(Subject::Module(name), What::Swapped { generation, before, sha256, origin });
@@ -369,7 +370,9 @@ impl Supervisor {
         }
         let why = match (origin, why) {
             (GenerationOrigin::Operator, _) => "an operator swapped it; that holds until the file changes".to_owned(),
-            (GenerationOrigin::RollBack, Some(why)) => format!("the file's code was rolled back: {why}"),
+            (GenerationOrigin::RollBack, Some(why)) => {
+                format!("{} code was rolled back: {why}", if was_file { "the file's" } else { "an operator's" })
+            }
             (_, why) => why.unwrap_or_default(),
         };
         self.keep(module, Some((origin, why)));
