@@ -2,6 +2,7 @@
 //! the page.
 
 use std::{
+    ffi::OsString,
     fs,
     os::unix::{fs::symlink, net::UnixStream},
     path::Path,
@@ -23,6 +24,9 @@ const START: Duration = Duration::from_secs(60);
 /// How long a command that only looks is given to see what the document shows; less than the waits that documents show.
 const AGAIN: Duration = Duration::from_secs(3);
 
+/// The same where a document shows no waits, but code that is compiled before anything is to be seen.
+const AGAIN_COMPILED: Duration = Duration::from_secs(30);
+
 /// The daemon of one folder of `examples/` in a directory of its own, as if nothing had run before.
 struct Example {
     name: String,
@@ -31,14 +35,15 @@ struct Example {
 }
 
 impl Example {
-    fn start(name: &str) -> Self {
+    /// Runs what the block does before it starts the daemon, and then the daemon.
+    fn start(name: &str, before: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for example in ["quickstart", "supervision"] {
+        for example in ["quickstart", "supervision", "swapping"] {
             let (from, to) = (root().join("examples").join(example), dir.path().join("examples").join(example));
             fs::create_dir_all(&to).unwrap();
             for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
                 // What a daemon left there in the checkout is not the example's.
-                if entry.file_name() != "state" && entry.file_name() != "run" {
+                if !["state", "run", "deploy"].map(OsString::from).contains(&entry.file_name()) {
                     symlink(entry.path(), to.join(entry.file_name())).unwrap();
                 }
             }
@@ -48,6 +53,10 @@ impl Example {
             fs::write(&config, text).unwrap();
         }
         symlink(root().join("tests"), dir.path().join("tests")).unwrap();
+        for line in before {
+            let done = Command::new("sh").args(["-c", line]).current_dir(dir.path()).status().unwrap();
+            assert!(done.success(), "{line}: {done}");
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_wapcd"));
         command.args(["run", "--config", &format!("examples/{name}/wapcd.toml")]).current_dir(dir.path());
         let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -89,8 +98,9 @@ impl Example {
     /// What the command printed. One that only looks is run again for a while where that is not what is `expected`, as
     /// a person looks again while an instance is being started.
     fn run_until(&self, line: &str, expected: &str) -> String {
-        let acts = line.split_whitespace().any(|word| ["call", "start", "stop", "restart"].contains(&word));
-        let deadline = Instant::now() + AGAIN;
+        let acting = ["call", "start", "stop", "restart", "swap", "rollback", "reload"];
+        let acts = line.split_whitespace().any(|word| acting.contains(&word));
+        let deadline = Instant::now() + if self.name == "swapping" { AGAIN_COMPILED } else { AGAIN };
         loop {
             let seen = normal(&self.run(line));
             if seen == expected || acts || Instant::now() > deadline {
@@ -133,12 +143,13 @@ fn compare(document: &str) -> usize {
     let mut compared = 0;
     for (language, block) in fenced(Path::new(document)) {
         if let Some(name) = started(&block).filter(|_| language == "sh") {
-            daemon = Some(Example::start(name));
+            let before: Vec<&str> = block.lines().take_while(|line| !line.contains("run --config")).collect();
+            daemon = Some(Example::start(name, &before));
         }
         if language != "console" {
             continue;
         }
-        let daemon = daemon.get_or_insert_with(|| Example::start("quickstart"));
+        let daemon = daemon.get_or_insert_with(|| Example::start("quickstart", &[]));
         for (line, shown) in sessions(&block) {
             assert_eq!(daemon.run_until(&line, &normal(&shown)), normal(&shown), "{document}: {line}");
             compared += 1;
@@ -153,6 +164,12 @@ fn commands_print_what_the_documents_show() {
         let compared = compare(document);
         assert!(compared >= 3, "{document}: only {compared} commands were found");
     }
+}
+
+#[test]
+fn what_the_page_about_swapping_shows_is_what_happens() {
+    let compared = compare("docs/swapping.md");
+    assert!(compared >= 30, "only {compared} commands were found");
 }
 
 #[test]

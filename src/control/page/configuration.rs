@@ -2,7 +2,7 @@
 
 use super::{
     put,
-    text::{ago, utc, visible},
+    text::{ago, below, utc, visible},
 };
 use crate::supervisor::status::{ConfigurationStatus, DropInStatus};
 
@@ -25,7 +25,7 @@ pub(super) fn configuration(it: &ConfigurationStatus, now: f64) -> String {
                 utc(error.at)
             ),
         );
-        error.problems.iter().for_each(|problem| put(&mut text, format_args!("     {}\n", visible(problem))));
+        error.problems.iter().for_each(|problem| put(&mut text, format_args!("     {}\n", below(problem, "     "))));
     }
     text
 }
@@ -34,7 +34,7 @@ pub(super) fn configuration(it: &ConfigurationStatus, now: f64) -> String {
 pub(super) fn drop_in(it: &DropInStatus) -> String {
     let mut text = format!("drop-in directory {}, {} files refused\n", visible(&it.path), it.refused.len());
     for file in &it.refused {
-        put(&mut text, format_args!("!! {}: {}\n", visible(&file.file), visible(&file.why)));
+        put(&mut text, format_args!("!! {}: {}\n", visible(&file.file), below(&file.why, "     ")));
     }
     text
 }

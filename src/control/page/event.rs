@@ -2,7 +2,7 @@
 
 use super::{
     exit,
-    text::{hash, short, utc_ms, visible, words},
+    text::{hash, in_one_line, short, utc_ms, visible, words},
 };
 use crate::supervisor::{
     events::{Event, What},
@@ -54,9 +54,10 @@ fn what(what: &What) -> String {
             format!("configuration reloaded ({why}): {changes}")
         }
         What::ReloadRefused { why, problems } => {
+            let problems: Vec<String> = problems.iter().map(|problem| in_one_line(problem)).collect();
             format!("configuration refused ({why}), nothing has changed: {}", problems.join("; "))
         }
-        What::FileRefused { file, why } => format!("file {file} refused: {why}"),
+        What::FileRefused { file, why } => format!("file {file} refused: {}", in_one_line(why)),
         What::InstanceStarted { instance, generation, worker } => {
             format!("instance {instance} of generation {generation} takes calls on worker {worker}")
         }

@@ -38,7 +38,7 @@ pub fn problem(problem: &Problem) -> String {
         put(&mut text, format_args!("\n{}", exit::causes(&facts.causes).trim_end_matches('\n')));
     }
     for problem in &facts.problems {
-        put(&mut text, format_args!("\n    {}", visible(problem)));
+        put(&mut text, format_args!("\n    {}", text::below(problem, "    ")));
     }
     for frame in &facts.backtrace {
         put(&mut text, format_args!("\n    at {}", visible(frame)));

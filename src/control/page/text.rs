@@ -12,6 +12,16 @@ pub fn lines(text: &str) -> String {
     text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
+/// The text with its line breaks kept, each further line behind this margin.
+pub(super) fn below(text: &str, margin: &str) -> String {
+    lines(text).replace('\n', &format!("\n{margin}"))
+}
+
+/// The text in one line: what stands on lines of its own follows after a semicolon.
+pub(super) fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
 /// The first characters of a hash: enough to tell it from others.
 pub(super) fn hash(sha256: &str) -> String {
     sha256.chars().take(12).collect()
@@ -159,5 +169,7 @@ mod tests {
     fn a_guests_escape_sequences_do_not_reach_the_terminal() {
         assert_eq!(visible("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(lines("one\n\u{9b}two"), "one\n\\u{9b}two");
+        assert_eq!(below("one\n\u{9b}two", "    "), "one\n    \\u{9b}two");
+        assert_eq!(in_one_line("a mistake\n  did you mean `b`?"), "a mistake; did you mean `b`?");
     }
 }
