@@ -117,6 +117,11 @@ fn only_one_file_names_signal_hook() {
 }
 
 #[test]
+fn only_one_file_names_notify() {
+    assert_eq!(naming(&["notify"], "::"), ["src/supervisor/watch/notices.rs"]);
+}
+
+#[test]
 fn only_what_the_commands_share_writes_to_standard_output() {
     assert_eq!(naming(&["print", "println", "eprint", "eprintln", "dbg"], "!"), [""; 0]);
     assert_eq!(naming(&["stdout"], "()"), ["src/command.rs"]);
@@ -125,7 +130,14 @@ fn only_what_the_commands_share_writes_to_standard_output() {
 
 #[test]
 fn decisions_read_no_clock_and_know_no_actor() {
-    for path in ["src/supervisor/decide.rs", "src/bindings/keyvalue/operations.rs", "src/bindings/log/operations.rs"] {
+    let decisions = [
+        "src/supervisor/decide.rs",
+        "src/supervisor/watch/settle.rs",
+        "src/config/plan/diff.rs",
+        "src/bindings/keyvalue/operations.rs",
+        "src/bindings/log/operations.rs",
+    ];
+    for path in decisions {
         let code = code(Path::new(path));
         for word in ["now()", "actix", "tokio", "async "] {
             assert!(!code.contains(word), "{path} contains `{word}`");
