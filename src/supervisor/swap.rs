@@ -164,6 +164,10 @@ impl Supervisor {
             }
             return self.end_swap(module, Ok(false));
         }
+        if from_file && !changed && child.code.is_operators() {
+            // The same bytes were written once more: that is no other file.
+            return self.end_swap(module, Ok(false));
+        }
         let force = child.swaps.run().is_some_and(|run| run.force);
         if is_barred && !force {
             let why = "this code was rolled back before; it is taken again with force, or when the file changes";
@@ -453,8 +457,9 @@ impl Supervisor {
         rolling.failures += 1;
         let failures = rolling.failures;
         let too_many = probation.is_some_and(|probation| failures > probation.max_failures);
-        too_many
-            .then(|| CodeFailure::Swap(format!("instances of the new code failed {failures} times while it took over")))
+        too_many.then(|| {
+            CodeFailure::Swap(format!("instances of the new code failed {} while it took over", times(failures)))
+        })
     }
 
     /// Goes back to the code before.
@@ -493,7 +498,7 @@ impl Supervisor {
         let OnProbation { generation, failures, of } = failed;
         let what = What::ProbationFailed { generation, failures, of };
         self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
-        let why = Some(format!("its instances failed {failures} times in its probation, {of} allowed"));
+        let why = Some(format!("its instances failed {} in its probation, {of} allowed", times(failures)));
         let source = SwapSource::LastGood { instead_of: generation };
         let request = SwapRequest { source, origin: GenerationOrigin::RollBack, why, reply: None };
         self.want_swap(module, request, ctx);
@@ -562,6 +567,10 @@ pub(super) enum CodeFailure {
 /// Whether an exit speaks against the code: not one that was asked for, and not waiting for a slow backend.
 fn is_failure(reason: ExitReason) -> bool {
     !matches!(reason, ExitReason::Stopped | ExitReason::Exited(0) | ExitReason::DeadlineExceeded { in_host_call: true })
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn refuse(reply: Option<Reply>, why: &str) {

@@ -135,7 +135,7 @@ fn a_refused_reload_is_told_with_a_line_a_problem() {
     assert_eq!((code(&refused), out(&refused).as_str()), (1, ""));
     assert_eq!(
         err(&refused),
-        "wapcctl: the configuration is refused and nothing has changed\n    w.toml:3: `x`\n    w.toml:9: \\u{1b}[2J\\ny\n"
+        "wapcctl: the configuration is refused and nothing has changed\n    w.toml:3: `x`\n    w.toml:9: \\u{1b}[2J\n    y\n"
     );
     let json = wapcctl(&running.socket(), &["reload", "--json"], b"");
     let problem: Value = serde_json::from_slice(&json.stderr).unwrap();
@@ -172,7 +172,7 @@ fn the_status_shows_the_configuration_and_every_file_that_was_refused() {
     let status = || out(&wapcctl(&running.socket(), &["status"], b""));
     let text = status();
     assert!(text.contains("\nconfiguration /etc/wapcd/wapcd.toml, loaded 1h 0m ago (20"), "{text}");
-    assert!(text.contains("Z), 5 reloads, 1 refused\ndrop-in directory /var/lib/wapcd/modules, 1 files refused\n"));
+    assert!(text.contains("Z), 5 reloads, 1 refused\ndrop-in directory /var/lib/wapcd/modules, 1 file refused\n"));
     assert!(text.contains("\n!! a\\u{7}.wasm: user 7 owns it\n\nMODULE"), "{text}");
     let problems = vec!["w.toml:3: `\u{1b}`".into(), "w.toml:9: no".into()];
     running.fake.status.lock().configuration.last_error = Some(ReloadError { at: now() - 65.0, problems });

@@ -65,14 +65,18 @@ struct Shown {
 pub(super) async fn events(client: &Client, wanted: Wanted, json: bool) -> Result<Exit, Failure> {
     let Wanted { follow, of, after } = wanted;
     let shown = Shown { of: of.subject(), json };
-    if let Some(subject) = &shown.of {
-        must_exist(client, subject).await?;
-    }
     if !follow {
         let events: Vec<Value> = client.read(&client.get(&format!("events?after={after}")).await?)?;
         let text: String = events.iter().filter_map(|event| shown.line(event)).collect();
+        // What was removed has events all the same.
+        if let Some(subject) = shown.of.as_ref().filter(|_| text.is_empty()) {
+            must_exist(client, subject).await?;
+        }
         command::write_text(&text).map_err(Failure::Output)?;
         return Ok(Exit::Ok);
+    }
+    if let Some(subject) = &shown.of {
+        must_exist(client, subject).await?;
     }
     signals::end_well_on_interrupt().map_err(Failure::Signals)?;
     let mut lines = client.lines(&format!("events?follow=true&after={after}")).await?;

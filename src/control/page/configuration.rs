@@ -32,7 +32,9 @@ pub(super) fn configuration(it: &ConfigurationStatus, now: f64) -> String {
 
 /// The directory, and the files in it that are not accepted, with the reasons.
 pub(super) fn drop_in(it: &DropInStatus) -> String {
-    let mut text = format!("drop-in directory {}, {} files refused\n", visible(&it.path), it.refused.len());
+    let count = it.refused.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut text = format!("drop-in directory {}, {count} file{plural} refused\n", visible(&it.path));
     for file in &it.refused {
         put(&mut text, format_args!("!! {}: {}\n", visible(&file.file), below(&file.why, "     ")));
     }
