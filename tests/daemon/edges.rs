@@ -57,6 +57,8 @@ fn a_file_that_is_no_module_does_not_take_the_place_of_what_runs_when_the_daemon
     let home = Home::new(&module("a", ""));
     home.write("menu.wasm", build(1));
     let daemon = home.start();
+    let code = format!("state/swaps/{}.wasm", daemon.module("a").sha256.unwrap());
+    eventually("its code is kept", || daemon.home().path().join(&code).exists());
     place(daemon.home().path(), "menu.wasm", b"no module");
     eventually("it is refused", || is_refused(&daemon.module("a")));
     let differs = daemon.module("a").differs;
