@@ -191,12 +191,6 @@ impl Generations {
         self.instead = Some(why);
     }
 
-    /// Whether an operator wanted the code that runs.
-    pub(super) fn is_operators(&self) -> bool {
-        // What runs is told first.
-        self.told.front().is_some_and(|it| it.origin == GenerationOrigin::Operator)
-    }
-
     /// Why the code that runs is not that of the file, where it is not.
     pub(super) fn differs(&self) -> Option<String> {
         let (file, current) = (self.file.as_ref()?, self.current.as_ref()?);

@@ -14,8 +14,8 @@ use super::{
     generations::Code,
     instance::{self, InstanceStarted, Recipe, Start},
     module_child::{Live, Phase, SlotState, Then},
+    probation::CodeExit,
     stops::leave,
-    swap::CodeExit,
     topology::Node,
     tree::{Place, Supervisor},
 };

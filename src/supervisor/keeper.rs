@@ -4,9 +4,16 @@ use std::{
     io,
     sync::{Arc, mpsc},
     thread,
+    time::SystemTime,
 };
 
-use super::kept::{Kept, Record};
+use super::{
+    events::unix,
+    kept::{Kept, Record},
+    status::GenerationOrigin,
+    swaps::{Reply, answer},
+    tree::Supervisor,
+};
 use crate::host::chain;
 
 /// The thread. It ends when this is dropped, after everything that was asked for.
@@ -73,5 +80,30 @@ impl Drop for Keeper {
             // One that panicked has told so.
             thread.join().ok();
         }
+    }
+}
+
+impl Supervisor {
+    /// Writes down what runs instead of the file, or that the file runs. Nobody waits for the disk here.
+    pub(super) fn keep(&mut self, module: usize, instead: Option<(GenerationOrigin, String)>) {
+        let Some(child) = self.modules.get_mut(module) else { return };
+        let Some(current) = child.code.current() else { return };
+        let (name, runs, size) = (Arc::clone(&child.config.name), current.sha256.to_string(), current.size);
+        let file = child.code.file.as_ref().map(|file| file.sha256.to_string());
+        let barred: Vec<String> = child.code.barred.iter().map(ToString::to_string).collect();
+        let is_file = file.as_ref() == Some(&runs);
+        let Some((origin, why)) = instead.filter(|_| !is_file || !barred.is_empty()) else {
+            self.keeper.forget(name);
+            return;
+        };
+        child.code.run_instead(why.clone());
+        let record = Record { file, runs, size, origin, at: unix(SystemTime::now()), barred, why: Some(why) };
+        self.keeper.keep(name, record);
+    }
+
+    /// Tells whoever asked for a swap that it is done, when what was written down for it is on the disk.
+    pub(super) fn answer_when_kept(&self, reply: Option<Reply>) {
+        let Some(reply) = reply else { return };
+        self.keeper.then(move || answer(Some(reply), Ok(true)));
     }
 }

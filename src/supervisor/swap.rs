@@ -8,6 +8,9 @@
 //!                                 ▼                          ▼            ▼
 //!                            swap_failed ◀────────────── swap_failed    commit_swap ── probation ── swap back
 //! ```
+//!
+//! `roll.rs` has the steps of the instances, `probation.rs` what their exits say about the code, and `keeper.rs` what is
+//! written down of it.
 
 use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed, time::SystemTime};
 
@@ -15,17 +18,15 @@ use actix::{AsyncContext, Context, Handler, Message};
 
 use super::{
     events::{Subject, What, unix},
-    generations::{Code, OnProbation, Sha256},
-    instance::{self, Renewal, routes},
-    kept::Record,
+    generations::{Code, Sha256},
     loader::{Loaded, ModuleError, Outcome, Source},
-    module_child::{ModuleChild, Phase, SlotState, Then},
+    module_child::{Phase, SlotState, Then},
     status::{GenerationOrigin, SwapErrorStatus},
-    swaps::{Reply, Rolling, Stage, Step, SwapError, SwapRequest, SwapRun, SwapSource, answer},
+    swaps::{Reply, Rolling, Stage, SwapError, SwapRequest, SwapRun, SwapSource, answer},
     topology::Node,
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, How, Leave, TookOver, causes_of};
+use crate::actors::causes_of;
 
 /// Code for a swap was loaded, or was not. Sent by the thread that loaded it.
 #[derive(Message)]
@@ -164,10 +165,6 @@ impl Supervisor {
             }
             return self.end_swap(module, Ok(false));
         }
-        if from_file && !changed && child.code.is_operators() {
-            // The same bytes were written once more: that is no other file.
-            return self.end_swap(module, Ok(false));
-        }
         let force = child.swaps.run().is_some_and(|run| run.force);
         if is_barred && !force {
             let why = "this code was rolled back before; it is taken again with force, or when the file changes";
@@ -233,124 +230,6 @@ impl Supervisor {
             Some(SlotState::Empty | SlotState::Backoff(_)) => self.start_swapped(module, slot, ctx),
             // It is live soon, or gone.
             Some(SlotState::Starting(..) | SlotState::Leaving(_)) | None => {}
-        }
-    }
-
-    /// Starts a guest of the new code beside a live instance, which is to take it.
-    fn renew_guest(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
-        let Some(child) = self.modules.get(module) else { return };
-        let Some(place) = child.slots.get(slot) else { return };
-        let (SlotState::Live(live), Some(run)) = (&place.state, child.swaps.run()) else { return };
-        let Stage::Rolling(rolling) = &run.stage else { return };
-        let rolls_back = run.origin == GenerationOrigin::RollBack;
-        let config = Arc::clone(&child.config);
-        let Some(recipe) = self.recipe(module, place.worker, &rolling.code, !rolls_back) else { return };
-        let renewal = Renewal {
-            module,
-            instance: live.id,
-            addr: live.addr.clone(),
-            recipe,
-            // The state of code that is not wanted is not handed on.
-            hand_over: config.swap.hand_over.clone().filter(|_| !rolls_back),
-            reply: ctx.address().recipient(),
-        };
-        let (instance, worker) = (live.id, place.worker);
-        // A worker that has ended tells so, with the exit of its instances.
-        let renewal = self.workers.handle(worker).and_then(|worker| instance::renew(&worker, renewal));
-        let Some(abort) = renewal else { return };
-        let step = Step { slot, instance, renewal: Some(abort), config };
-        self.begin_step(module, step);
-    }
-
-    /// Starts an instance of the new code where none is.
-    fn start_swapped(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
-        let Some(child) = self.modules.get_mut(module) else { return };
-        let config = Arc::clone(&child.config);
-        if let Some(place) = child.slots.get_mut(slot) {
-            place.state = SlotState::Empty;
-        }
-        // The step first, since it says which code is started.
-        self.begin_step(module, Step { slot, instance: 0, renewal: None, config });
-        self.start_instance(module, slot, ctx);
-        let Some(child) = self.modules.get_mut(module) else { return };
-        let started = child.slots.get(slot).and_then(|place| place.state.id());
-        let Some(rolling) = child.swaps.rolling_mut() else { return };
-        match (started, &mut rolling.step) {
-            (Some(instance), Some(step)) => step.instance = instance,
-            _ => rolling.step = None,
-        }
-    }
-
-    fn begin_step(&mut self, module: usize, step: Step) {
-        let rolling = self.modules.get_mut(module).and_then(|child| child.swaps.rolling_mut());
-        if let Some(rolling) = rolling {
-            rolling.step = Some(step);
-        }
-    }
-
-    fn took_over(&mut self, message: TookOver, ctx: &mut Context<Self>) {
-        let TookOver { module, instance, generation, outcome } = message;
-        let Some(child) = self.modules.get_mut(module) else { return };
-        let Some(slot) = child.slots.iter().position(|place| place.state.is(instance)) else { return };
-        let rolling = child.swaps.rolling_mut();
-        let of_step = |rolling: &&mut Rolling| {
-            rolling.code.generation == generation
-                && rolling.step.as_ref().is_some_and(|step| step.instance == instance && step.renewal.is_some())
-        };
-        let step = rolling.filter(of_step).and_then(|rolling| rolling.step.take());
-        match (step, outcome) {
-            (Some(step), Ok(links)) => {
-                let changed = !Arc::ptr_eq(&step.config, &child.config);
-                if let Some(place) = child.slots.get_mut(slot) {
-                    place.generation = generation;
-                    place.sick = 0;
-                    if let SlotState::Live(live) | SlotState::Leaving(live) = &mut place.state {
-                        live.links = links;
-                    }
-                    let what = What::InstanceSwapped { instance, generation, worker: place.worker };
-                    self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
-                }
-                if let Some(rolling) = child.swaps.rolling_mut() {
-                    rolling.taken.insert(slot);
-                }
-                if changed {
-                    self.adjust_instance(module, slot);
-                }
-                self.advance_swap(module, ctx);
-            }
-            (Some(_), Err(causes)) => self.swap_failed(module, causes, ctx),
-            // The swap was given up, and the instance had taken its code already.
-            (None, Ok(_)) => {
-                child.slots.get_mut(slot).into_iter().for_each(|place| place.generation = generation);
-                self.put_back_code(module, slot, generation);
-            }
-            (None, Err(_)) => {}
-        }
-        self.touched(Node::Module(module), ctx);
-    }
-
-    /// Lets an instance make way that was started with code which does not take over any more.
-    pub(super) fn put_back_other_code(&mut self, module: usize, slot: usize, generation: u64) {
-        let code = self.modules.get(module).and_then(|child| child.code_for(slot));
-        if code.is_some_and(|code| code.generation != generation) {
-            self.put_back_code(module, slot, generation);
-        }
-    }
-
-    /// Lets an instance make way that has code which is not the module's.
-    fn put_back_code(&mut self, module: usize, slot: usize, generation: u64) {
-        let Some(child) = self.modules.get_mut(module) else { return };
-        if child.code.generation() == generation {
-            return;
-        }
-        let Some(place) = child.slots.get_mut(slot) else { return };
-        match &place.state {
-            SlotState::Live(live) => {
-                live.addr.do_send(Leave::from(How::AfterCall));
-                place.state = SlotState::Leaving(live.clone());
-            }
-            SlotState::Starting(_, abort) => abort.abort(),
-            SlotState::Empty | SlotState::Backoff(_) | SlotState::Leaving(_) => {}
         }
     }
 
@@ -437,155 +316,10 @@ impl Supervisor {
         let run = child.swaps.end();
         answer(run.and_then(|run| run.reply), Err(SwapError::Refused(why.to_owned())));
     }
-
-    /// Counts the exit of an instance against the code that it ran; what follows, where anything does but a restart.
-    pub(super) fn exit_of_code(&mut self, module: usize, exit: CodeExit, reason: ExitReason) -> Option<CodeFailure> {
-        let CodeExit { instance, generation, .. } = exit;
-        let child = self.modules.get_mut(module)?;
-        let probation = child.config.swap.probation;
-        let Some(rolling) = child.swaps.rolling_mut() else {
-            let failed = is_failure(reason).then(|| child.code.count_failure(generation)).flatten();
-            return failed.map(CodeFailure::Probation);
-        };
-        let of_step = rolling.step.take_if(|step| step.instance == instance);
-        if of_step.is_some_and(|step| step.renewal.is_none()) {
-            return Some(CodeFailure::Swap("an instance of the new code did not start".to_owned()));
-        }
-        if generation != rolling.code.generation || !is_failure(reason) {
-            return None;
-        }
-        rolling.failures += 1;
-        let failures = rolling.failures;
-        let too_many = probation.is_some_and(|probation| failures > probation.max_failures);
-        too_many.then(|| {
-            CodeFailure::Swap(format!("instances of the new code failed {} while it took over", times(failures)))
-        })
-    }
-
-    /// Goes back to the code before.
-    pub(super) fn code_failed(
-        &mut self,
-        module: usize,
-        exit: CodeExit,
-        failure: CodeFailure,
-        report: &ExitReport,
-        ctx: &mut Context<Self>,
-    ) {
-        match failure {
-            CodeFailure::Swap(what) => {
-                let causes = std::iter::once(what).chain(report.causes.iter().cloned()).collect();
-                self.swap_failed(module, causes, ctx);
-            }
-            CodeFailure::Probation(failed) => self.fail_probation(module, failed, ctx),
-        }
-        // Where the swap back does not come by at once.
-        let rolls = self.modules.get(module).is_some_and(|child| child.swaps.rolling().is_some());
-        if !rolls {
-            self.start_instance(module, exit.slot, ctx);
-        }
-    }
-
-    /// Goes back to the code before, if it is on probation and the module has failed with it.
-    pub(super) fn fail_with_code(&mut self, module: usize, ctx: &mut Context<Self>) {
-        let Some(child) = self.modules.get(module) else { return };
-        if let (Some(on), Some(_)) = (child.code.probation, child.code.last_good()) {
-            self.fail_probation(module, on, ctx);
-        }
-    }
-
-    fn fail_probation(&mut self, module: usize, failed: OnProbation, ctx: &mut Context<Self>) {
-        let Some(child) = self.modules.get(module) else { return };
-        let OnProbation { generation, failures, of } = failed;
-        let what = What::ProbationFailed { generation, failures, of };
-        self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
-        let why = Some(format!("its instances failed {} in its probation, {of} allowed", times(failures)));
-        let source = SwapSource::LastGood { instead_of: generation };
-        let request = SwapRequest { source, origin: GenerationOrigin::RollBack, why, reply: None };
-        self.want_swap(module, request, ctx);
-    }
-
-    fn pass_probation(&mut self, module: usize, generation: u64) {
-        let Some(child) = self.modules.get_mut(module) else { return };
-        if child.code.pass(generation) {
-            let subject = Subject::Module(Arc::clone(&child.config.name));
-            self.events.record(subject, What::ProbationPassed { generation });
-        }
-    }
-
-    /// Writes down what runs instead of the file, or that the file runs. Nobody waits for the disk here.
-    fn keep(&mut self, module: usize, instead: Option<(GenerationOrigin, String)>) {
-        let Some(child) = self.modules.get_mut(module) else { return };
-        let Some(current) = child.code.current() else { return };
-        let (name, runs, size) = (Arc::clone(&child.config.name), current.sha256.to_string(), current.size);
-        let file = child.code.file.as_ref().map(|file| file.sha256.to_string());
-        let barred: Vec<String> = child.code.barred.iter().map(ToString::to_string).collect();
-        let is_file = file.as_ref() == Some(&runs);
-        let Some((origin, why)) = instead.filter(|_| !is_file || !barred.is_empty()) else {
-            self.keeper.forget(name);
-            return;
-        };
-        child.code.run_instead(why.clone());
-        let record = Record { file, runs, size, origin, at: unix(SystemTime::now()), barred, why: Some(why) };
-        self.keeper.keep(name, record);
-    }
-
-    /// Tells whoever asked for a swap that it is done, when what was written down for it is on the disk.
-    fn answer_when_kept(&self, reply: Option<Reply>) {
-        let Some(reply) = reply else { return };
-        self.keeper.then(move || answer(Some(reply), Ok(true)));
-    }
-
-    /// Gives a live instance the links and limits that its module has now.
-    pub(super) fn adjust_instance(&self, module: usize, slot: usize) {
-        let Some(child) = self.modules.get(module) else { return };
-        let Some(place) = child.slots.get(slot) else { return };
-        if let SlotState::Live(live) | SlotState::Leaving(live) = &place.state {
-            live.links.set(routes(&child.config, &self.binding_actors(place.worker)));
-            // Few, and not to be lost.
-            live.addr.do_send(crate::actors::SetLimits((&child.config.limits).into()));
-        }
-    }
-}
-
-/// The exit of an instance, as it concerns the code that it ran.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CodeExit {
-    pub(super) slot: usize,
-    pub(super) instance: u64,
-    pub(super) generation: u64,
-}
-
-/// Why code is taken back.
-#[derive(Debug)]
-pub(super) enum CodeFailure {
-    /// It does not take over.
-    Swap(String),
-    /// It failed in its probation.
-    Probation(OnProbation),
-}
-
-/// Whether an exit speaks against the code: not one that was asked for, and not waiting for a slow backend.
-fn is_failure(reason: ExitReason) -> bool {
-    !matches!(reason, ExitReason::Stopped | ExitReason::Exited(0) | ExitReason::DeadlineExceeded { in_host_call: true })
-}
-
-fn times(count: u32) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn refuse(reply: Option<Reply>, why: &str) {
     answer(reply, Err(SwapError::Refused(why.to_owned())));
-}
-
-impl ModuleChild {
-    /// The code with which an instance is started in a place: the new one where a swap under way has come by.
-    pub(super) fn code_for(&self, slot: usize) -> Option<&Code> {
-        let rolling = self.swaps.rolling();
-        let new = rolling.filter(|rolling| {
-            rolling.taken.contains(&slot) || rolling.step.as_ref().is_some_and(|step| step.slot == slot)
-        });
-        new.map(|rolling| &rolling.code).or_else(|| self.code.current())
-    }
 }
 
 impl Handler<SwapLoaded> for Supervisor {
@@ -593,13 +327,5 @@ impl Handler<SwapLoaded> for Supervisor {
 
     fn handle(&mut self, message: SwapLoaded, ctx: &mut Context<Self>) {
         self.swap_loaded(message, ctx);
-    }
-}
-
-impl Handler<TookOver> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: TookOver, ctx: &mut Context<Self>) {
-        self.took_over(message, ctx);
     }
 }
