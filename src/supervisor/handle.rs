@@ -32,7 +32,7 @@ use super::{
         Swap, Want,
     },
     reload::{ReloadOutcome, Reloads, Surroundings, with_dropped},
-    status::{BindingStatus, ModuleStatus, Status, SwapReport},
+    status::{BindingStatus, ModuleStatus, RefusedFile, Status, SwapReport},
     swaps::SwapError,
     topology::Topology,
     tree::Supervisor,
@@ -41,7 +41,7 @@ use super::{
 use crate::{
     actors::{CallReply, CallRequest, How, Modules, QueueBudget, Workers},
     bindings::BindingContext,
-    config::{CODE_DIRECTORY, Config, Module},
+    config::{CODE_DIRECTORY, Config, Declared},
     host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
 };
 
@@ -144,9 +144,13 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
 pub async fn start(base: Config, surroundings: Surroundings) -> Result<SupervisorHandle, StartError> {
     make_directory(&base);
     let scan = scan(&base, &[], &Settled::new());
-    let (config, refused, acceptance) = with_dropped(&base, scan);
-    let mut engines = engines(&config)?;
-    let rooms = rooms(&config, &mut engines)?;
+    let (mut config, mut refused, acceptance) = with_dropped(&base, scan);
+    let mut engines = match engines(&config) {
+        // What was dropped has room on further engines, as far as there is any.
+        Err(StartError::Engine { .. }) if config.modules.len() > base.modules.len() => engines(&base)?,
+        made => made?,
+    };
+    let rooms = rooms(&mut config, &mut refused, &mut engines)?;
     let stores = stores(&config);
     let keeper = Keeper::start(Arc::clone(&stores.kept)).map_err(StartError::Thread)?;
     let config = Arc::new(config);
@@ -214,13 +218,23 @@ fn engines(config: &Config) -> Result<Engines, StartError> {
     }
 }
 
-/// Room for each module.
-fn rooms(config: &Config, engines: &mut Engines) -> Result<Vec<Room>, StartError> {
-    let room = |module: &Module| {
+/// Room for each module. A dropped one that finds none is refused, and keeps nothing else from starting.
+fn rooms(config: &mut Config, refused: &mut Vec<RefusedFile>, engines: &mut Engines) -> Result<Vec<Room>, StartError> {
+    let mut rooms = Vec::new();
+    for module in std::mem::take(&mut config.modules) {
         let instances = u32::try_from(module.instances.count(config.daemon.workers) + 1).unwrap_or(u32::MAX);
-        engines.room(instances).map_err(|source| StartError::Engine { instances, source })
-    };
-    config.modules.iter().map(room).collect()
+        match engines.room(instances) {
+            Ok(room) => {
+                rooms.push(room);
+                config.modules.push(module);
+            }
+            Err(error) if module.declared == Declared::Dropped => {
+                refused.push(RefusedFile { file: format!("{}.wasm", module.name), why: chain(&error) });
+            }
+            Err(source) => return Err(StartError::Engine { instances, source }),
+        }
+    }
+    Ok(rooms)
 }
 
 /// Where code is kept.

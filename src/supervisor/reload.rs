@@ -265,7 +265,7 @@ impl Supervisor {
         if self.reloads.run.as_ref().is_none_or(|run| run.id != id) {
             return;
         }
-        let draft = match result {
+        let mut draft = match result {
             Ok(draft) => draft,
             Err(problems) => return self.refuse_reload(problems, ctx),
         };
@@ -273,8 +273,9 @@ impl Supervisor {
         if !refused.is_empty() {
             return self.refuse_reload(refused, ctx);
         }
-        if let Err(problem) = self.prepare(&draft, ctx) {
-            return self.refuse_reload(vec![problem], ctx);
+        match self.prepare(&draft, ctx) {
+            Ok(without) => self.leave_out(&mut draft, without),
+            Err(problem) => return self.refuse_reload(vec![problem], ctx),
         }
         if let Some(run) = &mut self.reloads.run {
             run.draft = Some(draft);
@@ -282,14 +283,39 @@ impl Supervisor {
         self.apply_if_prepared(ctx);
     }
 
-    /// Finds room for what is new, and begins to load its code.
-    fn prepare(&mut self, draft: &Draft, ctx: &mut Context<Self>) -> Result<(), String> {
+    /// Finds room for what is new, and begins to load its code. Gives the dropped modules that have no room, and why: they
+    /// keep nothing else from being applied.
+    fn prepare(&mut self, draft: &Draft, ctx: &mut Context<Self>) -> Result<Vec<(Arc<str>, String)>, String> {
+        let mut without = Vec::new();
         for change in &draft.plan.changes {
             let Changed::Child(Member::Module(name)) = &change.subject else { continue };
             let Some(module) = draft.config.modules.iter().find(|module| module.name == *name) else { continue };
-            self.prepare_module(module, change, ctx).map_err(|problem| format!("modules.{name}: {problem}"))?;
+            match self.prepare_module(module, change, ctx) {
+                Ok(()) => {}
+                Err(problem) if module.declared == Declared::Dropped => without.push((Arc::clone(name), problem)),
+                Err(problem) => return Err(format!("modules.{name}: {problem}")),
+            }
         }
-        Ok(())
+        Ok(without)
+    }
+
+    /// Takes out of a draft what dropped modules have no room for: new ones, and further instances of those that run.
+    fn leave_out(&self, draft: &mut Draft, without: Vec<(Arc<str>, String)>) {
+        if without.is_empty() {
+            return;
+        }
+        let mut config = Config::clone(&draft.config);
+        for (name, why) in without {
+            let before = self.config.modules.iter().find(|module| module.name == name);
+            let file = format!("{name}.{}", if before.is_some() { "toml" } else { "wasm" });
+            match (before, config.modules.iter_mut().find(|module| module.name == name)) {
+                (Some(before), Some(module)) => module.instances = before.instances,
+                _ => config.modules.retain(|module| module.name != name),
+            }
+            draft.refused.push(RefusedFile { file, why });
+        }
+        draft.plan = config::plan(&self.config, &config);
+        draft.config = Arc::new(config);
     }
 
     fn prepare_module(&mut self, module: &Module, change: &Change, ctx: &mut Context<Self>) -> Result<(), String> {

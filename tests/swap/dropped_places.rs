@@ -108,3 +108,35 @@ fn a_directory_that_everybody_may_write_gives_no_code_to_modules_that_run() {
     drops.put("hello.wasm", guest::build(3));
     drops.wait_for_build("hello", 3);
 }
+
+#[test]
+fn a_dropped_module_that_finds_no_room_keeps_nothing_else_from_being_applied() {
+    let drops = drops("", "");
+    drops.put("many.wasm", guest::build(1));
+    drops.wait_for_build("many", 1);
+    drops.put("many.toml", "instances = 50000\n");
+    drops.wait_for_refusal("many.toml", "no room");
+    assert_eq!(drops.module("many").instances.len(), 1);
+    // A new one that needs so much is refused as well, and one that needs little runs.
+    drops.put("much.toml", "instances = 100000\n");
+    drops.put("much.wasm", guest::build(1));
+    drops.wait_for_refusal("much.wasm", "instances");
+    drops.put("small.wasm", guest::build(1));
+    drops.wait_for_build("small", 1);
+    assert_eq!(reloaded(&drops, "").changes, []);
+    fs::remove_file(drops.file("small.wasm")).unwrap();
+    drops.wait_for_end("small");
+
+    drops.put("many.toml", "instances = 2\n");
+    drops.wait_for_instances("many", 2);
+    assert_eq!(drops.refusal("many.toml"), None);
+
+    // Nor does it keep the daemon from starting.
+    drops.put("many.toml", "instances = 50000\n");
+    drops.wait_for_refusal("many.toml", "no room");
+    drops.put("small.wasm", guest::build(2));
+    drops.wait_for_build("small", 2);
+    let drops = Drops::started(drops.daemon.stop());
+    drops.wait_for_build("small", 2);
+    drops.wait_for_refusal("many.wasm", "instances");
+}
