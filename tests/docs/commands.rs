@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     output::normal,
-    repository::{fenced, root},
+    repository::{blocks, fenced, root, text},
 };
 
 /// How long the daemon may take to load its modules on a machine that is busy with other tests.
@@ -170,6 +170,13 @@ fn commands_print_what_the_documents_show() {
 fn what_the_page_about_swapping_shows_is_what_happens() {
     let compared = compare("docs/swapping.md");
     assert!(compared >= 30, "only {compared} commands were found");
+}
+
+#[test]
+fn the_guest_that_hands_its_state_over_is_the_one_of_the_example() {
+    let guest = text("examples/swapping/visits/src/lib.rs");
+    let shown = blocks(Path::new("docs/swapping.md"), "rust");
+    assert!(!shown.is_empty() && shown.iter().all(|block| guest.contains(block)), "{shown:?}");
 }
 
 #[test]
