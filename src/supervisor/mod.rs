@@ -53,6 +53,7 @@ mod loader;
 mod messages;
 mod module_child;
 mod modules;
+mod planner;
 mod probation;
 mod read;
 mod reload;

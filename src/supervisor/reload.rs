@@ -20,20 +20,19 @@ use actix::{AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
 
 use super::{
-    drop_in::{Scan, Settled, WHOLE, scan},
+    drop_in::WHOLE,
     engines::Room,
     events::{Subject, What, unix},
-    loader::{Acceptance, Loaded, Outcome, Source},
+    loader::{Loaded, Outcome, Source},
     messages::Reload,
+    planner::{Draft, Planner, look_at},
     read::Fingerprint,
     status::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
     tree::Supervisor,
 };
 use crate::{
     actors::causes_of,
-    config::{
-        self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode,
-    },
+    config::{Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode},
     host::chain,
 };
 
@@ -132,18 +131,6 @@ struct Run {
     missing: usize,
     prepared: Prepared,
     problems: Vec<String>,
-}
-
-/// What a reload makes of the files.
-#[derive(Debug)]
-pub(super) struct Draft {
-    base: Arc<Config>,
-    /// With what was dropped.
-    pub(super) config: Arc<Config>,
-    pub(super) plan: Plan,
-    seen: HashMap<PathBuf, Option<Fingerprint>>,
-    refused: Vec<RefusedFile>,
-    pub(super) acceptance: Option<Acceptance>,
 }
 
 /// New code and room for it, by the module's name.
@@ -469,88 +456,6 @@ impl Supervisor {
     pub(super) fn instances_of(&self, module: &Module) -> u32 {
         u32::try_from(module.instances.count(self.workers.count()) + 1).unwrap_or(u32::MAX)
     }
-}
-
-/// Reads and compares, on a thread that may block.
-struct Planner {
-    whole: bool,
-    base: Arc<Config>,
-    current: Arc<Config>,
-    environment: Environment,
-    settled: Settled,
-    /// The files of the modules that have code, in the state in which they were read.
-    read: HashMap<Arc<str>, Fingerprint>,
-}
-
-impl Planner {
-    fn plan(self) -> Result<Draft, Vec<String>> {
-        // Looked at before it is read: what changes meanwhile is news.
-        let seen = look_at(&self.base);
-        let base = match self.whole {
-            true => {
-                let read = config::load(&self.base.source, &self.environment);
-                Arc::new(read.map_err(|errors| errors.iter().map(problem).collect::<Vec<_>>())?)
-            }
-            false => Arc::clone(&self.base),
-        };
-        let mut files = look_at(&base);
-        files.extend(seen);
-        let scan = scan(&base, &dropped(&self.current), &self.settled);
-        let (config, refused, acceptance) = with_dropped(&base, scan);
-        let mut plan = config::plan(&self.current, &config);
-        if self.whole && config.watch.mode == WatchMode::Off {
-            self.add_changed_files(&config, &mut plan);
-        }
-        Ok(Draft { base, config: Arc::new(config), plan, seen: files, refused, acceptance })
-    }
-}
-
-impl Planner {
-    /// Adds the modules whose files have changed, where nobody watches them.
-    fn add_changed_files(&self, config: &Config, plan: &mut Plan) {
-        for module in &config.modules {
-            let Some(read) = self.read.get(&module.name) else { continue };
-            if Fingerprint::at(&module.path).ok().flatten().is_none_or(|now| now == *read) {
-                continue;
-            }
-            let subject = Changed::Child(Member::Module(Arc::clone(&module.name)));
-            let keys = vec!["file".to_owned()];
-            match plan.changes.iter_mut().find(|change| change.subject == subject) {
-                Some(change) if change.action == ChangeAction::Adjust => {
-                    change.keys.extend(keys);
-                    change.action = ChangeAction::Swap;
-                }
-                // A path that changes is another file; fresh instances take the file with the next reload.
-                Some(_) => {}
-                None => plan.changes.push(Change { subject, action: ChangeAction::Swap, keys }),
-            }
-        }
-    }
-}
-
-/// One problem with its cause and its hint, in one text.
-fn problem(error: &config::ConfigError) -> String {
-    let cause = error.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
-    format!("{error}{cause}")
-}
-
-/// The configuration with the modules of the drop-in directory after its own.
-pub(super) fn with_dropped(base: &Config, scan: Scan) -> (Config, Vec<RefusedFile>, Option<Acceptance>) {
-    let Scan { modules, refused, acceptance } = scan;
-    let mut config = base.clone();
-    config.modules.extend(modules);
-    (config, refused, acceptance)
-}
-
-/// The modules of a configuration that were dropped.
-fn dropped(config: &Config) -> Vec<Module> {
-    config.modules.iter().filter(|module| module.declared == Declared::Dropped).cloned().collect()
-}
-
-/// The states of a configuration's files.
-fn look_at(config: &Config) -> HashMap<PathBuf, Option<Fingerprint>> {
-    let look = |file: &PathBuf| (file.clone(), Fingerprint::at(file).ok().flatten());
-    config.files.iter().map(look).collect()
 }
 
 fn report(plan: &Plan, dry_run: bool) -> ReloadReport {

@@ -4,6 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod code;
+mod configuration;
+
+pub use self::{
+    code::{GenerationOrigin, GenerationOutcome, GenerationStatus, SwapCounts, SwapErrorStatus, SwapReport},
+    configuration::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
+};
+
 /// The whole daemon.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct Status {
@@ -30,73 +38,6 @@ pub struct Status {
     /// The drop-in directory, where one is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_in: Option<DropInStatus>,
-}
-
-/// The configuration that holds, and what became of the last reload.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
-pub struct ConfigurationStatus {
-    /// Path of its file.
-    pub path: String,
-    /// When it was loaded, in seconds since the Unix epoch.
-    pub loaded_at: f64,
-    /// Reloads that were applied since the daemon started.
-    pub reloads: u64,
-    /// Reloads that were refused.
-    pub reloads_refused: u64,
-    /// Why the last reload changed nothing, until one succeeds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<ReloadError>,
-}
-
-/// Why a reload changed nothing.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct ReloadError {
-    /// When, in seconds since the Unix epoch.
-    pub at: f64,
-    /// Every problem.
-    pub problems: Vec<String>,
-}
-
-/// The drop-in directory.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
-pub struct DropInStatus {
-    /// Its path.
-    pub path: String,
-    /// Files that are not accepted, by name.
-    pub refused: Vec<RefusedFile>,
-}
-
-/// A file of the drop-in directory that is not accepted.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct RefusedFile {
-    /// Its name.
-    pub file: String,
-    /// Why.
-    pub why: String,
-}
-
-/// What a reload does, or would do.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub struct ReloadReport {
-    /// Whether it was only planned.
-    pub dry_run: bool,
-    /// The differences; empty where the configuration is the same.
-    pub changes: Vec<ChangeStatus>,
-}
-
-/// One difference.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct ChangeStatus {
-    /// What differs, as `modules.orders`, `bindings.cache`, `groups.shop` or `logging`.
-    pub subject: String,
-    /// What that takes: `add`, `remove`, `adjust`, `swap` or `restart`.
-    pub action: String,
-    /// The keys that differ.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<String>,
-    /// What went wrong with it after the configuration was taken over, as a new module that failed in its start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
 }
 
 impl Status {
@@ -219,126 +160,6 @@ pub struct ModuleStatus {
     pub last_exit: Option<ExitStatus>,
     /// Seconds since the module last became `running`.
     pub uptime_s: Option<f64>,
-}
-
-/// One load of a module's code.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct GenerationStatus {
-    /// Its number.
-    pub generation: u64,
-    /// SHA-256 of the code, in hexadecimal.
-    pub sha256: String,
-    /// Bytes of the code.
-    pub size: u64,
-    /// Where the code came from.
-    pub origin: GenerationOrigin,
-    /// When it took over, or failed to, in seconds since the Unix epoch.
-    pub at: f64,
-    /// What became of it.
-    pub outcome: GenerationOutcome,
-    /// Why, where it did not last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
-
-/// Where a generation's code came from.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[serde(rename_all = "snake_case")]
-pub enum GenerationOrigin {
-    /// The file, when the module started.
-    Start,
-    /// The file, which had changed.
-    File,
-    /// An operator's swap.
-    Operator,
-    /// The code that ran before, because what followed it failed or an operator asked.
-    RollBack,
-}
-
-impl GenerationOrigin {
-    /// Every origin.
-    pub const ALL: [Self; 4] = [Self::Start, Self::File, Self::Operator, Self::RollBack];
-    /// Those of swaps.
-    pub const OF_SWAPS: [Self; 3] = [Self::File, Self::Operator, Self::RollBack];
-
-    /// The name in JSON, tables, events and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::File => "file",
-            Self::Operator => "operator",
-            Self::RollBack => "roll_back",
-        }
-    }
-}
-
-/// What became of a generation.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
-#[serde(rename_all = "snake_case")]
-pub enum GenerationOutcome {
-    /// It is the module's code.
-    Current,
-    /// It is the module's code, and watched: if it fails too often, it is rolled back.
-    OnProbation,
-    /// Another one took over.
-    Replaced,
-    /// It failed too often in its probation, or an operator did not want it.
-    RolledBack,
-    /// It never took over.
-    Refused,
-}
-
-impl GenerationOutcome {
-    /// Whether it is the module's code.
-    #[must_use]
-    pub fn runs(self) -> bool {
-        matches!(self, Self::Current | Self::OnProbation)
-    }
-
-    /// The name in JSON and tables.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Current => "current",
-            Self::OnProbation => "on_probation",
-            Self::Replaced => "replaced",
-            Self::RolledBack => "rolled_back",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// How often code of one origin took over, or did not.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub struct SwapCounts {
-    /// Swaps that were done.
-    pub done: u64,
-    /// Swaps that kept the old code.
-    pub failed: u64,
-}
-
-/// Why a swap kept the old code.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct SwapErrorStatus {
-    /// When, in seconds since the Unix epoch.
-    pub at: f64,
-    /// Where the code came from.
-    pub origin: GenerationOrigin,
-    /// SHA-256 of the code, where it could be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// The error and its causes, outermost first.
-    pub causes: Vec<String>,
-}
-
-/// What a swap did.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct SwapReport {
-    /// Whether the code was another than that which ran before; nothing happens otherwise.
-    pub changed: bool,
-    /// The module afterwards.
-    pub module: ModuleStatus,
 }
 
 /// The state of a module.
