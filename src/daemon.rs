@@ -178,6 +178,7 @@ fn swapped(
         Ok(Some(Ok(report))) => Ok(report),
         Ok(Some(Err(SwapError::Refused(why)))) => Err(ControlError::SwapRefused { module, why }),
         Ok(Some(Err(SwapError::Failed(causes)))) => Err(ControlError::SwapFailed { module, causes }),
+        Ok(Some(Err(SwapError::NotKept(causes)))) => Err(ControlError::SwapNotKept { module, causes }),
         Ok(None) => Err(ControlError::NoSuchModule(module)),
         Err(error) => Err(no_answer(error, what)),
     }

@@ -122,6 +122,14 @@ pub enum ControlError {
         /// The error and its causes, outermost first.
         causes: Vec<String>,
     },
+    /// The module runs the code that was asked for, which could not be written down.
+    #[error("module `{module}` runs the code, but not after a restart of the daemon: {}", causes.join(": "))]
+    SwapNotKept {
+        /// Name of the module.
+        module: String,
+        /// The error and its causes, outermost first.
+        causes: Vec<String>,
+    },
     /// The module is in no state for a swap, has no other code to go back to, or the code was rolled back before.
     #[error("module `{module}` cannot be swapped now: {why}")]
     SwapRefused {

@@ -46,6 +46,7 @@ pub enum Kind {
     LoadFailed,
     Lost,
     SwapFailed,
+    SwapNotKept,
     SwapRefused,
     ReloadRefused,
     NoAnswer,
@@ -54,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -79,6 +80,7 @@ impl Kind {
         Self::LoadFailed,
         Self::Lost,
         Self::SwapFailed,
+        Self::SwapNotKept,
         Self::SwapRefused,
         Self::ReloadRefused,
         Self::NoAnswer,
@@ -113,6 +115,9 @@ impl Kind {
             Self::LoadFailed => ("load-failed", 502, "no instance of the module could be started"),
             Self::Lost => ("lost", 502, "the call was lost"),
             Self::SwapFailed => ("swap-failed", 422, "the new code did not take over, the old goes on"),
+            Self::SwapNotKept => {
+                ("swap-not-kept", 507, "the module runs the code, but not after a restart of the daemon")
+            }
             Self::SwapRefused => ("swap-refused", 409, "the module cannot be swapped now"),
             Self::ReloadRefused => ("reload-refused", 422, "the configuration is refused and nothing has changed"),
             Self::NoAnswer => ("no-answer", 504, "a part of the daemon does not answer"),
@@ -248,12 +253,13 @@ impl From<ControlError> for Problem {
             ControlError::NoAnswer { .. } => Kind::NoAnswer,
             ControlError::ShuttingDown => Kind::ShuttingDown,
             ControlError::SwapFailed { .. } => Kind::SwapFailed,
+            ControlError::SwapNotKept { .. } => Kind::SwapNotKept,
             ControlError::SwapRefused { .. } => Kind::SwapRefused,
             ControlError::ReloadRefused { .. } => Kind::ReloadRefused,
         };
         let mut problem = Self::new(kind, host::chain(&error));
         match error {
-            ControlError::SwapFailed { module, causes } => {
+            ControlError::SwapFailed { module, causes } | ControlError::SwapNotKept { module, causes } => {
                 (problem.facts.module, problem.facts.causes) = (Some(module), causes);
             }
             ControlError::SwapRefused { module, why } => {

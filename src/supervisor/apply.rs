@@ -112,6 +112,8 @@ impl Supervisor {
         match (member, node) {
             (Member::Module(name), Node::Module(at)) => {
                 self.modules.unname(name);
+                // Another module of this name begins with its file.
+                self.keeper.forget(Arc::clone(name), None);
                 self.known.remove(name);
                 self.modules.get_mut(at).into_iter().for_each(|child| child.removed = true);
             }

@@ -135,6 +135,8 @@ impl Generations {
                 self.last_good = if failed { self.last_good.take() } else { before };
             }
         }
+        // What was taken again in spite of that is not barred any more.
+        self.barred.remove(&code.sha256);
         self.tell(&code, origin, GenerationOutcome::Current, None);
         self.current = Some(code);
     }

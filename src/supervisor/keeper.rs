@@ -9,12 +9,12 @@ use std::{
 
 use super::{
     events::unix,
-    kept::{Kept, Record},
+    kept::{Kept, KeptError, Record},
     status::GenerationOrigin,
-    swaps::{Reply, answer},
+    swaps::{Reply, SwapError, answer},
     tree::Supervisor,
 };
-use crate::host::chain;
+use crate::{actors::causes_of, host::chain};
 
 /// The thread. It ends when this is dropped, after everything that was asked for.
 #[derive(Debug)]
@@ -34,29 +34,19 @@ impl Keeper {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Writes down what runs instead of a module's file.
-    pub(super) fn keep(&self, module: Arc<str>, record: Record) {
+    /// Writes down what runs instead of a module's file, and tells whoever asked for that.
+    fn keep(&self, module: Arc<str>, record: Record, reply: Option<Reply>) {
         self.send(move |kept| {
-            if let Err(error) = kept.keep(&module, &record) {
-                tracing::error!(
-                    error = chain(&error),
-                    module = &*module,
-                    "cannot write down what runs instead of the module's file"
-                );
-            }
+            let done = kept.keep(&module, &record);
+            tell(done, &module, "cannot write down what runs instead of the module's file", reply);
         });
     }
 
-    /// Forgets what ran instead of a module's file.
-    pub(super) fn forget(&self, module: Arc<str>) {
+    /// Forgets what ran instead of a module's file, and tells whoever asked for that.
+    pub(super) fn forget(&self, module: Arc<str>, reply: Option<Reply>) {
         self.send(move |kept| {
-            if let Err(error) = kept.forget(&module) {
-                tracing::error!(
-                    error = chain(&error),
-                    module = &*module,
-                    "cannot forget what ran instead of the module's file"
-                );
-            }
+            let done = kept.forget(&module);
+            tell(done, &module, "cannot forget what ran instead of the module's file", reply);
         });
     }
 
@@ -73,6 +63,15 @@ impl Keeper {
     }
 }
 
+/// Tells how it went: the log of what failed, and whoever asked of both.
+fn tell(done: Result<(), KeptError>, module: &str, what: &str, reply: Option<Reply>) {
+    if let Err(error) = &done {
+        tracing::error!(error = chain(error), module, "{what}");
+    }
+    let failed = |error: KeptError| SwapError::NotKept(causes_of(&error));
+    answer(reply, done.map(|()| true).map_err(failed));
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.jobs = None;
@@ -84,8 +83,9 @@ impl Drop for Keeper {
 }
 
 impl Supervisor {
-    /// Writes down what runs instead of the file, or that the file runs. Nobody waits for the disk here.
-    pub(super) fn keep(&mut self, module: usize, instead: Option<(GenerationOrigin, String)>) {
+    /// Writes down what runs instead of the file, or that the file runs; whoever asked for a swap is told when that is on the
+    /// disk. Nobody waits for the disk here.
+    pub(super) fn keep(&mut self, module: usize, instead: Option<(GenerationOrigin, String)>, reply: Option<Reply>) {
         let Some(child) = self.modules.get_mut(module) else { return };
         let Some(current) = child.code.current() else { return };
         let (name, runs, size) = (Arc::clone(&child.config.name), current.sha256.to_string(), current.size);
@@ -93,17 +93,11 @@ impl Supervisor {
         let barred: Vec<String> = child.code.barred.iter().map(ToString::to_string).collect();
         let is_file = file.as_ref() == Some(&runs);
         let Some((origin, why)) = instead.filter(|_| !is_file || !barred.is_empty()) else {
-            self.keeper.forget(name);
+            self.keeper.forget(name, reply);
             return;
         };
         child.code.run_instead(why.clone());
         let record = Record { file, runs, size, origin, at: unix(SystemTime::now()), barred, why: Some(why) };
-        self.keeper.keep(name, record);
-    }
-
-    /// Tells whoever asked for a swap that it is done, when what was written down for it is on the disk.
-    pub(super) fn answer_when_kept(&self, reply: Option<Reply>) {
-        let Some(reply) = reply else { return };
-        self.keeper.then(move || answer(Some(reply), Ok(true)));
+        self.keeper.keep(name, record, reply);
     }
 }

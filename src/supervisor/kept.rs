@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -113,6 +113,29 @@ pub(super) enum KeptError {
 pub(super) struct Kept {
     path: PathBuf,
     held: Arc<Mutex<HashMap<String, usize>>>,
+    /// Code that is being kept, with how many do so; told when one is done.
+    announced: Arc<(Mutex<HashMap<String, usize>>, Condvar)>,
+}
+
+/// Somebody keeps code: records that name it wait for that.
+#[derive(Debug)]
+pub(super) struct Announced {
+    hash: String,
+    announced: Arc<(Mutex<HashMap<String, usize>>, Condvar)>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        let (announced, done) = &*self.announced;
+        let mut announced = announced.lock();
+        if let Some(count) = announced.get_mut(&self.hash) {
+            *count -= 1;
+            if *count == 0 {
+                announced.remove(&self.hash);
+            }
+        }
+        done.notify_all();
+    }
 }
 
 /// Code that is not removed while this is there, whether a record names it or not: it runs, or could run again.
@@ -137,13 +160,19 @@ impl Drop for Held {
 impl Kept {
     /// What is kept in this state directory.
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self { path: state_dir.join(SWAPS_DIRECTORY), held: Arc::default() }
+        Self { path: state_dir.join(SWAPS_DIRECTORY), held: Arc::default(), announced: Arc::default() }
     }
 
     /// Keeps code from being removed as long as the returned value lives.
     pub(super) fn hold(&self, hash: &str) -> Held {
         *self.held.lock().entry(hash.to_owned()).or_default() += 1;
         Held { hash: hash.to_owned(), held: Arc::clone(&self.held) }
+    }
+
+    /// Says that code is about to be kept, for as long as the returned value lives.
+    pub(super) fn announce(&self, hash: &str) -> Announced {
+        *self.announced.0.lock().entry(hash.to_owned()).or_default() += 1;
+        Announced { hash: hash.to_owned(), announced: Arc::clone(&self.announced) }
     }
 
     /// Keeps code under its hash, unless it is there. Without a record or a [`Held`] it goes with the next that goes.
@@ -167,6 +196,9 @@ impl Kept {
     /// When the code that it names is not there, and when it could not be written: then the record is the one before,
     /// except after [`KeptError::Write`] of the record itself, when it may be either.
     pub(super) fn keep(&self, module: &str, record: &Record) -> Result<(), KeptError> {
+        let (announced, done) = &*self.announced;
+        // Whoever keeps the code ends with that, or drops it.
+        done.wait_while(&mut announced.lock(), |announced| announced.contains_key(&record.runs));
         let directory = PrivateDir::make(&self.path)?;
         let name = record_name(module);
         let failed = |name: &str, source| KeptError::Write { path: directory.path_of(name), source };

@@ -230,6 +230,8 @@ impl Stores {
     /// Tells the outcome, and keeps the code of a file.
     fn finish(&self, done: Box<dyn FnOnce(Outcome) + Send>, outcome: Outcome, code: Option<Vec<u8>>) {
         let sha256 = outcome.result.as_ref().ok().map(|loaded| Arc::clone(&loaded.sha256));
+        // Before anyone hears of it: a record of it waits until it is kept.
+        let _announced = sha256.as_deref().map(|sha256| self.kept.announce(sha256));
         done(outcome);
         if let (Some(sha256), Some(code)) = (sha256, code) {
             self.keep_code(&sha256, &code);

@@ -32,7 +32,9 @@ use super::{
 };
 use crate::{
     actors::causes_of,
-    config::{Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode},
+    config::{
+        self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode,
+    },
     host::chain,
 };
 

@@ -161,7 +161,7 @@ impl Supervisor {
             if changed {
                 // The file has come to what runs.
                 child.code.barred.clear();
-                self.keep(module, None);
+                self.keep(module, None, None);
             }
             return self.end_swap(module, Ok(false));
         }
@@ -258,8 +258,7 @@ impl Supervisor {
             }
             (_, why) => why.unwrap_or_default(),
         };
-        self.keep(module, Some((origin, why)));
-        self.answer_when_kept(reply);
+        self.keep(module, Some((origin, why)), reply);
         // What it failed with was the old code's fault.
         self.histories.clear([Node::Module(module)]);
         if self.modules.get(module).is_some_and(|child| child.phase == Phase::Failed) {
@@ -298,7 +297,7 @@ impl Supervisor {
         self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
         if origin == GenerationOrigin::File {
             // What runs now runs also after the daemon was started anew, as long as the file is this one.
-            self.keep(module, Some((origin, format!("the file's code did not take over: {why}"))));
+            self.keep(module, Some((origin, format!("the file's code did not take over: {why}"))), None);
         }
         if let Some(Rolling { code, taken, .. }) = rolling {
             for slot in taken {

@@ -54,7 +54,7 @@ pub(super) enum SwapSource {
     LastGood { instead_of: u64 },
 }
 
-/// Why a swap did not change the code.
+/// Why a swap did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SwapError {
     /// It could not be tried.
@@ -63,6 +63,9 @@ pub enum SwapError {
     /// It was tried, and the old code goes on: an error and its causes, outermost first.
     #[error("{}", .0.join(": "))]
     Failed(Vec<String>),
+    /// It is done, and could not be written down: an error and its causes, outermost first.
+    #[error("the code runs, but not after a restart of the daemon: {}", .0.join(": "))]
+    NotKept(Vec<String>),
 }
 
 /// The swap that is under way.

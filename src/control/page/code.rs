@@ -10,17 +10,17 @@ use crate::{
     supervisor::status::{GenerationOutcome, GenerationStatus, ModuleStatus, SwapErrorStatus},
 };
 
-/// What is worth a look about a module's code, the most urgent first: a swap is under way, the code is on probation, it is
-/// not that of the file, the last swap failed. `-` where nothing is.
+/// What is worth a look about a module's code, the most urgent first: a swap is under way, the last one failed, the code is on
+/// probation, it is not that of the file. `-` where nothing is.
 pub(super) fn word(module: &ModuleStatus) -> &'static str {
     if module.swapping.is_some() {
         "swapping"
+    } else if module.last_swap_error.is_some() {
+        "refused"
     } else if on_probation(module) {
         "probation"
     } else if module.differs.is_some() {
         "differs"
-    } else if module.last_swap_error.is_some() {
-        "refused"
     } else {
         "-"
     }
