@@ -70,6 +70,11 @@ impl Report {
         println!("  {measure:<44} {seen:>9.1} {unit}");
     }
 
+    /// The same with microseconds of its milliseconds.
+    pub fn fine(&self, measure: &str, seen: f64, unit: &str) {
+        println!("  {measure:<44} {seen:>9.3} {unit}");
+    }
+
     /// Ends the run.
     pub fn finish(self) -> ExitCode {
         match (self.missed, self.check) {

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -205,7 +206,8 @@ impl Loader {
 impl Stores {
     fn work(&self, job: Job) {
         let Job { module, source, limits, acceptance, engine, known, done, .. } = job;
-        let task = Task { stores: self, module: &module, limits: &limits, engine: &engine, known: &known };
+        let began = Instant::now();
+        let task = Task { stores: self, module: &module, limits: &limits, engine: &engine, known: &known, began };
         match source {
             Source::Start(path) => {
                 let (seen, (result, code)) = (look(&path), task.start(&path, acceptance.as_ref()));
@@ -256,6 +258,7 @@ struct Task<'a> {
     limits: &'a ModuleLimits,
     engine: &'a WasmtimeEngine,
     known: &'a [Sha256],
+    began: Instant,
 }
 
 impl Task<'_> {
@@ -366,14 +369,18 @@ impl Task<'_> {
 
     /// Compiles code, unless that was done before, and checks what every instance would be checked for.
     fn compile_checked(&self, code: &[u8], sha256: &str) -> Result<CompiledModule, LoadError> {
-        guarded(|| {
+        let (read, began) = (self.began.elapsed(), Instant::now());
+        let compiled = guarded(|| {
             let compiled = match (&self.stores.cache, bytes_of(sha256)) {
                 (Some(cache), Some(sha256)) => self.engine.compile_cached(code, &sha256, cache)?,
                 _ => self.engine.compile(code)?,
             };
             compiled.check_limits(&Limits::from(self.limits))?;
             Ok(compiled)
-        })
+        })?;
+        let (read_us, compile_us) = (read.as_micros() as u64, began.elapsed().as_micros() as u64);
+        tracing::debug!(module = self.module, sha256, read_us, compile_us, "code loaded");
+        Ok(compiled)
     }
 }
 
