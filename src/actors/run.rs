@@ -148,10 +148,12 @@ pub(super) async fn run(mut guest: Box<Guest>, first: Work, seat: Arc<Seat>, add
     let mut work = first;
     let mut turn = 0;
     loop {
+        // The rare ones are boxed: a run is allocated for each call of an instance with an empty queue, and has room for all
+        // that it can do.
         let exit = match work {
             Work::Call(call) => run_call(&mut guest, call, &seat).await,
-            Work::Check(check) => run_check(&mut guest, check, &seat).await,
-            Work::TakeOver(take_over) => run_take_over(&mut guest, *take_over, &seat).await,
+            Work::Check(check) => Box::pin(run_check(&mut guest, check, &seat)).await,
+            Work::TakeOver(take_over) => Box::pin(run_take_over(&mut guest, *take_over, &seat)).await,
             Work::SetLimits(limits) => {
                 guest.host.set_limits(limits);
                 None

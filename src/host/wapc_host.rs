@@ -285,7 +285,8 @@ impl WapcHostAsync {
         within: Option<(Instant, Instant)>,
     ) -> Result<Bytes, CallError> {
         if !self.0.alive {
-            self.restart().await?;
+            // Boxed, since the future of every call would have room for it.
+            Box::pin(self.restart()).await?;
         }
         turns::call_began();
         let lengths = self.0.begin(operation, payload, within)?;
