@@ -277,9 +277,9 @@ impl Supervisor {
         outcomes: Option<&mut Outcomes>,
         ctx: &mut Context<Self>,
     ) {
-        let Some(code) = code else { return };
         let (reply, receiver) = oneshot::channel();
-        let source = SwapSource::Loaded(Box::new(code));
+        // The code of what was dropped was not loaded before.
+        let source = code.map_or(SwapSource::File, |code| SwapSource::Loaded(Box::new(code)));
         let request = SwapRequest { source, origin: GenerationOrigin::File, why: None, reply: Some(reply) };
         self.want_swap(module, request, ctx);
         if let (Some(outcomes), Some(child)) = (outcomes, self.modules.get(module)) {

@@ -17,6 +17,9 @@ use crate::host::CompiledModule;
 /// Generations that are told. An operator looks at the last few; each takes some 200 bytes.
 const TOLD: usize = 10;
 
+/// Hashes that stay away at most: nobody sends so many builds that fail before the file changes.
+const BARRED: usize = 64;
+
 /// SHA-256 of code, in hexadecimal.
 pub(super) type Sha256 = Arc<str>;
 
@@ -77,6 +80,11 @@ impl Generations {
         self.current.as_ref()
     }
 
+    /// SHA-256 of what the file held when it was read last.
+    fn file_sha256(&self) -> Option<&Sha256> {
+        self.file.as_ref().map(|file| &file.sha256)
+    }
+
     /// The code to go back to.
     pub(super) fn last_good(&self) -> Option<&Code> {
         self.last_good.as_ref()
@@ -125,6 +133,11 @@ impl Generations {
             (GenerationOrigin::RollBack, _) => {
                 let rolled_back = self.current.take();
                 self.barred.extend(rolled_back.map(|code| code.sha256));
+                // One of the others goes, which would only be tried once more.
+                if self.barred.len() > BARRED {
+                    let other = self.barred.iter().find(|sha256| Some(*sha256) != self.file_sha256()).cloned();
+                    other.into_iter().for_each(|sha256| drop(self.barred.take(&sha256)));
+                }
                 self.note_outcome(GenerationOutcome::RolledBack, why);
                 self.last_good = None;
             }

@@ -58,6 +58,7 @@ mod probation;
 mod read;
 mod reload;
 mod roll;
+mod start;
 pub mod status;
 mod stops;
 mod swap;
@@ -70,9 +71,10 @@ mod workers;
 pub use self::{
     decide::{Decision, Exit, Histories, decide},
     drop_in::dropped_modules,
-    handle::{EndReason, NoAnswer, SETTLE, StartError, SupervisorHandle, engine_settings, start},
+    handle::{EndReason, NoAnswer, SETTLE, SupervisorHandle},
     loader::{ModuleError, compile},
     reload::{ReloadOutcome, Surroundings},
+    start::{StartError, engine_settings, start},
     swaps::SwapError,
     topology::{Branch, Node, Topology},
 };

@@ -332,8 +332,7 @@ impl Supervisor {
         };
         // What is dropped shows its own faults, and keeps nothing else from being applied.
         let loads = match change.action {
-            ChangeAction::Add => module.declared == Declared::Configured,
-            ChangeAction::Swap => true,
+            ChangeAction::Add | ChangeAction::Swap => module.declared == Declared::Configured,
             _ => false,
         };
         if !loads {

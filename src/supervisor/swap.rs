@@ -312,8 +312,14 @@ impl Supervisor {
     pub(super) fn give_up_swaps(&mut self, module: usize, why: &str) {
         let Some(child) = self.modules.get_mut(module) else { return };
         child.swaps.refuse_waiting(why);
-        let run = child.swaps.end();
-        answer(run.and_then(|run| run.reply), Err(SwapError::Refused(why.to_owned())));
+        let Some(SwapRun { origin, reply, stage, .. }) = child.swaps.end() else { return };
+        // What was told to begin is told to end.
+        if let Stage::Rolling(Rolling { code, .. }) = stage {
+            child.swaps.count(origin, false);
+            let what = What::SwapFailed { origin, sha256: Some(code.sha256.to_string()), why: why.to_owned() };
+            self.events.record(Subject::Module(Arc::clone(&child.config.name)), what);
+        }
+        answer(reply, Err(SwapError::Refused(why.to_owned())));
     }
 }
 

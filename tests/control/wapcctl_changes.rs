@@ -155,13 +155,13 @@ fn tables_show_in_a_word_what_is_worth_a_look_about_a_modules_code() {
         row.split_whitespace().nth(3).unwrap().to_owned()
     };
     assert_eq!(cell(), "-");
-    let error = SwapErrorStatus { at: 0.0, origin: GenerationOrigin::File, sha256: None, causes: Vec::new() };
-    running.fake.status.lock().modules[0].last_swap_error = Some(error);
-    assert_eq!(cell(), "refused");
     running.fake.status.lock().modules[0].differs = Some("an operator swapped it".into());
     assert_eq!(cell(), "differs");
     running.fake.status.lock().modules[0].generations[1].outcome = GenerationOutcome::OnProbation;
     assert_eq!(cell(), "probation");
+    let error = SwapErrorStatus { at: 0.0, origin: GenerationOrigin::File, sha256: None, causes: Vec::new() };
+    running.fake.status.lock().modules[0].last_swap_error = Some(error);
+    assert_eq!(cell(), "refused");
     running.fake.status.lock().modules[0].swapping = Some("compiling".into());
     assert_eq!(cell(), "swapping");
 }

@@ -22,6 +22,7 @@ mod guests;
 #[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod harness;
 mod history;
+mod kept;
 mod load;
 mod memory;
 mod power_cut;

@@ -1,0 +1,206 @@
+//! The daemon's parts put together: engines with room for every module, what the state directory keeps, and the supervisor
+//! with all of its children.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    sync::Arc,
+    time::Instant,
+};
+
+use actix::{Actor, AsyncContext, Context};
+use parking_lot::RwLock;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::{
+    children::Children,
+    decide::Histories,
+    drop_in::{Settled, make_directory, scan},
+    engines::{Engines, Room},
+    events::Events,
+    follow::Follower,
+    groups::Groups,
+    handle::SupervisorHandle,
+    keeper::Keeper,
+    kept::Kept,
+    loader::Stores,
+    planner::with_dropped,
+    reload::{Reloads, Surroundings},
+    status::RefusedFile,
+    topology::Topology,
+    tree::Supervisor,
+    workers::Stalls,
+};
+use crate::{
+    actors::{Modules, QueueBudget, Workers},
+    bindings::BindingContext,
+    config::{CODE_DIRECTORY, Config, Declared},
+    host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
+};
+
+/// Instances for which the first engine has room beyond what is configured: modules that come by a reload or are dropped
+/// need no further engine, and ones that get more instances can stay on theirs.
+const SPARE_INSTANCES: u32 = 32;
+
+/// Why the daemon could not be started at all.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The engine could not be made.
+    #[error("cannot make the engine for {instances} instances")]
+    Engine {
+        /// The instances that the configuration asks for, with room for replacements.
+        instances: u32,
+        /// Why not.
+        #[source]
+        source: EngineError,
+    },
+    /// A thread could not be made.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// How many instances the engine must have room for: all that are configured, and a replacement beside each module's.
+fn engine_instances(config: &Config) -> u32 {
+    let instances: usize = config.modules.iter().map(|module| module.instances.count(config.daemon.workers) + 1).sum();
+    u32::try_from(instances).unwrap_or(u32::MAX)
+}
+
+/// Settings of the engine that a configuration asks for.
+#[must_use]
+pub fn engine_settings(config: &Config) -> EngineSettings {
+    EngineSettings {
+        instances: engine_instances(config),
+        guest_stack: config.daemon.guest_stack,
+        mappings: MappingLimit::OfKernel,
+    }
+}
+
+/// Starts workers, bindings and modules, in this order. Must be called within an actix system, whose thread becomes the
+/// supervisor's.
+///
+/// A binding or module that does not start shows that in the status and keeps nothing else from running.
+///
+/// # Errors
+/// [`StartError`] when so many instances do not fit this machine, or a thread could not be made.
+pub async fn start(base: Config, surroundings: Surroundings) -> Result<SupervisorHandle, StartError> {
+    make_directory(&base);
+    let scan = scan(&base, &[], &Settled::new());
+    let (mut config, mut refused, acceptance) = with_dropped(&base, scan);
+    let mut engines = engines(&config, &base)?;
+    let rooms = rooms(&mut config, &mut refused, &mut engines)?;
+    let stores = stores(&config);
+    let keeper = Keeper::start(Arc::clone(&stores.kept)).map_err(StartError::Thread)?;
+    let config = Arc::new(config);
+    let (modules, shared) = (Modules::default(), Arc::new(RwLock::new(Arc::clone(&config))));
+    let (ended, end) = watch::channel(None);
+    let events = Events::default();
+    let handle = (modules.clone(), events.clone(), Arc::clone(&shared));
+    let supervisor = Supervisor::create(move |ctx| {
+        let workers = Workers::start(config.daemon.workers.max(1), ctx.address().recipient());
+        let mut supervisor = Supervisor {
+            stalls: Stalls::new(workers.count()),
+            workers,
+            bindings: Children::default(),
+            modules: Children::default(),
+            groups: Groups::default(),
+            tree: Topology::default(),
+            histories: Histories::default(),
+            parked: HashSet::new(),
+            waiting: BTreeMap::new(),
+            engines,
+            next_worker: 0,
+            budget: Arc::new(QueueBudget::new(config.daemon.queue_bytes)),
+            config: Arc::clone(&config),
+            shared,
+            reloads: Reloads::new(base, surroundings),
+            reload_id: 0,
+            follower: Follower::default(),
+            acceptance,
+            context: BindingContext { modules: Arc::new(modules.clone()) },
+            known: modules,
+            stores,
+            keeper,
+            events,
+            started: Instant::now(),
+            loader: None,
+            draining: false,
+            ended,
+        };
+        supervisor.add_children(&config, rooms, ctx);
+        supervisor.note_refused(&refused);
+        supervisor
+    });
+    let (modules, events, config) = handle;
+    Ok(SupervisorHandle::new(supervisor, (modules, config, events), end))
+}
+
+impl Supervisor {
+    /// Adds everything that is configured, before anything runs.
+    fn add_children(&mut self, config: &Config, rooms: Vec<Room>, ctx: &mut Context<Self>) {
+        for binding in &config.bindings {
+            self.add_binding(binding, ctx);
+        }
+        config.groups.iter().for_each(|group| self.groups.set(group.clone()));
+        for (module, room) in config.modules.iter().zip(rooms) {
+            self.add_module(module, Some(room), ctx);
+        }
+        self.tree = Topology::new(config, |member| self.place(member));
+    }
+}
+
+/// The engines, of which the first has room for everything, or for what is configured in the file.
+fn engines(config: &Config, base: &Config) -> Result<Engines, StartError> {
+    match first_engine(config) {
+        // What was dropped has room on further engines, as far as there is any.
+        Err(StartError::Engine { .. }) if config.modules.len() > base.modules.len() => first_engine(base),
+        made => made,
+    }
+}
+
+fn first_engine(config: &Config) -> Result<Engines, StartError> {
+    let settings = engine_settings(config);
+    let instances = settings.instances;
+    let spare = EngineSettings { instances: instances.saturating_add(SPARE_INSTANCES), ..settings.clone() };
+    match Engines::new(spare) {
+        // Where more does not fit, what is configured still may.
+        Err(EngineError::TooManyMappings(_)) => {
+            Engines::new(settings).map_err(|source| StartError::Engine { instances, source })
+        }
+        made => made.map_err(|source| StartError::Engine { instances, source }),
+    }
+}
+
+/// Room for each module. A dropped one that finds none is refused, and keeps nothing else from starting.
+fn rooms(config: &mut Config, refused: &mut Vec<RefusedFile>, engines: &mut Engines) -> Result<Vec<Room>, StartError> {
+    let mut rooms = Vec::new();
+    for module in std::mem::take(&mut config.modules) {
+        let instances = u32::try_from(module.instances.count(config.daemon.workers) + 1).unwrap_or(u32::MAX);
+        match engines.room(instances) {
+            Ok(room) => {
+                rooms.push(room);
+                config.modules.push(module);
+            }
+            Err(error) if module.declared == Declared::Dropped => {
+                refused.push(RefusedFile { file: format!("{}.wasm", module.name), why: chain(&error) });
+            }
+            Err(source) => return Err(StartError::Engine { instances, source }),
+        }
+    }
+    Ok(rooms)
+}
+
+/// Where code is kept.
+fn stores(config: &Config) -> Stores {
+    let state_dir = &config.daemon.state_dir;
+    let cache = match config.daemon.code_cache {
+        0 => None,
+        bytes => {
+            // Compiling anew costs time and nothing else.
+            let said = |error: &CacheError| tracing::error!(error = chain(error), "compiled code is not kept");
+            CodeCache::open(&state_dir.join(CODE_DIRECTORY), bytes).inspect_err(said).ok().map(Arc::new)
+        }
+    };
+    Stores { kept: Arc::new(Kept::new(state_dir)), cache }
+}
