@@ -20,12 +20,17 @@
 //! and an actor on every worker. A group is no actor: it is a place in the tree, a count and, while members are stopped and
 //! started, a `Run`.
 //!
+//! Code changes in `swap.rs` (from a request to its end), `roll.rs` (one instance after the other) and `probation.rs`, with
+//! `swaps.rs` and `generations.rs` as plain values; `keeper.rs` and `kept.rs` write down what runs instead of a file. The
+//! configuration changes in `reload.rs` (from a request to a plan, made by `planner.rs`) and `apply.rs`. `follow.rs` is told
+//! by `watch` that a file rests, `drop_in.rs` with `accept.rs` finds modules in a directory, `read.rs` reads none by halves.
+//!
 //! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
 //! actor, and the way from an exit to its consequence); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
 //! `groups.rs` (what happens to a child of each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
 //! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
-//! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `handle.rs` is the way in and the order
-//! of the end.
+//! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `start.rs` puts all together,
+//! `handle.rs` is the way in and the order of the end.
 //!
 //! Timers act only on the life that they were set for: every start and stop of a child is a new `era`. After every change of
 //! a leaf `touched` records its new state, goes on with groups, and lets modules start that waited.
