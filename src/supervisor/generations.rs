@@ -90,6 +90,11 @@ impl Generations {
         self.last_good.as_ref()
     }
 
+    /// Whether the file holds other code, which was not rolled back.
+    pub(super) fn may_go_back_to_file(&self) -> bool {
+        self.differs().is_some() && self.file_sha256().is_some_and(|sha256| !self.barred.contains(sha256))
+    }
+
     /// Number of the module's code; 0 before the first load.
     pub(super) fn generation(&self) -> u64 {
         self.current.as_ref().map_or(0, |code| code.generation)
@@ -126,11 +131,10 @@ impl Generations {
 
     /// Takes code that all instances run now; `why` tells why what ran before was rolled back, if it was.
     pub(super) fn take_over(&mut self, code: Code, origin: GenerationOrigin, why: Option<String>) {
-        let failed = self.has_failed_probation();
-        self.probation = None;
+        let failed = self.probation.take().is_some_and(|on| on.failures > on.of);
         self.last_error = None;
-        match (origin, &why) {
-            (GenerationOrigin::RollBack, _) => {
+        match origin {
+            GenerationOrigin::RollBack => {
                 let rolled_back = self.current.take();
                 self.barred.extend(rolled_back.map(|code| code.sha256));
                 // One of the others goes, which would only be tried once more.
@@ -141,10 +145,10 @@ impl Generations {
                 self.note_outcome(GenerationOutcome::RolledBack, why);
                 self.last_good = None;
             }
-            _ => {
+            GenerationOrigin::Start | GenerationOrigin::File | GenerationOrigin::Operator => {
                 self.note_outcome(GenerationOutcome::Replaced, None);
                 let before = self.current.take();
-                // Code that failed is nothing to go back to.
+                // Code that failed is nothing to go back to; one that is still on probation has not failed yet.
                 self.last_good = if failed { self.last_good.take() } else { before };
             }
         }
@@ -189,10 +193,6 @@ impl Generations {
         on.failures += 1;
         // One more than there may be; those after it are told no more.
         (on.failures == on.of.saturating_add(1) && self.last_good.is_some()).then_some(*on)
-    }
-
-    fn has_failed_probation(&self) -> bool {
-        self.probation.is_some_and(|on| on.failures > on.of)
     }
 
     /// Whether somebody wanted the module's code in place of the file's, which holds until the file changes.

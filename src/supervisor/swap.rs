@@ -85,13 +85,17 @@ impl Supervisor {
         let source = std::mem::replace(&mut request.source, SwapSource::File);
         let source = match source {
             SwapSource::LastGood { instead_of } => {
-                let last_good = child.code.last_good().cloned().filter(|_| child.code.generation() == instead_of);
-                let Some(mut code) = last_good else {
-                    return refuse(request.reply, "there is no code that ran before and could run again");
-                };
-                child.swaps.begin(request);
-                code.generation = child.code.next_number();
-                return self.roll(module, code, ctx);
+                let runs = child.code.generation() == instead_of;
+                match child.code.last_good().cloned().filter(|_| runs) {
+                    Some(mut code) => {
+                        child.swaps.begin(request);
+                        code.generation = child.code.next_number();
+                        return self.roll(module, code, ctx);
+                    }
+                    // Since the daemon was started; then the file is what ran before an operator swapped it.
+                    None if runs && child.code.may_go_back_to_file() => Source::File(child.config.path.clone()),
+                    None => return refuse(request.reply, "there is no code that ran before and could run again"),
+                }
             }
             SwapSource::Loaded(loaded) => {
                 child.swaps.begin(request);

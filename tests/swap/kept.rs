@@ -27,6 +27,23 @@ fn a_swap_that_cannot_be_kept_runs_and_says_so() {
 }
 
 #[test]
+fn after_a_start_of_the_daemon_a_roll_back_of_an_operators_code_leads_to_the_file() {
+    let home = Home::new(&stage::module("kept", ""));
+    home.write("kept.wasm", guest::build(1));
+    let daemon = home.start();
+    swapped(&daemon, "kept", &guest::build(2));
+    let daemon = daemon.stop().start();
+    assert_eq!(stage::running_build(&daemon, "kept"), guest::name(2));
+    daemon.ctl(&["rollback", "kept"]);
+    assert_eq!(stage::running_build(&daemon, "kept"), guest::name(1));
+    assert_eq!(daemon.module("kept").differs, None);
+    assert_eq!(swap(&daemon, "kept", &guest::build(2)).kind(), "swap-refused", "what was rolled back stays away");
+    assert_eq!(daemon.wapcctl(&["rollback", "kept"]).status.code(), Some(1), "nothing ran before the file");
+    let daemon = daemon.stop().start();
+    assert_eq!(stage::running_build(&daemon, "kept"), guest::name(1));
+}
+
+#[test]
 fn a_file_that_is_dropped_again_runs_whatever_an_operator_had_sent_before() {
     let daemon = Home::new("[watch]\nsettle = \"50ms\"\n[drop_in]\n").start();
     let path = daemon.home().path().join("state/modules/again.wasm");

@@ -9,11 +9,11 @@ use crate::supervisor::status::{ConfigurationStatus, DropInStatus};
 /// The file, its age, and the problems of the last reload where that was refused.
 pub(super) fn configuration(it: &ConfigurationStatus, now: f64) -> String {
     let mut text = format!(
-        "configuration {}, loaded {} ({}), {} reloads, {} refused\n",
+        "configuration {}, loaded {} ({}), {}, {} refused\n",
         visible(&it.path),
         ago(it.loaded_at, now),
         utc(it.loaded_at),
-        it.reloads,
+        if it.reloads == 1 { "1 reload".to_owned() } else { format!("{} reloads", it.reloads) },
         it.reloads_refused
     );
     if let Some(error) = &it.last_error {
