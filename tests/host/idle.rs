@@ -39,10 +39,14 @@ fn a_hundred_idle_instances_use_less_than_a_thousandth_of_a_core() {
             }
             // The ticker goes on for 50 ms after the last call.
             rest(200);
+            // What an idle process does it does always: neighbours make some of the times longer, and not all.
+            let used = [(); 3].map(|()| {
+                let before = computed();
+                rest(1_000);
+                computed() - before
+            });
+            assert!(used.iter().any(|used| *used < Duration::from_millis(1)), "{used:?} of a second each");
             let before = computed();
-            rest(1_000);
-            let used = computed() - before;
-            assert!(used < Duration::from_millis(1), "{used:?} of a second");
             // And it wakes up again: a deadline ends a guest that spins.
             hosts[0].call("spin", "").await.unwrap_err();
             assert!(computed() - before > Duration::from_millis(100));
