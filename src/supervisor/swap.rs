@@ -169,12 +169,13 @@ impl Supervisor {
             }
             return self.end_swap(module, Ok(false));
         }
-        let force = child.swaps.run().is_some_and(|run| run.force);
+        let (force, goes_back) =
+            child.swaps.run().map_or((false, false), |run| (run.force, run.origin == GenerationOrigin::RollBack));
         if is_barred && !force {
             let why = "this code was rolled back before; it is taken again with force, or when the file changes";
             return self.end_swap(module, if from_file { Ok(false) } else { Err(SwapError::Refused(why.to_owned())) });
         }
-        if from_file && !changed && child.code.is_instead_of_file() {
+        if from_file && !changed && !goes_back && child.code.is_instead_of_file() {
             // A file that was only touched has not changed.
             return self.end_swap(module, Ok(false));
         }
