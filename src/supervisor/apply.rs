@@ -1,33 +1,32 @@
 //! Applies a reload that was planned and whose code is there: children come, change, restart and go. Nothing here can be
 //! refused any more; what a single child then fails with is its own, and told.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
-use actix::{Addr, AsyncContext, Context};
-use futures_util::future::join_all;
+use actix::{AsyncContext, Context};
 use tokio::sync::oneshot;
 
 use super::{
-    SETTLE,
     binding_child::{BindingChild, BindingPhase, Closed},
     drop_in::make_directory,
+    engines::{Room, instances_of},
     events::What,
     instance::routes,
     loader::Loaded,
-    messages::GetModule,
+    messages::ModuleWanted,
     module_child::{ModuleChild, Phase, SlotState, Then},
+    outcomes::{Outcomes, Wait},
     planner::Draft,
     reload::Prepared,
-    status::{GenerationOrigin, ModuleState, ReloadReport},
+    status::GenerationOrigin,
     stops::HowToStop,
-    swaps::{SwapError, SwapRequest, SwapSource},
+    swaps::{SwapRequest, SwapSource},
     topology::{Node, Topology},
     tree::Supervisor,
 };
 use crate::{
     actors::{Gate, ModuleQueue, QueueSettings},
     config::{Binding, Change, ChangeAction, Changed, Member, Module},
-    supervisor::{engines::Room, messages::ModuleWanted},
 };
 
 impl Supervisor {
@@ -75,7 +74,7 @@ impl Supervisor {
         }
         let starts: HashSet<Node> = added.iter().copied().collect();
         for node in self.tree.order().to_vec().into_iter().filter(|node| starts.contains(node)) {
-            self.start_leaf(node, ctx);
+            self.start_added(node, &mut prepared, ctx);
             self.check_health(node, ctx);
             if let (true, Node::Module(module)) = (wait, node) {
                 outcomes.await_start(self.modules.get_mut(module));
@@ -155,6 +154,21 @@ impl Supervisor {
         }
     }
 
+    /// Starts a child that is new: a module from the code that was loaded before anything was applied.
+    fn start_added(&mut self, node: Node, prepared: &mut Prepared, ctx: &mut Context<Self>) {
+        let Node::Module(module) = node else { return self.start_leaf(node, ctx) };
+        let Some(child) = self.modules.get_mut(module).filter(|child| !child.config.lazy) else { return };
+        match prepared.code.remove(&child.config.name) {
+            Some(loaded) => {
+                child.enter(Phase::Loading);
+                child.code.seen = loaded.file.as_ref().map(|file| file.fingerprint);
+                self.touched(node, ctx);
+                self.loaded(module, loaded, ctx);
+            }
+            None => self.start_leaf(node, ctx),
+        }
+    }
+
     /// Adds a module that does not run yet.
     pub(super) fn add_module(&mut self, module: &Module, room: Option<Room>, ctx: &mut Context<Self>) -> usize {
         let at = self.modules.next_id();
@@ -222,9 +236,8 @@ impl Supervisor {
         child.config = Arc::new(config.clone());
         child.settings += 1;
         child.queue.configure(QueueSettings::from(config));
-        let room = u32::try_from(config.instances.count(workers) + 1).unwrap_or(u32::MAX);
         // Smaller always fits; larger was reserved before.
-        let fits = child.room.as_mut().is_none_or(|held| held.resize(room));
+        let fits = child.room.as_mut().is_none_or(|held| held.resize(instances_of(config, workers)));
         debug_assert!(fits, "room for {} was not reserved", config.name);
         if child.phase == Phase::Up {
             if action == ChangeAction::Restart {
@@ -394,77 +407,5 @@ impl Supervisor {
             }
             Node::Group(_) => {}
         }
-    }
-}
-
-/// What became of the children that a reload started or swapped.
-pub(super) struct Outcomes {
-    supervisor: Addr<Supervisor>,
-    /// By the subject of the change.
-    waits: Vec<(String, Wait)>,
-}
-
-enum Wait {
-    /// Until a module has settled.
-    Start { name: String, settled: oneshot::Receiver<()> },
-    /// For the end of a swap.
-    Swap(oneshot::Receiver<Result<bool, SwapError>>),
-}
-
-impl Outcomes {
-    /// These, if they are wanted.
-    fn if_wanted(&mut self, wanted: bool) -> Option<&mut Self> {
-        wanted.then_some(self)
-    }
-
-    fn await_start(&mut self, child: Option<&mut ModuleChild>) {
-        // What is lazy does not start.
-        let Some(child) = child.filter(|child| child.phase != Phase::Idle) else { return };
-        let name = child.config.name.to_string();
-        self.waits.push((format!("modules.{name}"), Wait::Start { name, settled: child.settled() }));
-    }
-
-    /// Waits for all of them, and adds to the report what went wrong.
-    pub(super) async fn into_report(self, mut report: ReloadReport) -> ReloadReport {
-        let Self { supervisor, waits } = self;
-        let ends = waits.into_iter().map(|(subject, wait)| {
-            let supervisor = supervisor.clone();
-            async move { (subject, wait.error(&supervisor).await) }
-        });
-        for (subject, error) in join_all(ends).await {
-            let of_subject = report.changes.iter_mut().filter(|change| change.subject == subject);
-            of_subject.for_each(|change| change.error = error.clone());
-        }
-        report
-    }
-}
-
-impl Wait {
-    /// What went wrong, if anything did within a time.
-    async fn error(self, supervisor: &Addr<Supervisor>) -> Option<String> {
-        match self {
-            Self::Swap(receiver) => match within(receiver).await {
-                Ok(Ok(_)) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(error) => Some(error),
-            },
-            Self::Start { name, settled } => {
-                if let Err(error) = within(settled).await {
-                    return Some(error);
-                }
-                let status = supervisor.send(GetModule(name)).await.ok().flatten()?;
-                let failed = matches!(status.state, ModuleState::Failed | ModuleState::Backoff);
-                status.last_exit.filter(|_| failed).map(|exit| format!("{}: {}", exit.reason, exit.causes.join(": ")))
-            }
-        }
-    }
-}
-
-async fn within<T>(receiver: oneshot::Receiver<T>) -> Result<T, String> {
-    const TIME: Duration = SETTLE;
-    match tokio::time::timeout(TIME, receiver).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(_gone)) => Err("it was removed before it had started".to_owned()),
-        Err(_elapsed) => Err(format!("it has not settled within {} s", TIME.as_secs())),
     }
 }

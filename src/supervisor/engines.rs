@@ -9,11 +9,19 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use crate::host::{EngineError, EngineSettings, WasmtimeEngine, WeakEngine};
+use crate::{
+    config::Module,
+    host::{EngineError, EngineSettings, WasmtimeEngine, WeakEngine},
+};
 
 /// Instances of a further engine at least. Each engine has a thread and compiles for itself, so one for each module that
 /// is dropped would be many; a pool takes two mappings and some bytes for each place that stays empty.
 const FURTHER: u32 = 32;
+
+/// Instances for which a module has room: its own, and one that starts in another's place.
+pub(super) fn instances_of(module: &Module, workers: usize) -> u32 {
+    u32::try_from(module.instances.count(workers) + 1).unwrap_or(u32::MAX)
+}
 
 /// The engines of a daemon.
 #[derive(Debug)]

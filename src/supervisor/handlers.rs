@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 use super::{
     events::{Subject, What},
     instance::InstanceStarted,
-    loader::ModuleError,
     messages::{
         Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetOrder, GetStatus, IsBusy, ModuleWanted, RollBack,
         Sent, Swap, Want,
     },
     module_child::{ModuleChild, Phase, Then},
+    module_error::ModuleError,
     modules::ModuleLoaded,
     status::{GenerationOrigin, ModuleStatus},
     stops::HowToStop,

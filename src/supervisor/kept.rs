@@ -284,7 +284,8 @@ pub(super) fn what_to_run(file: &str, record: Option<&Record>) -> Run {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// The SHA-256 of code, in hexadecimal.
+pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

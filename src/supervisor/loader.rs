@@ -13,14 +13,13 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256 as Hasher};
-use thiserror::Error;
 
 use super::{
     accept::{Facts, Rules},
     generations::{FileSeen, Sha256},
-    kept::{Held, Kept, Run, what_to_run},
-    read::{Fingerprint, ReadError, ReadFile, read_settled},
+    kept::{Held, Kept, Run, sha256, what_to_run},
+    module_error::ModuleError,
+    read::{Fingerprint, ReadFile, read_settled},
     status::GenerationOrigin,
 };
 use crate::{
@@ -31,79 +30,6 @@ use crate::{
 /// Threads that read and compile. One compilation uses all cores by itself, so a second thread only hides the reading
 /// of files and the parts of compiling that are not parallel.
 const LOADERS: usize = 2;
-
-/// Why a module's file, or what an operator sent, did not become code.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ModuleError {
-    /// The file cannot be read.
-    #[error("cannot read module file `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Somebody writes the file.
-    #[error("module file `{}` is being written", path.display())]
-    BeingWritten {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is larger than the module may be.
-    #[error("module file `{}` of {size} bytes is over the module_size limit of {limit} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size in bytes.
-        size: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// The file in the drop-in directory is not accepted.
-    #[error("module file `{}` is not accepted: {why}", path.display())]
-    NotAccepted {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        why: String,
-    },
-    /// The file was read and is not a module that can run here.
-    #[error("cannot load module file `{}`", path.display())]
-    Load {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: LoadError,
-    },
-    /// What was sent is larger than the module may be.
-    #[error("the code of {size} bytes is over the module_size limit of {limit} bytes")]
-    SentTooLarge {
-        /// Its size in bytes.
-        size: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// What was sent is not a module that can run here.
-    #[error("cannot load the code that was sent")]
-    Sent(#[source] LoadError),
-    /// Code that shall outlive the daemon cannot be kept.
-    #[error("cannot keep the code in the state directory")]
-    Keep(#[source] io::Error),
-}
-
-impl ModuleError {
-    fn of_read(error: ReadError) -> Self {
-        match error {
-            ReadError::Io { path, source } => Self::Read { path, source },
-            ReadError::NotAFile { path } => Self::Read { path, source: io::Error::other("it is not a regular file") },
-            ReadError::TooLarge { path, size, limit } => Self::TooLarge { path, size, limit },
-            ReadError::BeingWritten { path } => Self::BeingWritten { path },
-        }
-    }
-}
 
 /// Which dropped files are accepted, as all who read them share it.
 pub(super) type Acceptance = Arc<Mutex<Rules>>;
@@ -351,7 +277,7 @@ impl Task<'_> {
         if size > limit {
             return Err(ModuleError::SentTooLarge { size, limit });
         }
-        let sha256 = hash(code);
+        let sha256: Sha256 = sha256(code).into();
         let compiled = match self.known.contains(&sha256) {
             true => None,
             false => Some(self.compile_checked(code, &sha256).map_err(ModuleError::Sent)?),
@@ -426,11 +352,7 @@ fn bytes_of(sha256: &str) -> Option<[u8; 32]> {
 }
 
 fn seen_in(read: &ReadFile) -> FileSeen {
-    FileSeen { sha256: hash(&read.bytes), fingerprint: read.fingerprint }
-}
-
-fn hash(code: &[u8]) -> Sha256 {
-    Hasher::digest(code).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    FileSeen { sha256: sha256(&read.bytes).into(), fingerprint: read.fingerprint }
 }
 
 /// Reads and compiles a module on the calling thread.

@@ -57,7 +57,9 @@ mod kept;
 mod loader;
 mod messages;
 mod module_child;
+mod module_error;
 mod modules;
+mod outcomes;
 mod planner;
 mod probation;
 mod read;
@@ -77,7 +79,8 @@ pub use self::{
     decide::{Decision, Exit, Histories, decide},
     drop_in::dropped_modules,
     handle::{EndReason, NoAnswer, SETTLE, SupervisorHandle},
-    loader::{ModuleError, compile},
+    loader::compile,
+    module_error::ModuleError,
     reload::{ReloadOutcome, Surroundings},
     start::{StartError, engine_settings, start},
     swaps::SwapError,

@@ -57,9 +57,7 @@ impl Planner {
         }
         Ok(Draft { base, config: Arc::new(config), plan, seen: files, refused, acceptance })
     }
-}
 
-impl Planner {
     /// Adds the modules whose files have changed, where nobody watches them.
     fn add_changed_files(&self, config: &Config, plan: &mut Plan) {
         for module in &config.modules {

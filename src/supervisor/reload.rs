@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::{
     drop_in::WHOLE,
-    engines::Room,
+    engines::{Room, instances_of},
     events::{Subject, What, unix},
     loader::{Loaded, Outcome, Source},
     messages::Reload,
@@ -114,6 +114,8 @@ pub(super) struct Reloads {
     refused: Vec<RefusedFile>,
     /// Whether the directory is looked through again after a time, because it could not be.
     retries: bool,
+    /// Number of the last run, so that what comes late for another is known.
+    number: u64,
     run: Option<Run>,
     waiting: VecDeque<Request>,
     loaded_at: SystemTime,
@@ -169,6 +171,7 @@ impl Reloads {
             seen,
             refused: Vec::new(),
             retries: false,
+            number: 0,
             run: None,
             waiting: VecDeque::new(),
             loaded_at: SystemTime::now(),
@@ -229,8 +232,8 @@ impl Supervisor {
             }
         }
         let Some(request) = self.reloads.waiting.pop_front() else { return };
-        self.reload_id += 1;
-        let id = self.reload_id;
+        self.reloads.number += 1;
+        let id = self.reloads.number;
         let planner = Planner {
             whole: request.what == Extent::Whole,
             base: Arc::clone(&self.reloads.base),
@@ -308,7 +311,7 @@ impl Supervisor {
     }
 
     fn prepare_module(&mut self, module: &Module, change: &Change, ctx: &mut Context<Self>) -> Result<(), String> {
-        let instances = self.instances_of(module);
+        let instances = instances_of(module, self.workers.count());
         let engine = match change.action {
             ChangeAction::Add => {
                 let room = self.engines.room(instances).map_err(|error| chain(&error))?;
@@ -451,11 +454,6 @@ impl Supervisor {
     fn files_that_were_read(&self) -> HashMap<Arc<str>, Fingerprint> {
         let read = self.modules.values().filter(|child| !child.removed);
         read.filter_map(|child| Some((Arc::clone(&child.config.name), child.code.seen?))).collect()
-    }
-
-    /// Instances for which a module has room: its own, and one that starts in another's place.
-    pub(super) fn instances_of(&self, module: &Module) -> u32 {
-        u32::try_from(module.instances.count(self.workers.count()) + 1).unwrap_or(u32::MAX)
     }
 }
 

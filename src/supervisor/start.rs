@@ -17,7 +17,7 @@ use super::{
     children::Children,
     decide::Histories,
     drop_in::{Settled, make_directory, scan},
-    engines::{Engines, Room},
+    engines::{Engines, Room, instances_of},
     events::Events,
     follow::Follower,
     groups::Groups,
@@ -61,10 +61,10 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
-/// How many instances the engine must have room for: all that are configured, and a replacement beside each module's.
+/// How many instances the engine must have room for: those of every module.
 fn engine_instances(config: &Config) -> u32 {
-    let instances: usize = config.modules.iter().map(|module| module.instances.count(config.daemon.workers) + 1).sum();
-    u32::try_from(instances).unwrap_or(u32::MAX)
+    let of = |module| instances_of(module, config.daemon.workers);
+    config.modules.iter().map(of).fold(0, u32::saturating_add)
 }
 
 /// Settings of the engine that a configuration asks for.
@@ -115,7 +115,6 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             config: Arc::clone(&config),
             shared,
             reloads: Reloads::new(base, surroundings),
-            reload_id: 0,
             follower: Follower::default(),
             acceptance,
             context: BindingContext { modules: Arc::new(modules.clone()) },
@@ -176,7 +175,7 @@ fn first_engine(config: &Config) -> Result<Engines, StartError> {
 fn rooms(config: &mut Config, refused: &mut Vec<RefusedFile>, engines: &mut Engines) -> Result<Vec<Room>, StartError> {
     let mut rooms = Vec::new();
     for module in std::mem::take(&mut config.modules) {
-        let instances = u32::try_from(module.instances.count(config.daemon.workers) + 1).unwrap_or(u32::MAX);
+        let instances = instances_of(&module, config.daemon.workers);
         match engines.room(instances) {
             Ok(room) => {
                 rooms.push(room);

@@ -19,8 +19,9 @@ use actix::{AsyncContext, Context, Handler, Message};
 use super::{
     events::{Subject, What, unix},
     generations::{Code, Sha256},
-    loader::{Loaded, ModuleError, Outcome, Source},
+    loader::{Loaded, Outcome, Source},
     module_child::{Phase, SlotState, Then},
+    module_error::ModuleError,
     status::{GenerationOrigin, SwapErrorStatus},
     swaps::{Reply, Rolling, Stage, SwapError, SwapRequest, SwapRun, SwapSource, answer},
     topology::Node,

@@ -65,8 +65,6 @@ pub(super) struct Supervisor {
     /// The same for everybody else.
     pub(super) shared: Arc<RwLock<Arc<Config>>>,
     pub(super) reloads: Reloads,
-    /// Number of the last reload.
-    pub(super) reload_id: u64,
     pub(super) follower: Follower,
     /// Which dropped files are accepted.
     pub(super) acceptance: Option<Acceptance>,
