@@ -20,9 +20,10 @@ use wapcd::{
         QueueSettings,
     },
     bindings::{
-        Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Chain, actor::Serve,
+        Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Chain, Deaf,
+        Turnstile, actor::Serve,
     },
-    config::{Link, OnFull, Operations},
+    config::{BindingLimits, Link, OnFull, Operations, Rules},
     host::{EngineSettings, HostOptions, Limits, WapcHostAsync, WasiParams, WasmtimeEngine},
 };
 
@@ -111,16 +112,19 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
     let queue = Arc::new(ModuleQueue::new(Arc::clone(&name), settings, Gate::Open, budget, || ()));
     let counters = Arc::new(BindingCounters::default());
     let exits: Recipient<BindingExited> = Nobody.start().recipient();
-    let binding = BindingActor::new(0, "test".into(), 0, counters, exits).start();
-    binding.send(Serve(Arc::new(EchoFactory))).await?;
+    let binding = BindingActor::new(0, "test".into(), 0, counters, exits, Arc::new(Deaf)).start();
+    binding
+        .send(Serve { backend: Arc::new(EchoFactory), turnstile: Turnstile::open(BindingLimits::default()) })
+        .await?;
     let link = Link {
         binding: "test".to_owned(),
         namespace: None,
         to: "test".into(),
         operations: Operations::All,
-        shared: false,
+        required: false,
+        rules: Rules::None,
     };
-    let links = Links::new([(Arc::new(link), binding.recipient())], Arc::clone(&name), 1, 1);
+    let links = Links::new([(Arc::new(link), binding.recipient())], Arc::clone(&name), 1, 1, Arc::new(Deaf));
     links.begin_start(Instant::now() + Duration::from_secs(5));
     let module = WasmtimeEngine::new(EngineSettings::default())?.compile(guest)?;
     let limits = Limits { deadline: Some(Duration::from_secs(5)), ..Limits::default() };

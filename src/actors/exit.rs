@@ -35,6 +35,8 @@ pub enum ExitReason {
     StartFailed,
     /// Its health checks failed too often in a row.
     Unhealthy,
+    /// What is behind a binding ended by itself.
+    BackendEnded,
 }
 
 impl ExitReason {
@@ -51,6 +53,7 @@ impl ExitReason {
             Self::LoadFailed => "load_failed",
             Self::StartFailed => "start_failed",
             Self::Unhealthy => "unhealthy",
+            Self::BackendEnded => "backend_ended",
         }
     }
 

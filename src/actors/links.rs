@@ -6,7 +6,7 @@ use actix::Recipient;
 use parking_lot::Mutex;
 
 use crate::{
-    bindings::{BindingCall, Caller, Chain, payload::cut},
+    bindings::{BindingCall, Caller, Chain, Denial, Observer, payload::cut},
     config::Link,
     host::{BoxError, HostCall, HostCallError, HostCallbackAsync, HostErrorKind, LineLimit},
 };
@@ -15,6 +15,8 @@ use crate::{
 pub struct Links {
     /// How many lines the instance may log, by its console and by bindings together.
     lines: LineLimit,
+    /// Hears of what is not allowed.
+    observer: Arc<dyn Observer>,
     /// One lock for both: a host call needs both, and takes it once.
     now: Mutex<Now>,
 }
@@ -46,12 +48,13 @@ impl Links {
         module: Arc<str>,
         instance: u64,
         generation: u64,
+        observer: Arc<dyn Observer>,
     ) -> Arc<Self> {
         let routes = routes_of(links);
         let (deadline, chain) = (Instant::now(), Chain::default());
         let lines = LineLimit::default();
         let caller = Caller { module, instance, generation, call: 0, deadline, chain, lines: lines.clone() };
-        Arc::new(Self { lines, now: Mutex::new(Now { caller, routes }) })
+        Arc::new(Self { lines, observer, now: Mutex::new(Now { caller, routes }) })
     }
 
     /// Replaces the links, from any thread, whatever the instance does: from its next host call on only these hold. A
@@ -108,19 +111,12 @@ impl Links {
     fn resolve(&self, call: HostCall) -> Result<(Recipient<BindingCall>, BindingCall), HostCallError> {
         let namespace = call.namespace().to_owned();
         let now = self.now.lock();
-        let route = now.route(call.binding(), &namespace)?;
-        let Some(operation) = route.link.operations.resolve(call.operation()) else {
-            return Err(HostCallError::new(
-                HostErrorKind::NotAllowed,
-                format!(
-                    "the link to binding `{}` does not include operation `{}`",
-                    cut(call.binding()),
-                    cut(call.operation())
-                ),
-            ));
-        };
+        let (route, operation) = now.allowed(&call, &namespace).inspect_err(|error| {
+            let Caller { module, instance, call: id, .. } = &now.caller;
+            let (binding, operation) = (&*cut(call.binding()), &*cut(call.operation()));
+            self.observer.denied(Denial { module, instance: *instance, call: *id, binding, operation, error });
+        })?;
         let (to, link, caller) = (route.to.clone(), Arc::clone(&route.link), now.caller.clone());
-        let operation = operation.to_owned();
         drop(now);
         Ok((to, BindingCall { caller, namespace, operation, payload: call.payload, link }))
     }
@@ -131,6 +127,19 @@ fn routes_of(links: impl IntoIterator<Item = (Arc<Link>, Recipient<BindingCall>)
 }
 
 impl Now {
+    /// The link for a host call, and the binding's own name for the operation.
+    fn allowed(&self, call: &HostCall, namespace: &str) -> Result<(&Route, String), HostCallError> {
+        let route = self.route(call.binding(), namespace)?;
+        match route.link.operations.resolve(call.operation()) {
+            Some(operation) => Ok((route, operation.to_owned())),
+            None => {
+                let (binding, operation) = (cut(call.binding()), cut(call.operation()));
+                let text = format!("the link to binding `{binding}` does not include operation `{operation}`");
+                Err(HostCallError::new(HostErrorKind::NotAllowed, text))
+            }
+        }
+    }
+
     /// The link for a binding and namespace: one that names the namespace goes before one for any.
     fn route(&self, binding: &str, namespace: &str) -> Result<&Route, HostCallError> {
         let of_binding = || self.routes.iter().filter(|route| route.link.binding == binding);

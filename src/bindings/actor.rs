@@ -1,7 +1,8 @@
 //! The actor around a binding: one per binding and worker, at the same address for the life of the worker.
 //!
 //! It owns the [`Binding`](super::Binding) of its worker, where there is one, and the rules that hold for every type:
-//! nothing is started past its deadline, the calls in flight are bounded, a panic ends one call. It knows no operation
+//! nothing is started past its deadline, the calls in flight are bounded and modules take turns, sizes and times have limits,
+//! a panic ends one call. It knows no operation
 //! and decides nothing: what follows a panic is the supervisor's order.
 //!
 //! ```text
@@ -32,9 +33,9 @@ use actix::{Actor, Context, Handler, Recipient};
 use self::state::{Phase, State};
 pub use self::{
     messages::{BindingExited, Hold, Refuse, Serve},
-    reply::{Held, Pending, Reply},
+    reply::{Held, Pending, Queued, Reply},
 };
-use super::{BindingCall, BindingCounters};
+use super::{BindingCall, BindingCounters, Observer};
 
 /// Host calls that may lie in the mailbox of one actor, at some 200 bytes each.
 ///
@@ -63,6 +64,7 @@ impl BindingActor {
         worker: usize,
         counters: Arc<BindingCounters>,
         supervisor: Recipient<BindingExited>,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let state = State {
             binding,
@@ -70,6 +72,7 @@ impl BindingActor {
             worker,
             counters,
             supervisor,
+            observer,
             phase: RefCell::new(Phase::Holding),
             waiting: RefCell::default(),
             alarm: Cell::new(None),
@@ -109,8 +112,8 @@ impl Handler<BindingCall> for BindingActor {
 impl Handler<Serve> for BindingActor {
     type Result = ();
 
-    fn handle(&mut self, Serve(factory): Serve, _: &mut Self::Context) {
-        State::serve(&self.state, &factory);
+    fn handle(&mut self, Serve { backend, turnstile }: Serve, _: &mut Self::Context) {
+        State::serve(&self.state, &backend, turnstile);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-use super::BindingCall;
+use super::{BackendStatus, BindingCall};
 use crate::host::HostCallError;
 
 /// The answer to a host call: the response, or the error that the guest reads as `kind: message`.
@@ -64,6 +64,22 @@ pub trait BindingFactory: Send + Sync + 'static {
     ///
     /// Never blocks, neither here nor in the future, which has no deadline of its own.
     fn check(&self) -> Option<Check> {
+        None
+    }
+
+    /// Whether every call is answered at once, so that there is never more than one on a worker and none waits.
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+
+    /// How it stands with the server or process behind it; `None` where there is none.
+    fn backend(&self) -> Option<BackendStatus> {
+        None
+    }
+
+    /// Resolves when the backend has ended by itself, with the reason: it is then closed and started anew, as the binding's
+    /// `restart` says. `None` where that cannot be. Asked for once, after the start.
+    fn ended(&self) -> Option<BoxFuture<'static, String>> {
         None
     }
 

@@ -78,6 +78,39 @@ pub enum BindingError {
         #[source]
         source: BoxError,
     },
+    /// A secret could not be read.
+    #[error("binding `{binding}`: cannot read the secret in {place}")]
+    Secret {
+        /// Name of the binding.
+        binding: Arc<str>,
+        /// Where the secret should be.
+        place: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of TLS is not what it should be.
+    #[error("binding `{binding}`: cannot use `{}` for TLS", path.display())]
+    Tls {
+        /// Name of the binding.
+        binding: Arc<str>,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
+    /// Something else that the backend needs is not there.
+    #[error("binding `{binding}`: cannot {what}")]
+    Backend {
+        /// Name of the binding.
+        binding: Arc<str>,
+        /// What could not be done, as in "start the program `/opt/geo`".
+        what: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
+    },
     /// A test told it to fail.
     #[cfg(feature = "fault-injection")]
     #[error("binding `{binding}`: told not to start")]

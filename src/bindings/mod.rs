@@ -27,23 +27,43 @@
 
 pub mod actor;
 mod binding;
+pub mod blob;
 mod call;
+mod circuit;
+pub mod config;
+mod context;
 mod counters;
 mod error;
 #[cfg(feature = "fault-injection")]
 pub mod faulty;
 mod guard;
+pub mod http_client;
+mod io;
 pub mod keyvalue;
 pub mod log;
+pub mod messaging;
+pub mod metrics;
 pub mod module;
+mod observer;
 pub mod payload;
+pub mod process;
 mod registry;
+pub mod secret;
+mod secret_file;
+pub mod sql;
+pub mod system;
 #[cfg(test)]
 mod testing;
+mod tls;
+mod turnstile;
 
 pub use actor::{BindingActor, BindingExited, Hold, Refuse, Serve};
 pub use binding::{Answer, Binding, BindingFactory, BindingFuture, BindingReply, Check, ModuleCaller};
 pub use call::{BindingCall, Caller, Chain};
+pub use context::BindingContext;
 pub use counters::{BindingCounters, BindingCounts};
 pub use error::BindingError;
-pub use registry::{BindingContext, operations, start_backend};
+pub use io::Io;
+pub use observer::{BackendState, BackendStatus, Deaf, Denial, Observer};
+pub use registry::{operations, start_backend};
+pub use turnstile::{Load, Permit, Turnstile};

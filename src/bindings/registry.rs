@@ -3,34 +3,39 @@
 use std::sync::Arc;
 
 use super::{
-    BindingError, BindingFactory, ModuleCaller, keyvalue,
+    BindingContext, BindingError, BindingFactory, blob, config as module_config, http_client, keyvalue,
     log::{self, LogFactory},
+    messaging, metrics,
     module::ModuleFactory,
+    process, secret, sql, system,
 };
 use crate::config::{Binding, BindingSettings};
 
-/// What bindings need from the rest of the daemon.
-#[derive(Clone)]
-pub struct BindingContext {
-    /// The way to the modules, for the `module` binding.
-    pub modules: Arc<dyn ModuleCaller>,
-}
-
 /// Opens the backend of a binding, once for all workers.
 ///
-/// Blocks while a database is opened or repaired; called at the start, off the workers.
+/// Blocks while a database is opened or repaired; called at the start, off the workers. A server need not be there: its
+/// binding starts all the same, and connects when it can.
 ///
 /// # Errors
-/// A database that cannot be opened: see [`BindingError`].
+/// What the binding needs on this machine is missing or damaged: see [`BindingError`].
 pub fn start_backend(binding: &Binding, context: &BindingContext) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let name = Arc::clone(&binding.name);
-    Ok(match &binding.settings {
-        BindingSettings::Log => Arc::new(LogFactory::new(name)),
-        BindingSettings::Module => Arc::new(ModuleFactory::new(Arc::clone(&context.modules))),
-        BindingSettings::KeyValue(settings) => keyvalue::start(name, settings)?,
+    match &binding.settings {
+        BindingSettings::Log => Ok(Arc::new(LogFactory::new(name))),
+        BindingSettings::Module => Ok(Arc::new(ModuleFactory::new(Arc::clone(&context.modules)))),
+        BindingSettings::Config => module_config::start(name, context),
+        BindingSettings::System => system::start(name, context),
+        BindingSettings::Metrics(settings) => metrics::start(name, settings, context),
+        BindingSettings::Secret(settings) => secret::start(name, settings, context),
+        BindingSettings::KeyValue(settings) => keyvalue::start(name, settings, context),
+        BindingSettings::Blob(settings) => blob::start(name, settings, context),
+        BindingSettings::Sql(settings) => sql::start(name, settings, context),
+        BindingSettings::Messaging(settings) => messaging::start(name, settings, context),
+        BindingSettings::HttpClient(settings) => http_client::start(name, settings, context),
+        BindingSettings::Process(settings) => process::start(name, settings, context),
         #[cfg(feature = "fault-injection")]
-        BindingSettings::Faulty => super::faulty::start(name)?,
-    })
+        BindingSettings::Faulty => super::faulty::start(name),
+    }
 }
 
 /// The operations that a type has, under whose names calls are counted; empty where guests name what they like.
@@ -39,7 +44,16 @@ pub fn operations(settings: &BindingSettings) -> &'static [&'static str] {
     match settings {
         BindingSettings::Log => &log::OPERATIONS,
         BindingSettings::Module => &[],
+        BindingSettings::Config => &module_config::OPERATIONS,
+        BindingSettings::System => &system::OPERATIONS,
+        BindingSettings::Metrics(_) => &metrics::OPERATIONS,
+        BindingSettings::Secret(_) => &secret::OPERATIONS,
         BindingSettings::KeyValue(_) => &keyvalue::OPERATIONS,
+        BindingSettings::Blob(_) => &blob::OPERATIONS,
+        BindingSettings::Sql(_) => &sql::OPERATIONS,
+        BindingSettings::Messaging(_) => &messaging::OPERATIONS,
+        BindingSettings::HttpClient(_) => &http_client::OPERATIONS,
+        BindingSettings::Process(_) => &process::OPERATIONS,
         #[cfg(feature = "fault-injection")]
         BindingSettings::Faulty => &super::faulty::OPERATIONS,
     }
@@ -53,8 +67,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        bindings::{Answer, BindingCall, testing::call},
-        config::{KeyValueBackend, KeyValueSettings},
+        bindings::{Answer, BindingCall, ModuleCaller, testing::call},
+        config::{Durability, KeyValueBackend, KeyValueSettings},
     };
 
     /// Modules that answer with what they were asked.
@@ -69,7 +83,7 @@ mod tests {
     }
 
     fn start(settings: BindingSettings) -> Result<Arc<dyn BindingFactory>, BindingError> {
-        let context = BindingContext { modules: Arc::new(Echo) };
+        let context = BindingContext::new(Arc::new(Echo));
         start_backend(&Binding::with_defaults("it", settings), &context)
     }
 
@@ -105,7 +119,7 @@ mod tests {
     fn a_database_is_free_for_others_after_the_stop_and_named_while_it_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.redb");
-        let settings = keyvalue(KeyValueBackend::Redb { path });
+        let settings = keyvalue(KeyValueBackend::Redb { path, durability: Durability::Immediate });
         let first = start(settings.clone()).unwrap();
         let error = start(settings.clone()).unwrap_err().to_string();
         assert!(error.starts_with("binding `it`: database `") && error.contains("already open"), "{error}");

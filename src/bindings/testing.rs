@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{BindingCall, Caller, Chain};
 use crate::{
-    config::{Link, Operations},
+    config::{Link, Operations, Rules, Space},
     host::LineLimit,
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn link(shared: bool) -> Arc<Link> {
         namespace: None,
         to: "cache".into(),
         operations: Operations::All,
-        shared,
+        required: false,
+        rules: Rules::Space(if shared { Space::Shared } else { Space::Own }),
     })
 }

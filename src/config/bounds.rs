@@ -103,3 +103,31 @@ pub(super) const KEYVALUE_MAX_BYTES: RangeInclusive<u64> = KIB..=TIB;
 pub(super) const KEYVALUE_MAX_KEY: RangeInclusive<u64> = 1..=(64 * KIB);
 /// A value crosses into the guest's memory as a payload does.
 pub(super) const KEYVALUE_MAX_VALUE: RangeInclusive<u64> = 1..=GIB;
+/// One call at a time is a choice, as for a database with one writer; a million is no limit any more.
+pub(super) const BINDING_CONCURRENT: RangeInclusive<u32> = 1..=1_000_000;
+/// None: what cannot be done at once is refused. Otherwise as for calls at once.
+pub(super) const BINDING_QUEUE: RangeInclusive<u32> = 0..=1_000_000;
+/// From the shortest timer to a day.
+pub(super) const BINDING_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
+/// From the shortest timer to the time after which systems give up by themselves.
+pub(super) const CONNECT_TIMEOUT: RangeInclusive<Duration> = TICK..=Duration::from_secs(2 * 60);
+/// Servers count connections: PostgreSQL takes 100 by default, in all.
+pub(super) const CONNECTIONS: RangeInclusive<u32> = 1..=1024;
+/// Without a failure nothing is broken; a thousand in a row are no circuit any more.
+pub(super) const CIRCUIT_FAILURES: RangeInclusive<u32> = 1..=1_000;
+/// An object crosses into the guest's memory as a payload does.
+pub(super) const BLOB_MAX_OBJECT: RangeInclusive<u64> = 1..=GIB;
+/// An answer without rows is none; ten million rows fit in no guest.
+pub(super) const SQL_MAX_ROWS: RangeInclusive<u32> = 1..=10_000_000;
+/// A subscriber without room would hear nothing.
+pub(super) const MESSAGING_QUEUE: RangeInclusive<u32> = 1..=1_000_000;
+/// NATS takes 64 MiB at most.
+pub(super) const MESSAGING_MAX_MESSAGE: RangeInclusive<u64> = 1..=(64 * MIB);
+/// None: redirects are answers like others. Beyond twenty it is a loop.
+pub(super) const HTTP_REDIRECTS: RangeInclusive<u32> = 0..=20;
+/// None: every request has a connection of its own.
+pub(super) const HTTP_IDLE: RangeInclusive<u32> = 0..=10_000;
+/// Prometheus suffers from a hundred thousand series of one process.
+pub(super) const METRICS_SERIES: RangeInclusive<u32> = 1..=100_000;
+/// From the shortest timer to five minutes: a program that starts for longer is not what a guest waits for.
+pub(super) const PROCESS_START: RangeInclusive<Duration> = TICK..=Duration::from_secs(5 * 60);

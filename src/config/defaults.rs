@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     model::{
-        Backoff, Binding, BindingSettings, Declared, EngineKind, Group, HealthCheck, Instances, LogFormat, LogLevel,
-        Logging, Module, ModuleLimits, OnFull, Restart, RestartType, Shutdown, Strategy, Swap, Wasi, Watch, WatchMode,
+        Backoff, Binding, BindingLimits, BindingSettings, Circuit, Declared, EngineKind, Group, HealthCheck, Instances,
+        LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart, RestartType, Shutdown, Strategy, Swap,
+        Wasi, Watch, WatchMode,
     },
     size::{KIB, MIB},
 };
@@ -99,6 +100,66 @@ pub const KEYVALUE_MAX_KEY: u64 = KIB;
 /// As much as a payload, since a value comes in one and leaves in one.
 pub const KEYVALUE_MAX_VALUE: u64 = 4 * MIB;
 
+/// What one backend does at once: enough to keep a server busy over a network (64 in flight were measured to be), with room
+/// for several modules.
+pub const BINDING_CONCURRENT: u32 = 256;
+/// As many as modules queue by default.
+pub const BINDING_QUEUE: u32 = 1024;
+/// Above what guests send by default (4 MiB), so that each type's own limits and their messages come first.
+pub const BINDING_REQUEST: u64 = 16 * MIB;
+/// As for requests.
+pub const BINDING_RESPONSE: u64 = 16 * MIB;
+/// A server that does not take a connection in this time is down for whoever waits for it.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections to a server, shared by all workers. Clients that send many requests over one connection use fewer.
+pub const CONNECTIONS: u32 = 8;
+/// One failure is a hiccup, five in a row are an outage.
+pub const CIRCUIT_FAILURES: u32 = 5;
+/// Bytes of a `blob` binding in memory.
+pub const BLOB_MAX_BYTES: u64 = 64 * MIB;
+/// What guests send and take by default at most.
+pub const BLOB_MAX_OBJECT: u64 = 4 * MIB;
+/// What stores without regions answer to.
+pub const S3_REGION: &str = "us-east-1";
+/// Rows of an answer: more than a page, less than a guest's memory.
+pub const SQL_MAX_ROWS: u32 = 1000;
+/// How long a statement waits for a lock of another process.
+pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Messages that wait for a subscriber who is slow for a moment.
+pub const MESSAGING_QUEUE: u32 = 1024;
+/// What NATS servers take by default.
+pub const MESSAGING_MAX_MESSAGE: u64 = MIB;
+/// As browsers do at least.
+pub const HTTP_REDIRECTS: u32 = 5;
+/// What guests take by default.
+pub const HTTP_MAX_BODY: u64 = 4 * MIB;
+/// Idle connections to a host.
+pub const HTTP_IDLE: u32 = 32;
+/// Names the daemon, and no version, which would tell attackers what to try.
+pub const HTTP_USER_AGENT: &str = "wapcd";
+/// Series of one module.
+pub const METRICS_SERIES: u32 = 100;
+/// Interpreters with many imports take seconds on a busy machine.
+pub const PROCESS_START: Duration = Duration::from_secs(10);
+
+impl Default for BindingLimits {
+    fn default() -> Self {
+        Self {
+            concurrent: BINDING_CONCURRENT,
+            queue: BINDING_QUEUE,
+            timeout: None,
+            max_request: BINDING_REQUEST,
+            max_response: BINDING_RESPONSE,
+        }
+    }
+}
+
+impl Default for Circuit {
+    fn default() -> Self {
+        Self { failures: CIRCUIT_FAILURES, backoff: Backoff::default() }
+    }
+}
+
 impl Default for Logging {
     fn default() -> Self {
         Self { level: LogLevel::Info, format: LogFormat::Auto }
@@ -158,6 +219,7 @@ impl Module {
             health: None,
             limits: ModuleLimits::default(),
             links: Vec::new(),
+            config: Arc::new(serde_json::Value::Object(serde_json::Map::new())),
             restart: Restart::default(),
             wasi: Wasi::default(),
             swap: Swap::default(),
@@ -169,7 +231,14 @@ impl Binding {
     /// Makes a binding that says nothing but its type's settings.
     #[must_use]
     pub fn with_defaults(name: impl Into<Arc<str>>, settings: BindingSettings) -> Self {
-        Self { name: name.into(), settings, restart: Restart::default(), shutdown: BINDING_SHUTDOWN, health: None }
+        Self {
+            name: name.into(),
+            settings,
+            limits: BindingLimits::default(),
+            restart: Restart::default(),
+            shutdown: BINDING_SHUTDOWN,
+            health: None,
+        }
     }
 }
 
@@ -204,4 +273,14 @@ impl Default for HealthCheck {
 /// The database file of a `keyvalue` binding of this name.
 pub(super) fn redb_path(state_dir: &Path, binding: &str) -> PathBuf {
     state_dir.join(format!("{binding}.redb"))
+}
+
+/// The database file of a `sql` binding of this name.
+pub(super) fn sqlite_path(state_dir: &Path, binding: &str) -> PathBuf {
+    state_dir.join(format!("{binding}.sqlite"))
+}
+
+/// The directory of a `blob` binding of this name.
+pub(super) fn blob_path(state_dir: &Path, binding: &str) -> PathBuf {
+    state_dir.join("blobs").join(binding)
 }

@@ -120,12 +120,13 @@ pub(super) fn read_sections<'d>(
     let main = Part { children: sections.children, base: directory(&source) };
     for part in std::iter::once(main).chain(parts) {
         let named = names.fresh(part.children);
-        written_bindings.extend(bindings::read_all(&named.bindings, &daemon.state_dir, &defaults.restart));
+        let places = bindings::Places { state_dir: &daemon.state_dir, directory: part.base };
+        written_bindings.extend(bindings::read_all(&named.bindings, places, &defaults.restart));
         written_modules.extend(module::read_all(&named.modules, &defaults, part.base));
         written_groups.extend(groups::read_all(&named.groups));
     }
 
-    let bindings = check::bindings(&written_bindings);
+    let bindings = check::bindings(&written_bindings, &written_modules, written_drop_in.as_ref());
     let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
     let groups = check::groups(written_groups, &written_modules, &written_bindings);
     check::private_directories(&written_modules, &daemon.state_dir);

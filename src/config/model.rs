@@ -1,6 +1,20 @@
 //! The configuration after all checks: plain values with units resolved, which is what leaves `src/config`.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod bindings;
+mod links;
+mod server;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+pub use self::{
+    bindings::{
+        Binding, BindingLimits, BindingSettings, BlobBackend, BlobSettings, Durability, HttpClientSettings,
+        KeyValueBackend, KeyValueSettings, MessagingBackend, MessagingSettings, MetricsSettings, ProcessSettings,
+        SecretSettings, SqlBackend, SqlSettings,
+    },
+    links::{AddressRange, HostPattern, HttpRules, Link, Operations, Rules, Space, SqlRules, Topic},
+    server::{Circuit, SecretSource, Server, TlsFiles},
+};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,6 +206,8 @@ pub struct Module {
     pub limits: ModuleLimits,
     /// What it may reach, in file order.
     pub links: Vec<Arc<Link>>,
+    /// `[modules.NAME.config]`, an object: what its guest reads over a `config` binding.
+    pub config: Arc<serde_json::Value>,
     /// How it is restarted.
     pub restart: Restart,
     /// What WASI grants it.
@@ -355,41 +371,6 @@ pub struct ModuleLimits {
     pub response: u64,
 }
 
-/// Permission and route from one module to one binding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Link {
-    /// The binding's name as the guest was compiled with.
-    pub binding: String,
-    /// The namespace as the guest was compiled with; `None`: any.
-    pub namespace: Option<String>,
-    /// Name of the binding in the configuration.
-    pub to: Arc<str>,
-    /// Which operations.
-    pub operations: Operations,
-    /// For `keyvalue`: whether the keys are shared with other modules that say so.
-    pub shared: bool,
-}
-
-/// Which operations of a binding a link includes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operations {
-    /// All of them, under their own names.
-    All,
-    /// These: the guest's name for each, and the binding's.
-    Named(BTreeMap<String, String>),
-}
-
-impl Operations {
-    /// The binding's name for the guest's operation, or `None` where the link does not include it.
-    #[must_use]
-    pub fn resolve<'a>(&'a self, operation: &'a str) -> Option<&'a str> {
-        match self {
-            Self::All => Some(operation),
-            Self::Named(names) => names.get(operation).map(String::as_str),
-        }
-    }
-}
-
 /// `[groups.NAME]`: children that are restarted together, and counted together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
@@ -485,6 +466,19 @@ pub struct Backoff {
     pub jitter: f64,
 }
 
+impl Backoff {
+    /// The wait after it has grown so often; `roll`, from 0 to 1, is the random share of the jitter.
+    #[must_use]
+    pub fn wait(&self, growths: u32, roll: f64) -> Duration {
+        if self.initial.is_zero() {
+            return Duration::ZERO;
+        }
+        let grown = self.initial.as_secs_f64() * self.factor.powi(i32::try_from(growths).unwrap_or(i32::MAX));
+        let wait = grown.min(self.max.as_secs_f64());
+        Duration::try_from_secs_f64(wait * (1.0 - self.jitter * roll)).unwrap_or(self.max)
+    }
+}
+
 /// `[modules.NAME.wasi]`: nothing is granted by default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Wasi {
@@ -496,88 +490,4 @@ pub struct Wasi {
     pub preopened_dirs: Vec<PathBuf>,
     /// Guest path and directory of the host.
     pub map_dirs: Vec<(String, PathBuf)>,
-}
-
-/// One `[bindings.NAME]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Binding {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its type and what that type takes.
-    pub settings: BindingSettings,
-    /// How it is restarted.
-    pub restart: Restart,
-    /// How long its backend may take to end.
-    pub shutdown: Shutdown,
-    /// When its backend is asked whether it is well; `None`: not at all.
-    pub health: Option<HealthCheck>,
-}
-
-/// A binding's type with its settings.
-#[derive(Debug, Clone, PartialEq)]
-pub enum BindingSettings {
-    /// `log`: no settings.
-    Log,
-    /// `module`: no settings.
-    Module,
-    /// `keyvalue`.
-    KeyValue(KeyValueSettings),
-    /// `faulty`, for tests: no settings.
-    #[cfg(feature = "fault-injection")]
-    Faulty,
-}
-
-impl BindingSettings {
-    /// Whether there is a backend that can fail, be restarted and be stopped; the others only pass calls on.
-    #[must_use]
-    pub fn has_backend(&self) -> bool {
-        !matches!(self, Self::Log | Self::Module)
-    }
-
-    /// Whether the backend can be asked whether it is well.
-    #[must_use]
-    pub fn can_be_asked(&self) -> bool {
-        // A map in memory is well as long as the process is.
-        let in_memory =
-            matches!(self, Self::KeyValue(KeyValueSettings { backend: KeyValueBackend::Memory { .. }, .. }));
-        self.has_backend() && !in_memory
-    }
-
-    /// The type's name in the configuration.
-    #[must_use]
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Module => "module",
-            Self::KeyValue(_) => "keyvalue",
-            #[cfg(feature = "fault-injection")]
-            Self::Faulty => "faulty",
-        }
-    }
-}
-
-/// Settings of a `keyvalue` binding.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KeyValueSettings {
-    /// Where values are kept.
-    pub backend: KeyValueBackend,
-    /// Bytes of one key.
-    pub max_key: u64,
-    /// Bytes of one value.
-    pub max_value: u64,
-}
-
-/// Where a `keyvalue` binding keeps its values.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeyValueBackend {
-    /// In the daemon's memory, gone at a stop; at most so many bytes of keys and values.
-    Memory {
-        /// Bytes of keys and values together.
-        max_bytes: u64,
-    },
-    /// In a redb database file; absolute path.
-    Redb {
-        /// The file.
-        path: PathBuf,
-    },
 }

@@ -2,6 +2,7 @@
 //!
 //! `diff` compares them key by key; here are its words.
 
+mod bindings;
 mod children;
 mod diff;
 

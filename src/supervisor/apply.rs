@@ -192,7 +192,13 @@ impl Supervisor {
     /// Adds a binding whose backend is not open yet.
     pub(super) fn add_binding(&mut self, binding: &Binding, ctx: &mut Context<Self>) -> usize {
         let at = self.bindings.next_id();
-        let child = BindingChild::new(at, binding.clone(), &self.workers, &ctx.address().recipient());
+        let child = BindingChild::new(
+            at,
+            binding.clone(),
+            &self.workers,
+            &ctx.address().recipient(),
+            Arc::clone(&self.context.observer),
+        );
         self.bindings.insert(Arc::clone(&binding.name), child)
     }
 

@@ -9,13 +9,15 @@ use std::{
 use actix::{Actor, Addr, Recipient};
 
 use super::{
+    events::unix,
     module_child::{Restarts, Then, exit_status, wall},
-    status::{BindingState, BindingStatus, HostCallCount},
+    status::{BackendStatus, BindingState, BindingStatus, HostCallCount, LoadStatus},
 };
 use crate::{
     actors::{ExitReport, Workers},
     bindings::{
-        BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Hold, Refuse, Serve, operations,
+        BackendState, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Hold, Observer,
+        Refuse, Serve, Turnstile, operations,
     },
     config::{Binding, Shutdown},
 };
@@ -29,6 +31,10 @@ pub(super) struct BindingChild {
     pub(super) phase: BindingPhase,
     /// The backend while it is open.
     pub(super) factory: Option<Arc<dyn BindingFactory>>,
+    /// The way to the backend.
+    pub(super) turnstile: Arc<Turnstile>,
+    /// Who hears what happens in its actors.
+    observer: Arc<dyn Observer>,
     /// Workers on which nothing serves until a restart at this time.
     pub(super) backoff: BTreeMap<usize, Instant>,
     pub(super) restarts: Restarts,
@@ -115,10 +121,18 @@ pub(super) enum Closed {
 
 impl BindingChild {
     /// Starts an actor on every worker, which holds calls until the backend is open.
-    pub(super) fn new(index: usize, config: Binding, workers: &Workers, supervisor: &Recipient<BindingExited>) -> Self {
+    pub(super) fn new(
+        index: usize,
+        config: Binding,
+        workers: &Workers,
+        supervisor: &Recipient<BindingExited>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let counters = Arc::new(BindingCounters::new(operations(&config.settings)));
         let mut child = Self {
+            turnstile: Turnstile::new(config.limits.clone()),
             config: Arc::new(config),
+            observer,
             counters,
             actors: Vec::new(),
             phase: BindingPhase::Waiting,
@@ -150,8 +164,10 @@ impl BindingChild {
     ) -> Option<Addr<BindingActor>> {
         let (name, counters, supervisor) =
             (Arc::clone(&self.config.name), Arc::clone(&self.counters), supervisor.clone());
-        let make =
-            move |_: &mut actix::Context<BindingActor>| BindingActor::new(index, name, worker, counters, supervisor);
+        let observer = Arc::clone(&self.observer);
+        let make = move |_: &mut actix::Context<BindingActor>| {
+            BindingActor::new(index, name, worker, counters, supervisor, observer)
+        };
         Some(BindingActor::start_in_arbiter(&workers.handle(worker)?, make))
     }
 
@@ -189,13 +205,24 @@ impl BindingChild {
         self.actors.get(worker).map(|actor| actor.clone().recipient())
     }
 
+    /// Takes a backend that was opened, and lets all workers answer from it.
+    pub(super) fn opened(&mut self, backend: Arc<dyn BindingFactory>) {
+        let limits = self.config.limits.clone();
+        // What answers at once never has more than a call for each worker.
+        let counts = self.config.settings.has_backend() && !backend.answers_at_once();
+        self.turnstile = if counts { Turnstile::new(limits) } else { Turnstile::open(limits) };
+        self.factory = Some(backend);
+        self.running_since = Some(Instant::now());
+        self.serve(None);
+    }
+
     /// Lets one worker, or all, answer from the open backend. Notices like the others: rare, and not to be lost.
     pub(super) fn serve(&mut self, worker: Option<usize>) {
         let Some(factory) = &self.factory else { return };
         for (at, actor) in self.actors.iter().enumerate() {
             if worker.is_none_or(|worker| worker == at) {
                 self.backoff.remove(&at);
-                actor.do_send(Serve(Arc::clone(factory)));
+                actor.do_send(Serve { backend: Arc::clone(factory), turnstile: Arc::clone(&self.turnstile) });
             }
         }
     }
@@ -237,6 +264,12 @@ impl BindingChild {
         Some(Backend { name, factory: self.factory.take()?, budget: self.config.shutdown, closing })
     }
 
+    /// Whether calls reach what is behind it.
+    pub(super) fn is_connected_to_backend(&self) -> bool {
+        let backend = self.factory.as_ref().filter(|_| self.phase == BindingPhase::Serving);
+        backend.is_some_and(|backend| backend.backend().is_none_or(|now| now.state == BackendState::Connected))
+    }
+
     /// The state as people see it.
     pub(super) fn state(&self) -> BindingState {
         match self.phase {
@@ -275,9 +308,26 @@ impl BindingChild {
             restarts_by_reason: self.restarts.by_reason(),
             restarts_in_window: 0,
             last_exit: self.last_exit.as_ref().map(exit_status),
+            backend: self.factory.as_ref().and_then(|backend| backend.backend()).map(backend_status),
+            load: self.config.settings.has_backend().then(|| load_status(&self.turnstile)),
             uptime_s: self.running_since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
         }
     }
+}
+
+fn backend_status(now: crate::bindings::BackendStatus) -> BackendStatus {
+    BackendStatus {
+        state: now.state.as_str().to_owned(),
+        since: unix(now.since),
+        why: now.why,
+        next_try: now.next_try.map(unix),
+        tries: now.tries,
+    }
+}
+
+fn load_status(turnstile: &Turnstile) -> LoadStatus {
+    let load = turnstile.load();
+    LoadStatus { running: load.running as u64, waiting: load.waiting as u64, refused: load.refused }
 }
 
 /// The report of a binding's actor that panicked.

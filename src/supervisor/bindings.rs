@@ -12,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     binding_child::{BindingPhase, Closed, panic_report},
     module_child::Then,
+    observer::BackendChanged,
     status::BindingStatus,
     topology::Node,
     tree::{Place, Supervisor},
@@ -39,6 +40,15 @@ struct BindingOpened {
 struct BindingClosed {
     binding: usize,
     era: u64,
+}
+
+/// A backend ended by itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct BackendEnded {
+    binding: usize,
+    era: u64,
+    why: String,
 }
 
 impl Supervisor {
@@ -79,9 +89,16 @@ impl Supervisor {
         let causes = match result {
             Some(Ok(factory)) => {
                 child.enter(BindingPhase::Serving);
-                child.factory = Some(factory);
-                child.running_since = Some(Instant::now());
-                child.serve(None);
+                child.opened(factory);
+                let serving = child.era;
+                if let Some(ended) = child.factory.as_ref().and_then(|factory| factory.ended()) {
+                    let supervisor = ctx.address();
+                    actix::spawn(async move {
+                        let why = ended.await;
+                        // One notice for each backend.
+                        supervisor.do_send(BackendEnded { binding, era: serving, why });
+                    });
+                }
                 return self.touched(Node::Binding(binding), ctx);
             }
             Some(Err(error)) => causes_of(&error),
@@ -89,6 +106,17 @@ impl Supervisor {
         };
         child.enter(BindingPhase::Waiting);
         let report = ExitReport::new(ExitReason::StartFailed, causes);
+        self.child_ended(Node::Binding(binding), report, None, Instant::now(), ctx);
+        self.touched(Node::Binding(binding), ctx);
+    }
+
+    /// Hears that a backend is no more: it is closed and opened anew, as after any other exit.
+    fn backend_ended(&mut self, ended: BackendEnded, ctx: &mut Context<Self>) {
+        let BackendEnded { binding, era, why } = ended;
+        if self.bindings.get(binding).is_none_or(|child| child.era != era || child.phase != BindingPhase::Serving) {
+            return;
+        }
+        let report = ExitReport::new(ExitReason::BackendEnded, vec![why]);
         self.child_ended(Node::Binding(binding), report, None, Instant::now(), ctx);
         self.touched(Node::Binding(binding), ctx);
     }
@@ -239,6 +267,25 @@ impl Handler<BindingClosed> for Supervisor {
 
     fn handle(&mut self, closed: BindingClosed, ctx: &mut Context<Self>) {
         self.binding_closed(closed, ctx);
+    }
+}
+
+impl Handler<BackendChanged> for Supervisor {
+    type Result = ();
+
+    /// Modules may wait for it.
+    fn handle(&mut self, BackendChanged(name): BackendChanged, ctx: &mut Context<Self>) {
+        if let Some(at) = self.bindings.find(&name) {
+            self.wake_waiting(Node::Binding(at), ctx);
+        }
+    }
+}
+
+impl Handler<BackendEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: BackendEnded, ctx: &mut Context<Self>) {
+        self.backend_ended(ended, ctx);
     }
 }
 

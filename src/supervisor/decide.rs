@@ -287,10 +287,7 @@ impl Case<'_> {
 
 /// The wait before the restart after so many exits in a row: none after the first, then growing from `initial` up to `max`.
 fn backoff(backoff: &Backoff, streak: u32, roll: f64) -> Duration {
-    let Some(growths) = streak.checked_sub(2).filter(|_| !backoff.initial.is_zero()) else { return Duration::ZERO };
-    let grown = backoff.initial.as_secs_f64() * backoff.factor.powi(i32::try_from(growths).unwrap_or(i32::MAX));
-    let wait = grown.min(backoff.max.as_secs_f64());
-    Duration::try_from_secs_f64(wait * (1.0 - backoff.jitter * roll)).unwrap_or(backoff.max)
+    streak.checked_sub(2).map_or(Duration::ZERO, |growths| backoff.wait(growths, roll))
 }
 
 #[cfg(test)]

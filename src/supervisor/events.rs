@@ -231,6 +231,29 @@ pub enum What {
         /// What follows: `restart_group`, by the group above, `fail`, or `stop_daemon`.
         decision: String,
     },
+    /// A binding stands otherwise with the server or process behind it.
+    BackendChanged {
+        /// `connecting`, `connected` or `disconnected`.
+        state: String,
+        /// Why it is not connected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// A module's host call was not allowed. The same one is told again after a while, with how often it happened.
+    Denied {
+        /// Id of the instance.
+        instance: u64,
+        /// Id of the guest call.
+        call: u64,
+        /// The binding.
+        binding: String,
+        /// The operation.
+        operation: String,
+        /// Why not: `kind: message`, as the guest reads it.
+        why: String,
+        /// How often it happened since it was told last, this time included.
+        times: u64,
+    },
     /// An operator asked for something.
     Asked {
         /// `start`, `stop`, `restart`, `swap`, `rollback` or `reload`.

@@ -21,7 +21,7 @@ use crate::{
         ExitReason, ExitReport, Guest, GuestActor, GuestLines, InstanceExited, InstanceFacts, InstanceParts, Links,
         ModuleQueue, TakeOver, TookOver, causes_of,
     },
-    bindings::BindingCall,
+    bindings::{BindingCall, Observer},
     config::{HandOver, Link, Module, ModuleLimits, Probe, Wasi},
     host::{CompiledModule, HostOptions, Limits, WapcHostAsync, WasiParams, panic_message},
 };
@@ -52,6 +52,8 @@ pub(super) struct Recipe {
     pub(super) probe: Option<Probe>,
     /// Actors of the bindings on its worker, by the binding's name.
     pub(super) bindings: Vec<(Arc<str>, Recipient<BindingCall>)>,
+    /// Hears of host calls that are not allowed.
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 /// Everything that starting an instance takes.
@@ -130,8 +132,8 @@ async fn run(start: Start, instance: u64, registration: AbortRegistration) {
 
 /// Starts a guest: its start functions, then its probe.
 async fn make(recipe: Recipe, instance: u64) -> Result<Guest, ExitReport> {
-    let Recipe { generation, compiled, config, probe, bindings } = recipe;
-    let links = Links::new(routes(&config, &bindings), Arc::clone(&config.name), instance, generation);
+    let Recipe { generation, compiled, config, probe, bindings, observer } = recipe;
+    let links = Links::new(routes(&config, &bindings), Arc::clone(&config.name), instance, generation, observer);
     links.begin_start(Instant::now() + config.limits.call_timeout);
     let console = GuestLines { module: Arc::clone(&config.name), instance, links: Arc::clone(&links) };
     let options = HostOptions { limits: Limits::from(&config.limits), console: Arc::new(console) };

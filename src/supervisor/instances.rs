@@ -74,6 +74,7 @@ impl Supervisor {
     pub(super) fn recipe(&self, module: usize, worker: usize, code: &Code, tried: bool) -> Option<Recipe> {
         let child = self.modules.get(module)?;
         Some(Recipe {
+            observer: Arc::clone(&self.context.observer),
             generation: code.generation,
             compiled: code.compiled.clone(),
             config: Arc::clone(&child.config),

@@ -59,6 +59,7 @@ mod messages;
 mod module_child;
 mod module_error;
 mod modules;
+mod observer;
 mod outcomes;
 mod planner;
 mod probation;

@@ -167,8 +167,13 @@ impl Supervisor {
             if supervisor.modules.get(module).is_none_or(|child| child.era != era) {
                 return;
             }
-            let missing = supervisor.missing(module).join(", ");
             let name = supervisor.subject(Node::Module(module));
+            let missing = supervisor.missing(module).join(", ");
+            if let Some(last) = supervisor.required(module).into_iter().rev().find(|leaf| supervisor.lacks(*leaf)) {
+                tracing::warn!(child = %name, missing, "module goes on waiting for what it requires");
+                supervisor.waiting.insert(module, last);
+                return;
+            }
             tracing::warn!(child = %name, missing, "module starts without what it waited for");
             supervisor.fill(module, ctx);
             supervisor.touched(Node::Module(module), ctx);
@@ -200,14 +205,30 @@ impl Supervisor {
     /// The last of those that a module's start waits for: in a large group the one that comes last, so that the module is
     /// not looked at for each of the others.
     fn last_missing(&self, module: usize) -> Option<Node> {
-        let awaited = self.awaited(module);
-        awaited.into_iter().rev().find(|leaf| self.is_coming(*leaf))
+        let late = |child: &ModuleChild| matches!(child.phase, Phase::Waiting(since) if since.elapsed() >= child.config.binding_wait);
+        let awaited = if self.modules.get(module).is_some_and(late) { Vec::new() } else { self.awaited(module) };
+        let coming = awaited.into_iter().rev().find(|leaf| self.is_coming(*leaf));
+        coming.or_else(|| self.required(module).into_iter().rev().find(|leaf| self.lacks(*leaf)))
+    }
+
+    /// The bindings that a module does not start without.
+    fn required(&self, module: usize) -> Vec<Node> {
+        let Some(child) = self.modules.get(module) else { return Vec::new() };
+        let required = child.config.links.iter().filter(|link| link.required);
+        required.filter_map(|link| self.bindings.find(&link.to)).map(Node::Binding).collect()
+    }
+
+    /// Whether a required binding is not there, or what is behind it is not.
+    fn lacks(&self, leaf: Node) -> bool {
+        let Node::Binding(at) = leaf else { return false };
+        self.bindings.get(at).is_some_and(|child| !child.is_connected_to_backend())
     }
 
     /// Whom a module's start waits for, and who is on the way; of many some.
     fn missing(&self, module: usize) -> Vec<String> {
         let mut missing = self.awaited(module);
-        missing.retain(|leaf| self.is_coming(*leaf));
+        let required = self.required(module);
+        missing.retain(|leaf| self.is_coming(*leaf) || (required.contains(leaf) && self.lacks(*leaf)));
         missing.sort_unstable();
         missing.dedup();
         let mut names: Vec<_> = missing.iter().take(NAMED).map(|leaf| self.subject(*leaf).to_string()).collect();

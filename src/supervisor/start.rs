@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     io,
+    path::PathBuf,
     sync::Arc,
     time::Instant,
 };
@@ -25,6 +26,7 @@ use super::{
     keeper::Keeper,
     kept::Kept,
     loader::Stores,
+    observer::Ear,
     planner::with_dropped,
     reload::{Reloads, Surroundings},
     status::RefusedFile,
@@ -117,7 +119,12 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             reloads: Reloads::new(base, surroundings),
             follower: Follower::default(),
             acceptance,
-            context: BindingContext { modules: Arc::new(modules.clone()) },
+            context: BindingContext {
+                observer: Arc::new(Ear::new(events.clone(), ctx.address().recipient())),
+                credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+                state_dir: config.daemon.state_dir.clone(),
+                ..BindingContext::new(Arc::new(modules.clone()))
+            },
             known: modules,
             stores,
             keeper,

@@ -234,7 +234,7 @@ pub struct Latency {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct ExitStatus {
     /// The reason's stable name: `trapped`, `deadline_exceeded`, `limit_exceeded`, `exited`, `panicked`, `load_failed`,
-    /// `start_failed`, `unhealthy`, `stopped`.
+    /// `start_failed`, `unhealthy`, `backend_ended`, `stopped`.
     pub reason: String,
     /// The error and its causes, outermost first.
     pub causes: Vec<String>,
@@ -281,8 +281,43 @@ pub struct BindingStatus {
     pub restarts_in_window: u32,
     /// How it ended last, or why it did not start.
     pub last_exit: Option<ExitStatus>,
+    /// How it stands with the server or process behind it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendStatus>,
+    /// How full it is, where its type has a backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadStatus>,
     /// Seconds since it last became `running`.
     pub uptime_s: Option<f64>,
+}
+
+/// How a binding stands with the server or process behind it.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct BackendStatus {
+    /// `connecting`: tried for the first time, calls wait. `connected`. `disconnected`: calls get `unavailable` at once, and
+    /// it is tried again and again.
+    pub state: String,
+    /// Since when, in seconds since the Unix epoch.
+    pub since: f64,
+    /// Why it is not connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When it is tried next, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<f64>,
+    /// Tries that have failed since it was connected last.
+    pub tries: u32,
+}
+
+/// How full a binding is, over all workers. What answers at once is never full.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LoadStatus {
+    /// Host calls that its backend has.
+    pub running: u64,
+    /// Host calls that wait for that.
+    pub waiting: u64,
+    /// Host calls that were refused because too many waited, since the backend was opened.
+    pub refused: u64,
 }
 
 /// How often an operation of a binding ended so.

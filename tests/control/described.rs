@@ -126,6 +126,8 @@ fn binding() -> BindingStatus {
         restarts_in_window: 0,
         last_exit: None,
         uptime_s: None,
+        backend: None,
+        load: None,
         calls_ok: 12,
         calls_failed: 0,
         restarts: 0,

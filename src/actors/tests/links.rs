@@ -66,14 +66,21 @@ struct Guest {
 
 fn link(namespace: Option<&str>) -> Arc<Link> {
     let namespace = namespace.map(str::to_owned);
-    Arc::new(Link { binding: "b".to_owned(), namespace, to: "it".into(), operations: Operations::All, shared: false })
+    Arc::new(Link {
+        binding: "b".to_owned(),
+        namespace,
+        to: "it".into(),
+        operations: Operations::All,
+        required: false,
+        rules: crate::config::Rules::None,
+    })
 }
 
 impl Guest {
     async fn start() -> Self {
         let (gate, (asks, asked)) = (Arc::new(Semaphore::new(0)), mpsc::channel(8));
         let route = (link(None), Named("old", Arc::clone(&gate), asks).start().recipient());
-        let links = Links::new([route.clone()], "twice".into(), 1, 1);
+        let links = Links::new([route.clone()], "twice".into(), 1, 1, std::sync::Arc::new(crate::bindings::Deaf));
         links.begin_start(Instant::now() + SOON);
         let settings = EngineSettings { instances: 1, guest_stack: 512 << 10, mappings: MappingLimit::OfKernel };
         let module = WasmtimeEngine::new(settings).unwrap().compile(&wat::parse_str(TWICE).unwrap()).unwrap();

@@ -140,7 +140,7 @@ impl Fixture {
         let (started, instance) = oneshot::channel();
         let id = NEXT_INSTANCE.fetch_add(1, SeqCst);
         arbiter.spawn(async move {
-            let links = Links::new([], "menu".into(), id, 1);
+            let links = Links::new([], "menu".into(), id, 1, std::sync::Arc::new(crate::bindings::Deaf));
             let limits = Limits { deadline: Some(SOON), ..Limits::default() };
             let options = HostOptions { limits, ..HostOptions::default() };
             let provider = Box::new(module.provider(WasiParams::default()));

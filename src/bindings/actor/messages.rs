@@ -4,14 +4,19 @@ use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 
-use crate::bindings::BindingFactory;
+use crate::bindings::{BindingFactory, Turnstile};
 
 /// Puts the backend's binding to work on this worker: what waits is answered in the order in which it came.
 ///
 /// Sent by the supervisor when the backend is open, also in place of another backend or after a panic.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Serve(pub Arc<dyn BindingFactory>);
+pub struct Serve {
+    /// The backend.
+    pub backend: Arc<dyn BindingFactory>,
+    /// The way to it, shared by all workers.
+    pub turnstile: Arc<Turnstile>,
+}
 
 /// Lets calls wait for what comes, each until its own deadline. Sent by the supervisor before it starts the backend anew.
 /// Calls in flight keep their answers.

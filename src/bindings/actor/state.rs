@@ -13,12 +13,15 @@ use actix::Recipient;
 use super::{
     MAX_IN_FLIGHT,
     messages::BindingExited,
-    reply::{Held, Pending, Reply, deliver},
+    reply::{Ends, Held, Pending, Queued, Reply, deliver},
     subject::Subject,
     waiting::{Waiting, next_deadline, take_expired},
 };
 use crate::{
-    bindings::{Answer, Binding, BindingCall, BindingCounters, BindingFactory, BindingReply, guard},
+    bindings::{
+        Answer, Binding, BindingCall, BindingCounters, BindingFactory, BindingReply, Denial, Observer, guard,
+        turnstile::{Entry, Permit, Turnstile},
+    },
     host::{HostCallError, HostErrorKind},
 };
 
@@ -29,6 +32,7 @@ pub(super) struct State {
     pub(super) worker: usize,
     pub(super) counters: Arc<BindingCounters>,
     pub(super) supervisor: Recipient<BindingExited>,
+    pub(super) observer: Arc<dyn Observer>,
     pub(super) phase: RefCell<Phase>,
     pub(super) waiting: RefCell<VecDeque<Waiting>>,
     /// When the calls that wait are looked through next.
@@ -43,42 +47,92 @@ pub(super) enum Phase {
     /// It waits for what comes.
     Holding,
     /// The binding of this worker answers it.
-    Serving { binding: Box<dyn Binding>, generation: u64 },
+    Serving { binding: Box<dyn Binding>, generation: u64, turnstile: Arc<Turnstile> },
     /// It is answered with `unavailable` and this reason.
     Refusing(String),
 }
 
 impl State {
     /// Answers a call, or says how it will be answered.
-    pub(super) fn take(this: &Rc<Self>, call: BindingCall) -> Reply {
-        let phase = this.phase.borrow();
-        match &*phase {
-            Phase::Serving { binding, generation } => {
-                let subject = Subject::of(&call, &this.counters);
-                if let Err(error) = this.admit(&call) {
-                    return Reply::Now(this.counted(&subject, Err(error)));
-                }
-                let (generation, answer) = (*generation, guard::catch(|| binding.call(call)));
-                drop(phase);
-                match answer {
-                    Ok(Answer::Later(work)) => Reply::Later(Pending::new(work, subject, generation, this)),
-                    Ok(Answer::Now(reply)) => Reply::Now(this.settle(Ok(reply), generation, &subject)),
-                    Err(panic) => Reply::Now(this.settle(Err(panic), generation, &subject)),
-                }
+    pub(super) fn take(this: &Rc<Self>, mut call: BindingCall) -> Reply {
+        let turnstile = match &*this.phase.borrow() {
+            Phase::Serving { turnstile, .. } => Arc::clone(turnstile),
+            Phase::Holding => return Reply::Held(Box::new(Held { state: Rc::clone(this), call })),
+            Phase::Refusing(why) => {
+                return Reply::Now(this.refuse(&call, HostErrorKind::Unavailable, &format!(": {why}")));
             }
-            Phase::Holding => Reply::Held(Box::new(Held { state: Rc::clone(this), call })),
-            Phase::Refusing(why) => Reply::Now(this.refuse(&call, HostErrorKind::Unavailable, &format!(": {why}"))),
+        };
+        let now = Instant::now();
+        let limit = turnstile.timeout().map(|timeout| now + timeout).filter(|limit| *limit < call.caller.deadline);
+        if let Some(limit) = limit {
+            call.caller.deadline = limit;
+        }
+        if let Err(error) = this.admit(&call, &turnstile, now) {
+            return Reply::Now(this.refused(&call, error));
+        }
+        match turnstile.enter(&call.caller.module) {
+            Entry::Now(permit) => Self::take_admitted(this, call, permit, limit),
+            Entry::Wait(turn) => Reply::Queued(Box::new(Queued::new(Rc::clone(this), call, turn, limit))),
+            Entry::Full => Reply::Now(this.refused(&call, this.error(HostErrorKind::Unavailable, &full(&turnstile)))),
         }
     }
 
-    fn admit(&self, call: &BindingCall) -> Result<(), HostCallError> {
-        if call.caller.deadline <= Instant::now() {
+    /// Hands a call that has its place to the binding. `limit` is where the binding's own time ends, if that is sooner than
+    /// the guest's.
+    pub(super) fn take_admitted(this: &Rc<Self>, call: BindingCall, permit: Permit, limit: Option<Instant>) -> Reply {
+        let phase = this.phase.borrow();
+        let Phase::Serving { binding, generation, turnstile } = &*phase else {
+            // It went away while the call waited for its place, which is given back.
+            drop((phase, permit));
+            return Self::take(this, call);
+        };
+        let subject = Subject::of(&call, &this.counters);
+        let (generation, max_response) = (*generation, turnstile.limits().max_response);
+        let answer = guard::catch(|| binding.call(call));
+        drop(phase);
+        match answer {
+            Ok(Answer::Later(work)) => {
+                let ends = Ends { max_response, limit, _permit: permit };
+                Reply::Later(Pending::new(work, subject, generation, ends, this))
+            }
+            Ok(Answer::Now(reply)) => {
+                Reply::Now(this.settle(Ok(this.within(max_response, reply)), generation, &subject))
+            }
+            Err(panic) => Reply::Now(this.settle(Err(panic), generation, &subject)),
+        }
+    }
+
+    fn admit(&self, call: &BindingCall, turnstile: &Turnstile, now: Instant) -> Result<(), HostCallError> {
+        if call.caller.deadline <= now {
             return Err(self.error(HostErrorKind::TimedOut, LATE));
         }
         if self.in_flight.get() >= MAX_IN_FLIGHT {
             return Err(self.error(HostErrorKind::Unavailable, &busy()));
         }
+        let (size, most) = (call.payload.len() as u64, turnstile.limits().max_request);
+        if size > most {
+            let why = format!(" takes requests of at most {most} bytes, this one has {size}");
+            return Err(self.error(HostErrorKind::TooLarge, &why));
+        }
         Ok(())
+    }
+
+    /// The reply, unless it is larger than the binding may answer.
+    pub(super) fn within(&self, most: u64, reply: BindingReply) -> BindingReply {
+        match reply {
+            Ok(response) if response.len() as u64 > most => {
+                let why = format!(" may answer with at most {most} bytes, these are {}", response.len());
+                Err(self.error(HostErrorKind::TooLarge, &why))
+            }
+            reply => reply,
+        }
+    }
+
+    /// Counts an error of the actor itself.
+    pub(super) fn refused(&self, call: &BindingCall, error: HostCallError) -> BindingReply {
+        let reply = Err(error);
+        self.counters.answered(self.counters.operation(&call.operation), &reply);
+        reply
     }
 
     /// Turns what came of a call into its answer, and counts it.
@@ -102,6 +156,13 @@ impl State {
     }
 
     fn counted(&self, subject: &Subject, reply: BindingReply) -> BindingReply {
+        if let Err(error) = &reply
+            && error.kind == HostErrorKind::NotAllowed
+        {
+            let Subject { module, instance, call, .. } = subject;
+            let (binding, operation) = (&*self.name, subject.name());
+            self.observer.denied(Denial { module, instance: *instance, call: *call, binding, operation, error });
+        }
         self.counters.answered(subject.operation, &reply);
         reply
     }
@@ -131,14 +192,14 @@ impl State {
     }
 
     /// Makes the binding of this worker and answers what waits.
-    pub(super) fn serve(this: &Rc<Self>, factory: &Arc<dyn BindingFactory>) {
+    pub(super) fn serve(this: &Rc<Self>, factory: &Arc<dyn BindingFactory>, turnstile: Arc<Turnstile>) {
         if !this.leave_binding(Phase::Holding) {
             return;
         }
         match guard::catch(|| factory.make(this.worker)) {
             Ok(binding) => {
                 this.generation.set(this.generation.get() + 1);
-                *this.phase.borrow_mut() = Phase::Serving { binding, generation: this.generation.get() };
+                *this.phase.borrow_mut() = Phase::Serving { binding, generation: this.generation.get(), turnstile };
                 Self::release(this);
             }
             Err(panic) => {
@@ -243,19 +304,22 @@ impl State {
     }
 
     /// An error of the actor itself, counted.
-    fn refuse(&self, call: &BindingCall, kind: HostErrorKind, why: &str) -> BindingReply {
-        let reply = Err(self.error(kind, why));
-        self.counters.answered(self.counters.operation(&call.operation), &reply);
-        reply
+    pub(super) fn refuse(&self, call: &BindingCall, kind: HostErrorKind, why: &str) -> BindingReply {
+        self.refused(call, self.error(kind, why))
     }
 
-    fn error(&self, kind: HostErrorKind, why: &str) -> HostCallError {
+    pub(super) fn error(&self, kind: HostErrorKind, why: &str) -> HostCallError {
         HostCallError::new(kind, format!("binding `{}`{why}", self.name))
     }
 }
 
 /// Why a call was not started.
-const LATE: &str = " was not reached before the deadline of the call";
+pub(super) const LATE: &str = " was not reached before the deadline of the call";
+
+fn full(turnstile: &Turnstile) -> String {
+    let limits = turnstile.limits();
+    format!(" is busy: it has {} host calls, and {} wait", limits.concurrent, limits.queue)
+}
 
 fn busy() -> String {
     format!(" is busy: {MAX_IN_FLIGHT} host calls wait for it here")

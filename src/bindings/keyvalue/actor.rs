@@ -32,6 +32,10 @@ impl BindingFactory for KeyValueFactory {
         Box::new(KeyValue { name: Arc::clone(&self.name), limits: self.limits, store: Arc::clone(&self.store) })
     }
 
+    fn answers_at_once(&self) -> bool {
+        self.store.answers_at_once()
+    }
+
     fn check(&self) -> Option<Check> {
         self.store.check()
     }

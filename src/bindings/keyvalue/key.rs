@@ -1,10 +1,13 @@
 //! Keys as they are stored: whose they are, then what the guest calls them.
 //!
-//! A scope is `s` for the common space, or `m`, the length of the module's name in four bytes, and the name. No scope
-//! is the start of another, so no choice of names lets one module reach another's keys, and the keys of one scope lie
-//! together, in the order of their bytes.
+//! A scope is `s` for the common space, or `m` for a module or `p` for a space that links name, the length of that name in
+//! four bytes, and the name. No scope is the start of another, so no choice of names lets one module reach another's keys,
+//! and the keys of one scope lie together, in the order of their bytes.
 
-use crate::bindings::{BindingCall, payload::cut};
+use crate::{
+    bindings::{BindingCall, payload::cut},
+    config::{Rules, Space},
+};
 
 /// Whose keys a call sees, as the start of a stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,13 +16,17 @@ pub(super) struct Scope(Vec<u8>);
 impl Scope {
     /// The scope of a host call, by its link.
     pub(super) fn of(call: &BindingCall) -> Self {
-        if call.link.shared { Self(vec![b's']) } else { Self::module(&call.caller.module) }
+        match &call.link.rules {
+            Rules::Space(Space::Shared) => Self(vec![b's']),
+            Rules::Space(Space::Named(name)) => Self::named(b'p', name),
+            _ => Self::named(b'm', &call.caller.module),
+        }
     }
 
-    fn module(name: &str) -> Self {
+    fn named(kind: u8, name: &str) -> Self {
         let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
         let mut scope = Vec::with_capacity(5 + name.len());
-        scope.push(b'm');
+        scope.push(kind);
         scope.extend_from_slice(&length.to_be_bytes());
         scope.extend_from_slice(name.as_bytes());
         Self(scope)
@@ -65,7 +72,7 @@ mod tests {
     #[test]
     fn no_scope_is_the_start_of_another() {
         let names = ["", "a", "ab", "abc", "s", "m", "\0", "a\0\0\0\u{1}b"];
-        let mut scopes: Vec<Scope> = names.iter().map(|name| Scope::module(name)).collect();
+        let mut scopes: Vec<Scope> = names.iter().map(|name| Scope::named(b'm', name)).collect();
         scopes.push(Scope(vec![b's']));
         for (i, one) in scopes.iter().enumerate() {
             for (j, other) in scopes.iter().enumerate() {
@@ -76,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_key_gives_back_the_name_that_it_was_made_of() {
-        let key = Scope::module("orders").key("müller/1");
+        let key = Scope::named(b'm', "orders").key("müller/1");
         assert_eq!(key.name_of(key.stored()), "müller/1");
         assert_eq!(key.shown(), "müller/1");
     }

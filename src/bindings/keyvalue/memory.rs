@@ -69,6 +69,10 @@ impl Store for MemoryStore {
     fn submit(&self, command: Command, _deadline: Instant) -> Submitted {
         Submitted::Done(self.run(command))
     }
+
+    fn answers_at_once(&self) -> bool {
+        true
+    }
 }
 
 struct MemoryTable {

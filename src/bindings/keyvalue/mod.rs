@@ -43,14 +43,22 @@ use std::sync::Arc;
 
 pub(super) use self::command::OPERATIONS;
 use self::{actor::KeyValueFactory, memory::MemoryStore, redb::RedbStore, store::Store};
-use super::{BindingError, BindingFactory};
+use super::{BindingContext, BindingError, BindingFactory};
 use crate::config::{KeyValueBackend, KeyValueSettings};
 
 /// Opens the backend that the settings name.
-pub(super) fn start(name: Arc<str>, settings: &KeyValueSettings) -> Result<Arc<dyn BindingFactory>, BindingError> {
+pub(super) fn start(
+    name: Arc<str>,
+    settings: &KeyValueSettings,
+    _context: &BindingContext,
+) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let store: Arc<dyn Store> = match &settings.backend {
         KeyValueBackend::Memory { max_bytes } => Arc::new(MemoryStore::new(Arc::clone(&name), *max_bytes)),
-        KeyValueBackend::Redb { path } => Arc::new(RedbStore::open(Arc::clone(&name), path)?),
+        KeyValueBackend::Redb { path, .. } => Arc::new(RedbStore::open(Arc::clone(&name), path)?),
+        KeyValueBackend::Redis { .. } | KeyValueBackend::Nats { .. } => {
+            let what = "start yet".to_owned();
+            return Err(BindingError::Backend { binding: name, what, source: "it is being written".into() });
+        }
     };
     Ok(Arc::new(KeyValueFactory::new(name, settings, store)))
 }

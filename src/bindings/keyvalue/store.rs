@@ -23,6 +23,11 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Takes a command; never blocks. One that waits until `deadline` is answered without being started.
     fn submit(&self, command: Command, deadline: Instant) -> Submitted;
 
+    /// Whether every command is done at once.
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+
     /// Asks whether it is well; `None` where it cannot be otherwise. Never blocks.
     fn check(&self) -> Option<Check> {
         None

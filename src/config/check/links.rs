@@ -7,10 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use super::list;
+use serde_json::Value;
+
+use super::{list, rules};
 use crate::config::{
     error::ConfigErrorKind,
-    model::{Binding, BindingSettings, Config, Declared, DropIn, Link, Module},
+    model::{Binding, BindingSettings, Config, Declared, DropIn, Link, Module, Rules},
     reader::{Problem, did_you_mean},
     sections::{bindings::WrittenBinding, drop_in::WrittenDropIn, links::WrittenLink, module::WrittenModule},
 };
@@ -23,7 +25,7 @@ pub(in crate::config) fn modules(
 ) -> Vec<Module> {
     let names: BTreeSet<Arc<str>> = written.iter().map(|module| module.module.name.clone()).collect();
     let known = Known { modules: names, bindings, declared, drop_in: None };
-    written.into_iter().map(|written| Module { links: known.links(&written.links), ..written.module }).collect()
+    written.into_iter().map(|written| with_links(written, &known)).collect()
 }
 
 /// Checks the links of a dropped module against a configuration, and gives the module with them.
@@ -38,7 +40,7 @@ pub(in crate::config) fn dropped(written: WrittenModule<'_>, config: &Config) ->
             source: &config.source,
         }),
     };
-    Module { links: known.links(&written.links), ..written.module }
+    with_links(written, &known)
 }
 
 /// Checks that dropped modules are allowed links to bindings that exist.
@@ -53,6 +55,10 @@ pub(in crate::config) fn drop_in(
         node.problem::<()>(known.no_such_binding(name));
     }
     Some(drop_in)
+}
+
+fn with_links(written: WrittenModule<'_>, known: &Known<'_, '_>) -> Module {
+    Module { links: known.links(&written.links, &written.module.config), ..written.module }
 }
 
 /// What links may lead to.
@@ -71,7 +77,7 @@ struct Allowed<'a> {
 }
 
 impl Known<'_, '_> {
-    fn links(&self, links: &[WrittenLink<'_>]) -> Vec<Arc<Link>> {
+    fn links(&self, links: &[WrittenLink<'_>], config: &Arc<Value>) -> Vec<Arc<Link>> {
         let mut seen = HashMap::new();
         for link in links {
             self.check(link);
@@ -80,7 +86,19 @@ impl Known<'_, '_> {
                 link.node.problem::<()>(second_link(link.binding, namespace, &first.place_for(&link.node)));
             }
         }
-        links.iter().map(|link| Arc::new(checked(link))).collect()
+        links.iter().map(|link| Arc::new(self.checked(link, config))).collect()
+    }
+
+    fn checked(&self, link: &WrittenLink<'_>, config: &Arc<Value>) -> Link {
+        let binding = self.bindings.iter().find(|binding| *binding.name == *link.to.0);
+        Link {
+            binding: link.binding.to_owned(),
+            namespace: link.namespace.as_ref().map(|(namespace, _)| (*namespace).to_owned()),
+            to: Arc::from(link.to.0),
+            operations: link.operations.clone(),
+            required: link.required,
+            rules: binding.map_or(Rules::None, |binding| rules::read(link, &binding.settings, config)),
+        }
     }
 
     fn check(&self, link: &WrittenLink<'_>) {
@@ -96,16 +114,6 @@ impl Known<'_, '_> {
         }
         if binding.settings == BindingSettings::Module {
             self.check_target(link);
-        }
-        if let Some((true, node)) = &link.shared
-            && !matches!(binding.settings, BindingSettings::KeyValue(_))
-        {
-            node.problem::<()>(Problem {
-                kind: ConfigErrorKind::Conflict,
-                found: format!("`shared` on a link to a binding of type \"{}\"", binding.settings.type_name()),
-                expected: "it only on links to bindings of type \"keyvalue\", which have keys to share".to_owned(),
-                hint: None,
-            });
         }
     }
 
@@ -172,15 +180,5 @@ fn second_link(binding: &str, namespace: Option<&str>, first: &str) -> Problem {
         found: format!("a second link for binding {binding:?} and {namespace}"),
         expected: format!("one link for each; the first is on {first}"),
         hint: None,
-    }
-}
-
-fn checked(link: &WrittenLink<'_>) -> Link {
-    Link {
-        binding: link.binding.to_owned(),
-        namespace: link.namespace.as_ref().map(|(namespace, _)| (*namespace).to_owned()),
-        to: Arc::from(link.to.0),
-        operations: link.operations.clone(),
-        shared: link.shared.as_ref().is_some_and(|(shared, _)| *shared),
     }
 }

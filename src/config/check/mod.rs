@@ -4,18 +4,23 @@
 mod groups;
 mod links;
 mod private;
+mod rules;
 mod tree;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Component, Path, PathBuf},
 };
 
 use super::{
+    defaults::METRICS_SERIES,
     error::ConfigErrorKind,
-    model::{Binding, BindingSettings, KeyValueBackend},
+    model::{
+        Binding, BindingSettings, BlobBackend, BlobSettings, KeyValueBackend, KeyValueSettings, MetricsSettings,
+        SqlBackend, SqlSettings,
+    },
     reader::Problem,
-    sections::bindings::WrittenBinding,
+    sections::{bindings::WrittenBinding, drop_in::WrittenDropIn, module::WrittenModule},
 };
 
 pub(super) use self::{
@@ -24,8 +29,15 @@ pub(super) use self::{
     private::private_directories,
 };
 
-/// Types that exist under their own name without being declared.
-const UNDECLARED: &[BindingSettings] = &[BindingSettings::Log, BindingSettings::Module];
+/// Types that exist under their own name without being declared: always the first two, which every daemon has had, the
+/// others where something links to them.
+const UNDECLARED: &[BindingSettings] = &[
+    BindingSettings::Log,
+    BindingSettings::Module,
+    BindingSettings::Config,
+    BindingSettings::Metrics(MetricsSettings { max_series: METRICS_SERIES }),
+    BindingSettings::System,
+];
 
 /// Whether a binding exists under this name without being declared.
 fn is_undeclared(name: &str) -> bool {
@@ -33,11 +45,22 @@ fn is_undeclared(name: &str) -> bool {
 }
 
 /// Checks the bindings among themselves and adds those that need no declaration.
-pub(super) fn bindings(written: &[WrittenBinding<'_>]) -> Vec<Binding> {
-    no_shared_database(written);
+pub(super) fn bindings(
+    written: &[WrittenBinding<'_>],
+    modules: &[WrittenModule<'_>],
+    drop_in: Option<&WrittenDropIn<'_>>,
+) -> Vec<Binding> {
+    no_shared_place(written);
     let declared = written.iter().filter_map(declared_binding);
+    let of_modules = modules.iter().flat_map(|module| &module.links).map(|link| link.to.0);
+    let of_drop_in = drop_in.into_iter().flat_map(|drop_in| &drop_in.links).map(|(name, _)| &**name);
+    let linked: HashSet<&str> = of_modules.chain(of_drop_in).collect();
+    let is_there = |settings: &BindingSettings| {
+        matches!(settings, BindingSettings::Log | BindingSettings::Module) || linked.contains(settings.type_name())
+    };
     let undeclared = UNDECLARED
         .iter()
+        .filter(|settings| is_there(settings))
         .filter(|settings| !written.iter().any(|binding| binding.name == settings.type_name()))
         .map(|settings| Binding::with_defaults(settings.type_name(), settings.clone()));
     declared.chain(undeclared).collect()
@@ -45,6 +68,7 @@ pub(super) fn bindings(written: &[WrittenBinding<'_>]) -> Vec<Binding> {
 
 fn declared_binding(written: &WrittenBinding<'_>) -> Option<Binding> {
     Some(Binding {
+        limits: written.limits.clone(),
         restart: written.restart.clone(),
         shutdown: written.shutdown,
         health: written.health,
@@ -52,18 +76,17 @@ fn declared_binding(written: &WrittenBinding<'_>) -> Option<Binding> {
     })
 }
 
-/// A database belongs to one binding: the second would find it locked.
-fn no_shared_database(written: &[WrittenBinding<'_>]) {
+/// A database or a directory belongs to one binding: the second would find it locked, or other's objects in it.
+fn no_shared_place(written: &[WrittenBinding<'_>]) {
     let mut seen = HashMap::new();
     for binding in written {
-        let Some(BindingSettings::KeyValue(settings)) = &binding.settings else { continue };
-        let KeyValueBackend::Redb { path } = &settings.backend else { continue };
+        let Some((what, path)) = binding.settings.as_ref().and_then(place) else { continue };
         let Some(first) = seen.insert(without_detours(path), binding.name) else { continue };
         let problem = Problem {
             kind: ConfigErrorKind::Duplicate,
-            found: format!("the database `{}`, which already belongs to the binding `{first}`", path.display()),
-            expected: "a database of its own for every binding".to_owned(),
-            hint: Some(format!("two modules can share keys by links with `shared = true` to `{first}`")),
+            found: format!("the {what} `{}`, which already belongs to the binding `{first}`", path.display()),
+            expected: format!("a {what} of its own for every binding"),
+            hint: Some(format!("two modules can share what `{first}` has by their links to it")),
         };
         match &binding.path {
             Some(node) => {
@@ -71,6 +94,20 @@ fn no_shared_database(written: &[WrittenBinding<'_>]) {
             }
             None => binding.named.problem_below("path", problem),
         }
+    }
+}
+
+/// What a binding keeps its data in, and where.
+fn place(settings: &BindingSettings) -> Option<(&'static str, &Path)> {
+    match settings {
+        BindingSettings::KeyValue(KeyValueSettings { backend: KeyValueBackend::Redb { path, .. }, .. })
+        | BindingSettings::Sql(SqlSettings { backend: SqlBackend::Sqlite { path, .. }, .. }) => {
+            Some(("database", path))
+        }
+        BindingSettings::Blob(BlobSettings { backend: BlobBackend::Directory { path }, .. }) => {
+            Some(("directory", path))
+        }
+        _ => None,
     }
 }
 

@@ -1,14 +1,10 @@
-//! Compares modules, bindings and groups, key by key and without `..`, as `diff` does with sections.
+//! Compares modules and groups, key by key and without `..`, as `diff` does with sections.
 
 use super::{
-    Change,
-    ChangeAction::{Add, Adjust, Remove, Restart as Anew, Swap as NewCode},
-    diff::{Differences, whole},
+    ChangeAction::{Adjust, Restart as Anew, Swap as NewCode},
+    diff::Differences,
 };
-use crate::config::model::{
-    Backoff, Binding, BindingSettings, Group, KeyValueBackend, KeyValueSettings, Member, Module, ModuleLimits,
-    Probation, Restart, Swap, Wasi,
-};
+use crate::config::model::{Backoff, Group, Module, ModuleLimits, Probation, Restart, Swap, Wasi};
 
 /// What differs between a module and itself.
 pub(super) fn module(old: &Module, new: &Module) -> Differences {
@@ -29,6 +25,7 @@ pub(super) fn module(old: &Module, new: &Module) -> Differences {
         health,
         limits,
         links,
+        config,
         restart,
         wasi,
         swap,
@@ -49,6 +46,7 @@ pub(super) fn module(old: &Module, new: &Module) -> Differences {
     found.key("health", Adjust, &old.health, health);
     self::limits(&mut found, &old.limits, limits);
     found.key("links", Adjust, &old.links, links);
+    found.key("config", Adjust, &old.config, config);
     self::restart(&mut found, &old.restart, restart);
     self::wasi(&mut found, &old.wasi, wasi);
     self::swap(&mut found, &old.swap, swap);
@@ -65,7 +63,8 @@ fn limits(found: &mut Differences, old: &ModuleLimits, new: &ModuleLimits) {
     found.key("limits.response", Adjust, &old.response, response);
 }
 
-fn restart(found: &mut Differences, old: &Restart, new: &Restart) {
+/// How a module or a binding is restarted.
+pub(super) fn restart(found: &mut Differences, old: &Restart, new: &Restart) {
     let Restart { restart_type, intensity, period, reset_on_success, retry_failed, backoff } = new;
     let Backoff { initial, max, factor, jitter } = backoff;
     found.key("restart.type", Adjust, &old.restart_type, restart_type);
@@ -102,48 +101,6 @@ fn swap(found: &mut Differences, old: &Swap, new: &Swap) {
     let new = hand_over.as_ref();
     found.key("swap.export", Adjust, &old.map(|both| &both.export), &new.map(|both| &both.export));
     found.key("swap.import", Adjust, &old.map(|both| &both.import), &new.map(|both| &both.import));
-}
-
-/// What differs between a binding and itself. One of another type has nothing in common with what it was.
-pub(super) fn binding(old: &Binding, new: &Binding) -> Vec<Change> {
-    let Binding { name, settings, restart, shutdown, health } = new;
-    let mut found = Differences::default();
-    if !self::settings(&mut found, &old.settings, settings) {
-        return [Remove, Add].map(|action| whole(Member::Binding(name.clone()), action)).into();
-    }
-    self::restart(&mut found, &old.restart, restart);
-    found.key("shutdown", Adjust, &old.shutdown, shutdown);
-    found.key("health", Adjust, &old.health, health);
-    found.of(name.clone(), Member::Binding)
-}
-
-/// Compares what the type takes; `false` where the types differ.
-fn settings(found: &mut Differences, old: &BindingSettings, new: &BindingSettings) -> bool {
-    match (old, new) {
-        (BindingSettings::KeyValue(old), BindingSettings::KeyValue(new)) => {
-            let KeyValueSettings { backend, max_key, max_value } = new;
-            keyvalue_backend(found, &old.backend, backend);
-            found.key("max_key", Anew, &old.max_key, max_key);
-            found.key("max_value", Anew, &old.max_value, max_value);
-            true
-        }
-        (BindingSettings::Log, BindingSettings::Log) | (BindingSettings::Module, BindingSettings::Module) => true,
-        #[cfg(feature = "fault-injection")]
-        (BindingSettings::Faulty, BindingSettings::Faulty) => true,
-        (BindingSettings::Log | BindingSettings::Module | BindingSettings::KeyValue(_), _) => false,
-        #[cfg(feature = "fault-injection")]
-        (BindingSettings::Faulty, _) => false,
-    }
-}
-
-fn keyvalue_backend(found: &mut Differences, old: &KeyValueBackend, new: &KeyValueBackend) {
-    match (old, new) {
-        (KeyValueBackend::Memory { max_bytes: old }, KeyValueBackend::Memory { max_bytes: new }) => {
-            found.key("max_bytes", Anew, old, new);
-        }
-        (KeyValueBackend::Redb { path: old }, KeyValueBackend::Redb { path: new }) => found.key("path", Anew, old, new),
-        (KeyValueBackend::Memory { .. } | KeyValueBackend::Redb { .. }, _) => found.key("backend", Anew, &old, &new),
-    }
 }
 
 /// What differs between a group and itself.

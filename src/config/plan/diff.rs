@@ -9,7 +9,7 @@ use std::{
 use super::{
     Change,
     ChangeAction::{self, Adjust, NeedsDaemonRestart},
-    Changed, Plan, children,
+    Changed, Plan, bindings as binding, children,
 };
 use crate::config::model::{Config, Control, Daemon, DropIn, Logging, Member, Metrics, ModuleDefaults, Watch};
 
@@ -47,7 +47,7 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     let modules = Both::new(&old.modules, modules, |module| &module.name);
     changes.extend(order(bindings.moved(), groups.moved(), modules.moved()));
 
-    changes.extend(bindings.changes(Member::Binding, children::binding));
+    changes.extend(bindings.changes(Member::Binding, binding::binding));
     changes.extend(
         groups.changes(Member::Group, |old, new| children::group(old, new).of(new.name.clone(), Member::Group)),
     );

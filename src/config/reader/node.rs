@@ -44,7 +44,7 @@ impl<'d> Node<'d> {
     }
 
     /// The value as the parser read it.
-    pub(super) fn value(&self) -> &'d DeValue<'d> {
+    pub(in crate::config) fn value(&self) -> &'d DeValue<'d> {
         self.value
     }
 

@@ -20,19 +20,25 @@ pub(in crate::config) struct WrittenLink<'d> {
     pub(in crate::config) to: (&'d str, Node<'d>),
     /// Which operations.
     pub(in crate::config) operations: Operations,
-    /// Whether the keys are shared, and where that is written.
-    pub(in crate::config) shared: Option<(bool, Node<'d>)>,
+    /// Whether the module waits for the binding's backend.
+    pub(in crate::config) required: bool,
+    /// What it allows besides, by key; which keys there may be is a matter of the binding's type.
+    pub(in crate::config) rules: Vec<(&'static str, Node<'d>)>,
 }
+
+/// Keys that only links to some types of binding have.
+const RULES: [&str; 9] =
+    ["shared", "prefix", "hosts", "methods", "addresses", "topics", "read_only", "tables", "secrets"];
 
 /// Reads the list; entries with a problem are left out.
 pub(super) fn read<'d>(node: &Node<'d>) -> Option<Vec<WrittenLink<'d>>> {
     let items =
-        node.list("a list of links: names of bindings, or tables { binding, namespace, to, operations, shared }")?;
+        node.list("a list of links: names of bindings, or tables { binding, namespace, to, operations, ... }")?;
     Some(items.iter().filter_map(link).collect())
 }
 
 fn link<'d>(node: &Node<'d>) -> Option<WrittenLink<'d>> {
-    const EXPECTED: &str = "the name of a binding, or a table { binding, namespace, to, operations, shared }";
+    const EXPECTED: &str = "the name of a binding, or a table { binding, namespace, to, operations, ... }";
     if node.is_text() {
         let name = node.text(EXPECTED)?;
         return Some(WrittenLink {
@@ -41,7 +47,8 @@ fn link<'d>(node: &Node<'d>) -> Option<WrittenLink<'d>> {
             namespace: None,
             to: (name, node.clone()),
             operations: Operations::All,
-            shared: None,
+            required: false,
+            rules: Vec::new(),
         });
     }
     let section = node.section(EXPECTED)?;
@@ -56,7 +63,8 @@ fn long_form<'d>(node: &Node<'d>, section: &Section<'d>) -> Option<WrittenLink<'
     let namespace = text("namespace", "the namespace as the guest was compiled with");
     let to = text("to", "the name of a binding of this configuration");
     let operations = section.or("operations", Operations::All, operations);
-    let shared = section.get("shared").and_then(|node| Some((node.flag()?, node)));
+    let required = section.or("required", false, Node::flag);
+    let rules = RULES.into_iter().filter_map(|key| Some((key, section.get(key)?))).collect();
 
     let Some((to, to_node)) = to.clone().or_else(|| binding.clone()) else {
         section.require("to", "the name of a binding: `to` for its name here, `binding` for its name in the guest");
@@ -69,7 +77,8 @@ fn long_form<'d>(node: &Node<'d>, section: &Section<'d>) -> Option<WrittenLink<'
         namespace: namespace.and_then(|(text, node)| Some((text?, node))),
         to: (to?, to_node),
         operations,
-        shared,
+        required,
+        rules,
     })
 }
 

@@ -14,6 +14,7 @@ pub(super) mod links;
 pub(super) mod logging;
 pub(super) mod metrics;
 pub(super) mod module;
+mod module_config;
 pub(super) mod names;
 mod rate_limit;
 pub(super) mod restart;

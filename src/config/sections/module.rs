@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{health, limits, links, links::WrittenLink, names, rate_limit, restart, shutdown, swap, wasi};
+use super::{
+    health, limits, links, links::WrittenLink, module_config, names, rate_limit, restart, shutdown, swap, wasi,
+};
 use crate::config::{
     bounds,
     error::ConfigErrorKind,
@@ -107,9 +109,10 @@ fn settings(section: &Section<'_>, base: Module) -> Module {
         restart: restart::read(table(section, "restart"), &base.restart),
         ..base
     };
+    let config = section.or("config", module.config.clone(), module_config::read);
     let health = section.get("health").and_then(|node| health::of_module(&node, module.limits.call_timeout));
     let swap = swap::read(table(section, "swap"), &module.limits);
-    Module { health, swap, ..module }
+    Module { health, swap, config, ..module }
 }
 
 fn table<'d>(section: &Section<'d>, key: &'static str) -> Option<Section<'d>> {

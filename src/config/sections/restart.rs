@@ -51,7 +51,8 @@ pub(super) fn retry_failed(node: &Node<'_>) -> Option<Option<Duration>> {
     node.time_or(&bounds::RETRY_FAILED, "\"never\" or ").map(Some)
 }
 
-fn backoff(node: &Node<'_>, base: &Backoff) -> Option<Backoff> {
+/// How long to wait between tries.
+pub(super) fn backoff(node: &Node<'_>, base: &Backoff) -> Option<Backoff> {
     let section = node.section("a table { initial, max, factor, jitter }")?;
     let backoff = Backoff {
         initial: section.or("initial", base.initial, |node| node.time(&bounds::BACKOFF_INITIAL)),

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
     super::{
-        Backoff, BindingSettings, Config, HealthCheck, Instances, KeyValueBackend, KeyValueSettings, LogFormat,
-        LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart, RestartType, Shutdown, Wasi, parse,
+        Backoff, BindingSettings, Config, Durability, HealthCheck, Instances, KeyValueBackend, KeyValueSettings,
+        LogFormat, LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart, RestartType, Rules,
+        Shutdown, Space, Wasi, parse,
     },
     FILE, good, user,
 };
@@ -52,12 +53,12 @@ fn the_example_of_the_design_loads() {
 
     let orders = &module(&config, "orders").links[0];
     assert_eq!((orders.binding.as_str(), orders.namespace.as_deref()), ("default", Some("wascc:keyvalue")));
-    assert_eq!((&*orders.to, orders.shared), ("cache", false));
+    assert_eq!((&*orders.to, &orders.rules), ("cache", &Rules::Space(Space::Own)));
     assert_eq!(orders.operations.resolve("Get"), Some("get"));
     assert_eq!(orders.operations.resolve("get"), None);
 
     let cache = KeyValueSettings {
-        backend: KeyValueBackend::Redb { path: "/var/lib/wapcd/cache.redb".into() },
+        backend: KeyValueBackend::Redb { path: "/var/lib/wapcd/cache.redb".into(), durability: Durability::Immediate },
         max_key: 1 << 10,
         max_value: 4 << 20,
     };
@@ -96,7 +97,7 @@ fn every_key_arrives_at_its_place() {
     assert_eq!(names(config.groups.iter().map(|group| &group.name)), ["name", "inner"]);
     assert_eq!(config.metrics.listen, Some("[::1]:0".parse().unwrap()));
 
-    let redb = |path: &str| KeyValueBackend::Redb { path: path.into() };
+    let redb = |path: &str| KeyValueBackend::Redb { path: path.into(), durability: Durability::Immediate };
     let other = KeyValueSettings { backend: redb("/var/lib/wapcd/other.redb"), max_key: 64, max_value: 1 << 10 };
     assert_eq!(config.bindings[1].settings, BindingSettings::KeyValue(other));
     let memory = KeyValueBackend::Memory { max_bytes: 1 << 30 };
@@ -146,7 +147,7 @@ fn short_and_long_links_mix_in_one_list() {
     assert_eq!((links[1].binding.as_str(), links[1].namespace.as_deref(), &*links[1].to), ("kv", Some(""), "name"));
     let same = |name: &str| (name.to_owned(), name.to_owned());
     assert_eq!(links[1].operations, Operations::Named(BTreeMap::from([same("get"), same("keys")])));
-    assert!(links[1].shared);
+    assert_eq!(links[1].rules, Rules::Space(Space::Shared));
     assert_eq!((links[2].namespace.as_deref(), &*links[2].to), (Some("greeter"), "module"));
 }
 
@@ -200,7 +201,10 @@ fn what_is_read_is_relative_to_the_file_and_what_is_written_to_the_directories_o
     assert_eq!(config.control.socket, Path::new("/tmp/run/c"));
     assert_eq!(config.modules[0].path, Path::new("/etc/wapcd/../a"));
     let BindingSettings::KeyValue(settings) = &config.bindings[0].settings else { panic!("{:?}", config.bindings) };
-    assert_eq!(settings.backend, KeyValueBackend::Redb { path: "/etc/wapcd/state/kv.redb".into() });
+    assert_eq!(
+        settings.backend,
+        KeyValueBackend::Redb { path: "/etc/wapcd/state/kv.redb".into(), durability: Durability::Immediate }
+    );
 }
 
 #[test]

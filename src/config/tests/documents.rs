@@ -301,5 +301,5 @@ fn the_examples_of_the_reference_pass_the_check() {
 fn the_defaults_without_a_key_of_their_own_are_what_the_reference_says() {
     let config: Config = good("[bindings.kv]\ntype = \"keyvalue\"\n");
     let BindingSettings::KeyValue(settings) = &config.bindings[0].settings else { panic!("{:?}", config.bindings) };
-    assert!(matches!(&settings.backend, KeyValueBackend::Redb { path } if path.ends_with("wapcd/kv.redb")));
+    assert!(matches!(&settings.backend, KeyValueBackend::Redb { path, .. } if path.ends_with("wapcd/kv.redb")));
 }

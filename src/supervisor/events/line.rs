@@ -36,6 +36,25 @@ macro_rules! line {
     }};
 }
 
+/// What happens at bindings. The circuit has told the log why a server is down, so that it also does outside the daemon.
+fn binding(event: &Event) {
+    match &event.what {
+        What::BackendChanged { state, .. } => line!(info, event, "backend changed", state = state.as_str()),
+        What::Denied { instance, call, binding, operation, why, times } => line!(
+            warn,
+            event,
+            "host call denied",
+            instance = *instance,
+            call = *call,
+            of_binding = binding.as_str(),
+            operation = operation.as_str(),
+            why = why.as_str(),
+            times = *times
+        ),
+        _ => {}
+    }
+}
+
 /// Writes an event to the log: an operator must look at what failed for good, and may look at what was mended.
 pub(super) fn write(event: &Event) {
     match &event.what {
@@ -45,6 +64,7 @@ pub(super) fn write(event: &Event) {
         | What::WorkerStalled { .. }
         | What::WorkerRecovered { .. }
         | What::WorkerReplaced { .. } => tree(event),
+        What::BackendChanged { .. } | What::Denied { .. } => binding(event),
         What::Loaded { .. }
         | What::SwapBegan { .. }
         | What::InstanceSwapped { .. }

@@ -266,7 +266,14 @@ fn an_actor_that_its_worker_takes_along_says_so() {
         };
         worker.spawn_fn(move || {
             use actix::Actor as _;
-            let actor = crate::bindings::BindingActor::new(0, "cache".into(), 0, Default::default(), recipient);
+            let actor = crate::bindings::BindingActor::new(
+                0,
+                "cache".into(),
+                0,
+                Default::default(),
+                recipient,
+                std::sync::Arc::new(crate::bindings::Deaf),
+            );
             send.send(actor.start()).unwrap();
         });
         let _address = address.await.unwrap();

@@ -149,7 +149,10 @@ impl Handler<BindingExited> for Supervisor {
         self.exits.lock().push(exit);
         if let Some(actor) = &self.actor {
             match self.order {
-                Order::Serve => actor.do_send(Serve(Arc::clone(&self.factory))),
+                Order::Serve => actor.do_send(Serve {
+                    backend: Arc::clone(&self.factory),
+                    turnstile: crate::bindings::Turnstile::open(crate::config::BindingLimits::default()),
+                }),
                 Order::Refuse => actor.do_send(Refuse("enough".to_owned())),
                 Order::Nothing => {}
             }
@@ -175,8 +178,15 @@ impl Fixture {
         let exits = Arc::default();
         let supervisor =
             Supervisor { exits: Arc::clone(&exits), order, factory: Arc::clone(&factory), actor: None }.start();
-        let address =
-            BindingActor::new(3, "cache".into(), 1, Arc::clone(&counters), supervisor.clone().recipient()).start();
+        let address = BindingActor::new(
+            3,
+            "cache".into(),
+            1,
+            Arc::clone(&counters),
+            supervisor.clone().recipient(),
+            Arc::new(crate::bindings::Deaf),
+        )
+        .start();
         supervisor.send(Watch(address.clone())).await.unwrap();
         Self { script, factory, counters, exits, address }
     }
@@ -189,7 +199,13 @@ impl Fixture {
     }
 
     pub(super) async fn serve(&self) {
-        self.address.send(Serve(Arc::clone(&self.factory))).await.unwrap();
+        self.address
+            .send(Serve {
+                backend: Arc::clone(&self.factory),
+                turnstile: crate::bindings::Turnstile::open(crate::config::BindingLimits::default()),
+            })
+            .await
+            .unwrap();
     }
 
     pub(super) async fn send(&self, operation: &str) -> Result<String, String> {

@@ -1,12 +1,23 @@
 //! `[bindings.NAME]`: one binding. Each type has its own settings; what belongs to another type or backend is refused.
 
+mod blob;
+mod http_client;
+mod keyvalue;
+mod limits;
+mod messaging;
+mod process;
+mod secret;
+mod secret_source;
+mod server;
+mod sql;
+
 use std::path::Path;
 
 use super::{health, names, restart, shutdown};
 use crate::config::{
     bounds, defaults,
     error::ConfigErrorKind,
-    model::{BindingSettings, HealthCheck, KeyValueBackend, KeyValueSettings, Restart, Shutdown},
+    model::{BindingLimits, BindingSettings, HealthCheck, MetricsSettings, Restart, Shutdown},
     reader::{Named, Node, Problem, Section},
 };
 
@@ -15,22 +26,43 @@ use crate::config::{
 enum BindingType {
     Log,
     Module,
+    Config,
+    System,
+    Metrics,
+    Secret,
     KeyValue,
+    Blob,
+    Sql,
+    Messaging,
+    HttpClient,
+    Process,
     #[cfg(feature = "fault-injection")]
     Faulty,
 }
 
-const TYPES: &[(&str, BindingType)] =
-    &[("keyvalue", BindingType::KeyValue), ("log", BindingType::Log), ("module", BindingType::Module)];
+const TYPES: &[(&str, BindingType)] = &[
+    ("keyvalue", BindingType::KeyValue),
+    ("blob", BindingType::Blob),
+    ("sql", BindingType::Sql),
+    ("messaging", BindingType::Messaging),
+    ("http_client", BindingType::HttpClient),
+    ("process", BindingType::Process),
+    ("secret", BindingType::Secret),
+    ("config", BindingType::Config),
+    ("metrics", BindingType::Metrics),
+    ("system", BindingType::System),
+    ("log", BindingType::Log),
+    ("module", BindingType::Module),
+];
 
-/// Backends of a `keyvalue` binding.
-#[derive(Clone, Copy, PartialEq)]
-enum Backend {
-    Redb,
-    Memory,
+/// Where relative paths of bindings are meant to be.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct Places<'p> {
+    /// What is written: databases.
+    pub(in crate::config) state_dir: &'p Path,
+    /// What is read: certificates, secrets, programs. The directory of the file.
+    pub(in crate::config) directory: &'p Path,
 }
-
-const BACKENDS: &[(&str, Backend)] = &[("redb", Backend::Redb), ("memory", Backend::Memory)];
 
 /// A binding as it is written.
 pub(in crate::config) struct WrittenBinding<'d> {
@@ -40,8 +72,10 @@ pub(in crate::config) struct WrittenBinding<'d> {
     pub(in crate::config) named: Named<'d>,
     /// What its type takes; `None` where the type could not be read, which was reported.
     pub(in crate::config) settings: Option<BindingSettings>,
-    /// The `path` of its database, if it is written.
+    /// The `path` of its database or directory, if it is written.
     pub(in crate::config) path: Option<Node<'d>>,
+    /// How much it does at once.
+    pub(in crate::config) limits: BindingLimits,
     /// How it is restarted.
     pub(in crate::config) restart: Restart,
     /// How long its backend may take to end.
@@ -55,19 +89,20 @@ pub(in crate::config) struct WrittenBinding<'d> {
 /// Reads the bindings of one file, in its order; relative databases are meant against the state directory.
 pub(in crate::config) fn read_all<'d>(
     named: &[Named<'d>],
-    state_dir: &Path,
+    places: Places<'_>,
     restart: &Restart,
 ) -> Vec<WrittenBinding<'d>> {
-    named.iter().map(|named| read(named, state_dir, restart)).collect()
+    named.iter().map(|named| read(named, places, restart)).collect()
 }
 
-fn read<'d>(named: &Named<'d>, state_dir: &Path, restart: &Restart) -> WrittenBinding<'d> {
+fn read<'d>(named: &Named<'d>, places: Places<'_>, restart: &Restart) -> WrittenBinding<'d> {
     names::check(named);
     let mut binding = WrittenBinding {
         name: named.name,
         named: named.clone(),
         settings: None,
         path: None,
+        limits: BindingLimits::default(),
         restart: restart.clone(),
         shutdown: defaults::BINDING_SHUTDOWN,
         health: None,
@@ -76,7 +111,7 @@ fn read<'d>(named: &Named<'d>, state_dir: &Path, restart: &Restart) -> WrittenBi
     let Some(section) = named.node.section("a table with the binding's type and settings") else {
         return binding;
     };
-    let node = section.require("type", "the binding's type: \"keyvalue\", \"log\" or \"module\"");
+    let node = section.require("type", "the binding's type, such as \"keyvalue\"");
     // With an unknown type nothing can be said about the other keys: they are neither known nor unknown.
     let Some(binding_type) = node.and_then(|node| type_of(&node)) else {
         return binding;
@@ -84,13 +119,22 @@ fn read<'d>(named: &Named<'d>, state_dir: &Path, restart: &Restart) -> WrittenBi
     binding.settings = Some(match binding_type {
         BindingType::Log => BindingSettings::Log,
         BindingType::Module => BindingSettings::Module,
-        BindingType::KeyValue => {
-            binding.path = section.get("path");
-            BindingSettings::KeyValue(keyvalue(&section, named.name, state_dir))
-        }
+        BindingType::Config => BindingSettings::Config,
+        BindingType::System => BindingSettings::System,
+        BindingType::Metrics => BindingSettings::Metrics(MetricsSettings {
+            max_series: section.or("max_series", defaults::METRICS_SERIES, |node| node.count(&bounds::METRICS_SERIES)),
+        }),
+        BindingType::Secret => BindingSettings::Secret(secret::read(&section, places)),
+        BindingType::KeyValue => BindingSettings::KeyValue(keyvalue::read(&section, named.name, places)),
+        BindingType::Blob => BindingSettings::Blob(blob::read(&section, named.name, places)),
+        BindingType::Sql => BindingSettings::Sql(sql::read(&section, named.name, places)),
+        BindingType::Messaging => BindingSettings::Messaging(messaging::read(&section, places)),
+        BindingType::HttpClient => BindingSettings::HttpClient(http_client::read(&section, places)),
+        BindingType::Process => BindingSettings::Process(process::read(&section, places)),
         #[cfg(feature = "fault-injection")]
         BindingType::Faulty => BindingSettings::Faulty,
     });
+    binding.path = named.node.entry("path");
     supervision(&section, &mut binding);
     section.finish();
     binding
@@ -105,35 +149,16 @@ fn type_of(node: &Node<'_>) -> Option<BindingType> {
     node.choice(TYPES)
 }
 
-fn keyvalue(section: &Section<'_>, name: &str, state_dir: &Path) -> KeyValueSettings {
-    let backend = section.or("backend", Backend::Redb, |node| node.choice(BACKENDS));
-    let path = section.or("path", defaults::redb_path(state_dir, name), |node| {
-        belongs(node, backend, Backend::Redb)?;
-        node.path_in(state_dir)
-    });
-    let max_bytes = section.or("max_bytes", defaults::KEYVALUE_MAX_BYTES, |node| {
-        belongs(node, backend, Backend::Memory)?;
-        node.size(&bounds::KEYVALUE_MAX_BYTES)
-    });
-    KeyValueSettings {
-        backend: match backend {
-            Backend::Redb => KeyValueBackend::Redb { path },
-            Backend::Memory => KeyValueBackend::Memory { max_bytes },
-        },
-        max_key: section.or("max_key", defaults::KEYVALUE_MAX_KEY, |node| node.size(&bounds::KEYVALUE_MAX_KEY)),
-        max_value: section.or("max_value", defaults::KEYVALUE_MAX_VALUE, |node| node.size(&bounds::KEYVALUE_MAX_VALUE)),
-    }
-}
-
 /// Whether a key of one backend is written for that backend; if not, that is noted.
-fn belongs(node: &Node<'_>, chosen: Backend, owner: Backend) -> Option<()> {
-    if chosen == owner {
+fn belongs<B: Copy + PartialEq>(node: &Node<'_>, chosen: B, owners: &[B], backends: &[(&str, B)]) -> Option<()> {
+    if owners.contains(&chosen) {
         return Some(());
     }
-    let name = |backend| BACKENDS.iter().find(|(_, known)| *known == backend).map_or("", |(name, _)| name);
+    let name = |backend: B| backends.iter().find(|(_, known)| *known == backend).map_or("", |(name, _)| *name);
+    let owners: Vec<String> = owners.iter().map(|owner| format!("\"{}\"", name(*owner))).collect();
     node.problem(Problem {
         kind: ConfigErrorKind::Conflict,
-        found: format!("a key of the backend \"{}\"", name(owner)),
+        found: format!("a key of the backend {}", owners.join(" or ")),
         expected: format!("only keys of the backend \"{}\"", name(chosen)),
         hint: None,
     })
@@ -143,7 +168,7 @@ fn belongs(node: &Node<'_>, chosen: Backend, owner: Backend) -> Option<()> {
 fn supervision<'d>(section: &Section<'d>, binding: &mut WrittenBinding<'d>) {
     let Some(settings) = &binding.settings else { return };
     if !settings.has_backend() {
-        for key in ["restart", "shutdown", "health"] {
+        for key in ["restart", "shutdown", "health", "limits"] {
             section.refuse(key, || Problem {
                 kind: ConfigErrorKind::Conflict,
                 found: format!("`{key}` on a binding of type \"{}\"", settings.type_name()),
@@ -154,6 +179,7 @@ fn supervision<'d>(section: &Section<'d>, binding: &mut WrittenBinding<'d>) {
         }
         return;
     }
+    binding.limits = section.or("limits", binding.limits.clone(), limits::read);
     if let Some(node) = section.get("restart") {
         binding.counts = restart::counts(&node);
         binding.restart = restart::read(node.section("a table"), &binding.restart);
@@ -168,7 +194,7 @@ fn cannot_be_asked() -> Problem {
     Problem {
         kind: ConfigErrorKind::Conflict,
         found: "`health` on a binding whose backend cannot be asked whether it is well".to_owned(),
-        expected: "it only on bindings of type \"keyvalue\" with the backend \"redb\"".to_owned(),
+        expected: "it only on bindings with a database, a directory, a server or a process behind them".to_owned(),
         hint: Some("without it a backend that ends is noticed all the same".to_owned()),
     }
 }

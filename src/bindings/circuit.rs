@@ -1,0 +1,276 @@
+//! What stands between calls and a server that may be down.
+//!
+//! ```text
+//!  Connecting ── first try succeeds ──▶ Connected ── so many failures in a row ──▶ Disconnected
+//!      └──────── it fails ─────────────────▲──────────────────────────────────────────▲ │
+//!                                          └──────────── a try succeeds ────────────────┘ tried with back-off
+//! ```
+//!
+//! While it is disconnected calls are answered with `unavailable` at once, and nobody's call is used to find out whether the
+//! server is back: that is asked on a task of its own. In the first moments, when nothing is known yet, calls wait.
+
+use std::{
+    fmt::Display,
+    future::Future,
+    sync::{Arc, Weak},
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::watch};
+
+use super::{BackendState, BackendStatus, Check, Observer};
+use crate::{
+    config::Circuit as Settings,
+    host::{BoxError, HostCallError, HostErrorKind, chain},
+};
+
+/// Asks the server whether it answers, by way of everything that a call needs.
+pub(super) type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
+
+/// Why a call did not get its answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server was not reached, or what it said cannot be understood: it counts against the server.
+    Server(BoxError),
+    /// The server, or the code before it, refused this very request.
+    Request(HostCallError),
+}
+
+impl From<HostCallError> for Failure {
+    fn from(error: HostCallError) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// The circuit of one binding; clones share it, and the last one ends the tries.
+#[derive(Clone)]
+pub(super) struct Circuit(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    settings: Settings,
+    /// How long one try may take.
+    patience: Duration,
+    observer: Arc<dyn Observer>,
+    io: Handle,
+    probe: Probe,
+    state: Mutex<State>,
+    /// Wakes calls that wait for the first try.
+    known: watch::Sender<bool>,
+}
+
+struct State {
+    /// Failures in a row while connected.
+    failures: u32,
+    now: BackendStatus,
+}
+
+impl Circuit {
+    /// A circuit that tries the server at once.
+    pub(super) fn new(
+        name: Arc<str>,
+        settings: Settings,
+        patience: Duration,
+        observer: Arc<dyn Observer>,
+        io: Handle,
+        probe: Probe,
+    ) -> Self {
+        let now = BackendStatus {
+            state: BackendState::Connecting,
+            since: SystemTime::now(),
+            why: None,
+            next_try: None,
+            tries: 0,
+        };
+        let state = Mutex::new(State { failures: 0, now });
+        let (known, _) = watch::channel(false);
+        let inner = Arc::new(Inner { name, settings, patience, observer, io, probe, state, known });
+        inner.try_until_connected();
+        Self(inner)
+    }
+
+    /// Does a call's work where the server is connected, and learns from its outcome.
+    ///
+    /// # Errors
+    /// `unavailable` where the server is down or fails, else what the work says. Work that is dropped before its end, since
+    /// nobody waits any longer, counts as a failure of the server.
+    pub(super) async fn run<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, HostCallError> {
+        self.admit().await?;
+        let unanswered = Unanswered { circuit: Some(&self.0), since: Instant::now() };
+        let outcome = work.await;
+        unanswered.answered();
+        match outcome {
+            Ok(value) => {
+                self.0.succeeded();
+                Ok(value)
+            }
+            Err(Failure::Request(error)) => {
+                self.0.succeeded();
+                Err(error)
+            }
+            Err(Failure::Server(error)) => {
+                self.0.failed(&chain(&*error));
+                let text = format!("the server of binding `{}` failed", self.0.name);
+                Err(HostCallError::with_source(HostErrorKind::Unavailable, text, error))
+            }
+        }
+    }
+
+    /// Lets a call through, after a wait where nothing is known of the server yet.
+    async fn admit(&self) -> Result<(), HostCallError> {
+        if !*self.0.known.borrow() {
+            // The sender lives as long as this.
+            self.0.known.subscribe().wait_for(|known| *known).await.ok();
+        }
+        let state = self.0.state.lock();
+        match state.now.state {
+            BackendState::Connected | BackendState::Connecting => Ok(()),
+            BackendState::Disconnected => {
+                let why = state.now.why.as_deref().unwrap_or("it does not answer");
+                let text = format!("the server of binding `{}` is down: {why}", self.0.name);
+                Err(HostCallError::new(HostErrorKind::Unavailable, text))
+            }
+        }
+    }
+
+    /// How the binding stands with the server.
+    pub(super) fn status(&self) -> BackendStatus {
+        self.0.state.lock().now.clone()
+    }
+
+    /// Asks the server now, for a health check.
+    pub(super) fn check(&self) -> Check {
+        let asked = super::io::run(&self.0.io, (self.0.probe)());
+        Box::pin(async move {
+            match asked.await {
+                Ok(outcome) => outcome.map_err(|error| chain(&*error)),
+                Err(panic) => Err(panic.to_string()),
+            }
+        })
+    }
+}
+
+/// A call whose outcome is not known yet.
+struct Unanswered<'c> {
+    circuit: Option<&'c Arc<Inner>>,
+    since: Instant,
+}
+
+impl Unanswered<'_> {
+    fn answered(mut self) {
+        self.circuit = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(circuit) = self.circuit {
+            circuit.failed(&format_args!("no answer within {} ms", self.since.elapsed().as_millis()));
+        }
+    }
+}
+
+impl Inner {
+    fn succeeded(&self) {
+        let mut state = self.state.lock();
+        if state.failures > 0 {
+            state.failures = 0;
+        }
+    }
+
+    fn failed(self: &Arc<Self>, why: &dyn Display) {
+        let mut state = self.state.lock();
+        if state.now.state != BackendState::Connected {
+            return;
+        }
+        state.failures += 1;
+        if state.failures < self.settings.failures {
+            return;
+        }
+        state.now = BackendStatus {
+            state: BackendState::Disconnected,
+            since: SystemTime::now(),
+            why: Some(why.to_string()),
+            next_try: None,
+            tries: 0,
+        };
+        let now = state.now.clone();
+        drop(state);
+        tracing::warn!(binding = &*self.name, error = %why, "the binding's server is down");
+        self.observer.backend_changed(&self.name, &now);
+        self.try_until_connected();
+    }
+
+    /// Tries the server again and again, until it answers or nobody has the circuit any more.
+    fn try_until_connected(self: &Arc<Self>) {
+        let circuit = Arc::downgrade(self);
+        self.io.spawn(async move {
+            let mut tries = 0;
+            while let Some(wait) = Self::try_once(&circuit, tries).await {
+                tries += 1;
+                tokio::time::sleep(wait).await;
+            }
+        });
+    }
+
+    /// Tries once; how long to wait before the next try, or `None` where there is none.
+    async fn try_once(circuit: &Weak<Self>, tries: u32) -> Option<Duration> {
+        let (probe, patience) = circuit.upgrade().map(|circuit| ((circuit.probe)(), circuit.patience))?;
+        let outcome = match tokio::time::timeout(patience, probe).await {
+            Ok(outcome) => outcome.map_err(|error| chain(&*error)),
+            Err(_elapsed) => Err(format!("no answer within {} ms", patience.as_millis())),
+        };
+        let circuit = circuit.upgrade()?;
+        let wait = match outcome {
+            Ok(()) => {
+                circuit.connected();
+                None
+            }
+            Err(why) => Some(circuit.still_down(why, tries)),
+        };
+        circuit.known.send_replace(true);
+        wait
+    }
+
+    fn connected(&self) {
+        let mut state = self.state.lock();
+        state.failures = 0;
+        state.now = BackendStatus {
+            state: BackendState::Connected,
+            since: SystemTime::now(),
+            why: None,
+            next_try: None,
+            tries: 0,
+        };
+        let now = state.now.clone();
+        drop(state);
+        tracing::info!(binding = &*self.name, "the binding's server is connected");
+        self.observer.backend_changed(&self.name, &now);
+    }
+
+    fn still_down(&self, why: String, tries: u32) -> Duration {
+        let wait = self.settings.backoff.wait(tries, rand::random());
+        let mut state = self.state.lock();
+        let first = state.now.state == BackendState::Connecting;
+        state.now.state = BackendState::Disconnected;
+        if first {
+            state.now.since = SystemTime::now();
+        }
+        let is_news = state.now.why.as_ref() != Some(&why);
+        state.now.why = Some(why);
+        state.now.next_try = SystemTime::now().checked_add(wait);
+        state.now.tries = tries.saturating_add(1);
+        let now = state.now.clone();
+        drop(state);
+        if is_news {
+            let error = now.why.as_deref();
+            tracing::warn!(binding = &*self.name, error, "the binding's server cannot be reached");
+        }
+        if first {
+            self.observer.backend_changed(&self.name, &now);
+        }
+        wait
+    }
+}

@@ -1,0 +1,18 @@
+//! The `secret` binding.
+
+use std::sync::Arc;
+
+use super::{BindingContext, BindingError, BindingFactory};
+use crate::config::SecretSettings;
+
+/// The operations.
+pub(super) const OPERATIONS: [&str; 1] = ["get"];
+
+/// Opens the backend that the settings name.
+pub(super) fn start(
+    binding: Arc<str>,
+    _settings: &SecretSettings,
+    _context: &BindingContext,
+) -> Result<Arc<dyn BindingFactory>, BindingError> {
+    Err(BindingError::Backend { binding, what: "start yet".to_owned(), source: "it is being written".into() })
+}

@@ -1,0 +1,106 @@
+//! Secrets, read from where the configuration says they are.
+
+use std::{fmt, fs, io, path::Path, sync::Arc};
+
+use super::BindingError;
+use crate::config::SecretSource;
+
+/// Bytes of a secret at most: certificates with their chains fit, a mistaken path to a large file does not.
+const MAX_SECRET: u64 = 1024 * 1024;
+
+/// Bytes that nobody sees by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(Arc<[u8]>);
+
+impl Secret {
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes as text, as passwords are.
+    ///
+    /// # Errors
+    /// They are not UTF-8.
+    pub(super) fn text(&self) -> Result<&str, std::str::Utf8Error> {
+        std::str::from_utf8(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Reads a secret, without one line end at its end, which editors add.
+///
+/// # Errors
+/// It cannot be read, is too large, or there is no directory of credentials.
+pub(super) fn read(
+    binding: &Arc<str>,
+    source: &SecretSource,
+    credentials: Option<&Path>,
+) -> Result<Secret, BindingError> {
+    let (place, bytes) = match source {
+        SecretSource::File(path) => (format!("file `{}`", path.display()), content(path)),
+        SecretSource::Credential(name) => {
+            let missing = || io::Error::new(io::ErrorKind::NotFound, "the service was given no credentials");
+            let bytes = credentials.ok_or_else(missing).and_then(|directory| content(&directory.join(name)));
+            (format!("credential `{name}`"), bytes)
+        }
+    };
+    let mut bytes = bytes.map_err(|source| BindingError::Secret { binding: Arc::clone(binding), place, source })?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        bytes.pop_if(|last| *last == b'\r');
+    }
+    Ok(Secret(bytes.into()))
+}
+
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_SECRET} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_without_its_line_end_and_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let binding = Arc::from("db");
+        for (written, expected) in
+            [("pass\n", "pass"), ("pass\r\n", "pass"), ("pass", "pass"), (" pass\n\n", " pass\n"), ("\n", "")]
+        {
+            fs::write(directory.path().join("password"), written).unwrap();
+            let file = SecretSource::File(directory.path().join("password"));
+            let secret = read(&binding, &file, None).unwrap();
+            assert_eq!((secret.text().unwrap(), format!("{secret:?}")), (expected, "[secret]".to_owned()));
+            let credential = SecretSource::Credential("password".to_owned());
+            assert_eq!(read(&binding, &credential, Some(directory.path())).unwrap(), secret);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let binding = Arc::from("db");
+        let error = |source| read(&binding, &source, None).unwrap_err().to_string();
+        assert_eq!(
+            error(SecretSource::File("/nowhere/pass".into())),
+            "binding `db`: cannot read the secret in file `/nowhere/pass`"
+        );
+        assert_eq!(
+            error(SecretSource::Credential("pass".to_owned())),
+            "binding `db`: cannot read the secret in credential `pass`"
+        );
+    }
+}

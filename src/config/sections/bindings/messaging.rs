@@ -1,0 +1,42 @@
+//! A `messaging` binding.
+
+use super::{Places, belongs, keyvalue::NATS, server};
+use crate::config::{
+    bounds, defaults,
+    model::{MessagingBackend, MessagingSettings},
+    reader::{Node, Section},
+};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Backend {
+    Local,
+    Nats,
+}
+
+const BACKENDS: &[(&str, Backend)] = &[("local", Backend::Local), ("nats", Backend::Nats)];
+
+/// Reads what belongs to the type.
+pub(super) fn read(section: &Section<'_>, places: Places<'_>) -> MessagingSettings {
+    let backend = section.or("backend", Backend::Local, |node| node.choice(BACKENDS));
+    let owned = |node: &Node<'_>, owner| belongs(node, backend, &[owner], BACKENDS);
+    let queue = section.or("queue", defaults::MESSAGING_QUEUE, |node| {
+        owned(node, Backend::Local)?;
+        node.count(&bounds::MESSAGING_QUEUE)
+    });
+    let jetstream = section.or("jetstream", false, |node| {
+        owned(node, Backend::Nats)?;
+        node.flag()
+    });
+    let backend = match backend {
+        Backend::Local => MessagingBackend::Local { queue },
+        Backend::Nats => MessagingBackend::Nats { server: server::read(section, &NATS, places), jetstream },
+    };
+    if matches!(backend, MessagingBackend::Local { .. }) {
+        server::refuse(section, "\"nats\"");
+    }
+    MessagingSettings {
+        backend,
+        max_message: section
+            .or("max_message", defaults::MESSAGING_MAX_MESSAGE, |node| node.size(&bounds::MESSAGING_MAX_MESSAGE)),
+    }
+}
