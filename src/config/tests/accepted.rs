@@ -97,7 +97,7 @@ fn every_key_arrives_at_its_place() {
     assert_eq!(names(config.groups.iter().map(|group| &group.name)), ["name", "inner"]);
     assert_eq!(config.metrics.listen, Some("[::1]:0".parse().unwrap()));
 
-    let redb = |path: &str| KeyValueBackend::Redb { path: path.into(), durability: Durability::Immediate };
+    let redb = |path: &str| KeyValueBackend::Redb { path: path.into(), durability: Durability::Eventual };
     let other = KeyValueSettings { backend: redb("/var/lib/wapcd/other.redb"), max_key: 64, max_value: 1 << 10 };
     assert_eq!(config.bindings[1].settings, BindingSettings::KeyValue(other));
     let memory = KeyValueBackend::Memory { max_bytes: 1 << 30 };

@@ -1,6 +1,9 @@
 //! The shipped configuration and the reference, held against the code.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     super::{
@@ -29,7 +32,31 @@ fn uncommented(text: &str, mark: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Every key of the schema, with `NAME` for the name of a module or binding, in the order of its path.
+/// Keys that bindings of every type with a backend have.
+const OF_BINDINGS: [&str; 5] = ["type", "restart", "shutdown", "health", "limits"];
+
+/// Keys of every backend with a server.
+const OF_SERVERS: [&str; 7] = ["url", "user", "password", "tls", "connect_timeout", "connections", "circuit"];
+
+/// Where a key of a binding is documented: with all bindings, with servers, or with its type.
+fn of_binding(kind: &str, rest: &str) -> String {
+    let first = rest.split('.').next().unwrap_or_default();
+    match () {
+        () if OF_BINDINGS.contains(&first) => format!("bindings.NAME.{rest}"),
+        () if OF_SERVERS.contains(&first) => format!("bindings.server.{rest}"),
+        () => format!("bindings.{kind}.{rest}"),
+    }
+}
+
+/// The types of the bindings of a text, by name.
+pub(super) fn types(text: &str) -> BTreeMap<String, String> {
+    let table: toml::Table = toml::from_str(text).unwrap();
+    let bindings = table["bindings"].as_table().unwrap();
+    bindings.iter().map(|(name, table)| (name.clone(), table["type"].as_str().unwrap().to_owned())).collect()
+}
+
+/// Every key of the schema, with `NAME` for the name of a module, binding or group, and `bindings.TYPE` or `bindings.server`
+/// for what only some bindings have, in the order of its path.
 pub(super) fn schema() -> BTreeSet<String> {
     let every_key = concat!(include_str!("design.toml"), include_str!("every_key.toml"));
     // The reader asks for keys of both backends, whichever is chosen; both kinds of link are in the text.
@@ -39,15 +66,23 @@ pub(super) fn schema() -> BTreeSet<String> {
     include::read(&root);
     read_sections(root, Vec::new(), &report, FILE.into(), &user());
     let asked = report.asked.borrow();
+    let types = types(every_key);
     let own = |path: &&String| path.split('.').nth(1).is_none_or(|name| name == "name" || !in_names(path));
+    let of_bindings = asked.iter().filter_map(|path| {
+        let (name, rest) = path.strip_prefix("bindings.")?.split_once('.')?;
+        Some(of_binding(types.get(name)?, rest))
+    });
     asked
         .iter()
+        .filter(|path| !path.starts_with("bindings.") || !path.strip_prefix("bindings.").unwrap().contains('.'))
         .filter(own)
         .map(|path| {
             NAMED.iter().fold(path.clone(), |path, kind| path.replace(&format!("{kind}.name"), &format!("{kind}.NAME")))
         })
         .map(|path| path.replace("links[1]", "links"))
-        .filter(|path| !path.contains('['))
+        .chain(of_bindings)
+        // What secrets are called is not a key.
+        .filter(|path| !path.contains('[') && !path.starts_with("bindings.secret.secrets."))
         .collect()
 }
 
@@ -62,10 +97,18 @@ fn split(path: &str) -> (&str, &str) {
 
 /// The rows of a section of the reference: key, default, bounds. One heading may name several sections.
 fn rows(section: &str) -> Vec<[&'static str; 3]> {
-    let name = format!("[{section}]");
+    let name = match section.split('.').collect::<Vec<_>>()[..] {
+        ["bindings", "server"] => "`[bindings.NAME]` with a server".to_owned(),
+        ["bindings", "server", ..] => section.replace("bindings.server.", "[bindings.NAME.") + "]",
+        ["bindings", kind] if kind != "NAME" => format!("`[bindings.NAME]` of type `{kind}`"),
+        _ => format!("[{section}]"),
+    };
     let body = REFERENCE
         .split("\n## ")
-        .find(|part| part.lines().next().is_some_and(|heading| heading.contains(&name)))
+        .find(|part| {
+            let heading = part.lines().next().unwrap_or_default();
+            heading.contains(&name) && (name.contains(' ') || !heading.contains("] "))
+        })
         .unwrap_or_else(|| panic!("the reference has no heading with {name}"));
     body.lines()
         .filter(|line| line.starts_with("| `"))
@@ -95,6 +138,7 @@ fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_
         rate_limit: None,
         health: None,
         links: Vec::new(),
+        config: Module::with_defaults("", "").config,
         swap: Swap::default(),
         wasi: Wasi::default(),
         ..greeter.clone()
@@ -140,8 +184,18 @@ fn collect(table: &toml::de::DeTable<'_>, parent: &str, paths: &mut BTreeSet<Str
     use toml::de::DeValue;
     for (key, value) in table {
         let named = NAMED.contains(&parent);
-        let key = if named { "NAME" } else { key.get_ref() };
-        let path = if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") };
+        let kind = value.get_ref().as_table().and_then(|table| table.get("type")?.get_ref().as_str());
+        let key = match kind {
+            Some(kind) if parent == "bindings" => kind,
+            _ if named => "NAME",
+            _ => key.get_ref(),
+        };
+        let path = match parent.strip_prefix("bindings.").map(|kind| kind.split_once('.').unwrap_or((kind, ""))) {
+            Some((kind, "")) => of_binding(kind, key),
+            Some((kind, _)) if !["NAME", "server"].contains(&kind) => format!("{parent}.{key}"),
+            _ if parent.is_empty() => key.to_owned(),
+            _ => format!("{parent}.{key}"),
+        };
         match value.get_ref() {
             DeValue::Table(inner) => collect(inner, &path, paths),
             DeValue::Array(items) => {
@@ -175,7 +229,31 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
 /// A text in which a key of the reference has this value, and all that it needs besides.
 fn with(section: &str, key: &str, value: &str) -> String {
     let (before, section) = match (section, key) {
-        ("bindings.NAME", "max_bytes") => ("bindings.a = { type = \"keyvalue\", backend = \"memory\", KEY }\n", ""),
+        ("bindings.keyvalue", "max_bytes") => ("bindings.a = { type = \"keyvalue\", backend = \"memory\", KEY }\n", ""),
+        ("bindings.keyvalue", "prefix") => {
+            ("bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", KEY }\n", "")
+        }
+        ("bindings.keyvalue", _) => ("bindings.a = { type = \"keyvalue\", KEY }\n", ""),
+        ("bindings.server", _) => {
+            ("bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", KEY }\n", "")
+        }
+        ("bindings.server.circuit", _) => {
+            ("bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", circuit = { KEY } }\n", "")
+        }
+        ("bindings.blob", "max_bytes") => ("bindings.a = { type = \"blob\", backend = \"memory\", KEY }\n", ""),
+        ("bindings.blob", "region" | "prefix") => {
+            ("bindings.a = { type = \"blob\", backend = \"s3\", bucket = \"b\", url = \"http://h\", KEY }\n", "")
+        }
+        ("bindings.blob", _) => ("bindings.a = { type = \"blob\", KEY }\n", ""),
+        ("bindings.sql", _) => ("bindings.a = { type = \"sql\", KEY }\n", ""),
+        ("bindings.messaging", "jetstream") => {
+            ("bindings.a = { type = \"messaging\", backend = \"nats\", url = \"nats://h\", KEY }\n", "")
+        }
+        ("bindings.messaging", _) => ("bindings.a = { type = \"messaging\", KEY }\n", ""),
+        ("bindings.http_client", _) => ("bindings.a = { type = \"http_client\", KEY }\n", ""),
+        ("bindings.process", _) => ("bindings.a = { type = \"process\", command = \"c\", KEY }\n", ""),
+        ("bindings.metrics", _) => ("bindings.a = { type = \"metrics\", KEY }\n", ""),
+        ("bindings.NAME.limits", _) => ("bindings.a = { type = \"keyvalue\", limits = { KEY } }\n", ""),
         ("bindings.NAME.health", "timeout") => {
             ("bindings.a = { type = \"keyvalue\", health = { interval = \"1d\", KEY } }\n", "")
         }
@@ -210,7 +288,7 @@ fn with(section: &str, key: &str, value: &str) -> String {
     }
 }
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 27] = [
     "daemon",
     "control",
     "logging",
@@ -225,7 +303,17 @@ const SECTIONS: [&str; 17] = [
     "modules.NAME.swap",
     "modules.NAME.swap.probe",
     "bindings.NAME",
+    "bindings.NAME.limits",
     "bindings.NAME.health",
+    "bindings.server",
+    "bindings.server.circuit",
+    "bindings.keyvalue",
+    "bindings.blob",
+    "bindings.sql",
+    "bindings.messaging",
+    "bindings.http_client",
+    "bindings.process",
+    "bindings.metrics",
     "groups.NAME",
     "metrics",
 ];

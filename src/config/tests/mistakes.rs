@@ -86,7 +86,12 @@ fn unknown_keys_and_sections_are_reported_with_the_known_ones() {
         ),
         ("[defaults]\nlazy = true\n", "2:1", "defaults.lazy", &["`limits`, `restart`"]),
         ("[bindings.l]\ntype = \"log\"\nlevel = \"info\"\n", "3:1", "bindings.l.level", &["unknown key", "`type`"]),
-        ("[bindings.c]\ntype = \"keyvalue\"\nurl = \"x\"\n", "3:1", "bindings.c.url", &["`backend`"]),
+        (
+            "[bindings.c]\ntype = \"keyvalue\"\nurl = \"x\"\n",
+            "3:1",
+            "bindings.c.url",
+            &["a key of backends with a server", "\"redis\" and \"nats\""],
+        ),
     ]);
 }
 
@@ -228,7 +233,7 @@ fn words_are_refused_with_the_words_that_exist() {
         ("[modules.a]\npath = \"a\"\non_full = \"drop\"\n", "3:11", "modules.a.on_full", &["\"reject\" or \"wait\""]),
         ("[modules.a]\npath = \"a\"\nlazy = \"yes\"\n", "3:8", "modules.a.lazy", &["found \"yes\"", "true or false"]),
         ("[defaults.restart]\ntype = \"always\"\n", "2:8", "defaults.restart.type", &["\"permanent\" or"]),
-        ("[bindings.c]\ntype = \"redis\"\n", "2:8", "bindings.c.type", &["\"keyvalue\" or \"log\" or \"module\""]),
+        ("[bindings.c]\ntype = \"redis\"\n", "2:8", "bindings.c.type", &["\"keyvalue\" or \"blob\" or"]),
         ("[bindings.c]\n", "1:1", "bindings.c.type", &["no such key", "\"keyvalue\""]),
         ("[bindings.c]\ntype = \"keyvalue\"\nbackend = \"reddb\"\n", "3:11", "bindings.c.backend", &["`redb`?"]),
         ("[control]\nsocket_mode = 660\n", "2:15", "control.socket_mode", &["the number 660", "such as \"0660\""]),

@@ -169,12 +169,21 @@ fn candidates(old: Option<&Value>) -> Vec<Value> {
         "cache",
         "greeter",
         "orders",
+        "redis://other",
+        "nats://other",
+        "http://other",
+        "postgres://other",
+        "eventual",
+        "immediate",
+        "blob",
     ];
     values.extend(texts.map(Value::from));
     values.extend([1, 2, 7].map(Value::from));
     values.extend([1.25, 0.5].map(Value::from));
     values.push(Value::Array(vec![Value::from("log")]));
-    values.push(Value::Table(Table::from_iter([("a".to_owned(), Value::from("b"))])));
+    let table = |key: &str, value: Value| Value::Table(Table::from_iter([(key.to_owned(), value)]));
+    values.push(table("a", Value::from("b")));
+    values.push(table("a", table("file", Value::from("b"))));
     values
 }
 
@@ -187,10 +196,10 @@ fn set(table: &mut Table, path: &str, value: Option<Value>) -> Option<Option<Val
         }
         return Some(old);
     };
+    let (first, index) = first.split_once('#').unwrap_or((first, "1"));
     match table.get_mut(first)? {
         Value::Table(inner) => set(inner, rest, value),
-        // The first link of the rich configuration is a short one.
-        Value::Array(items) => set(items.get_mut(1)?.as_table_mut()?, rest, value),
+        Value::Array(items) => set(items.get_mut(index.parse::<usize>().unwrap())?.as_table_mut()?, rest, value),
         _ => None,
     }
 }
@@ -207,18 +216,31 @@ fn mutated(rich: &Table, old: &Config, path: &str) -> Option<Config> {
 
 /// The key as a plan names it: tables that are there or not count as a whole.
 fn told(path: &str) -> &str {
-    let wholes = ["health", "rate_limit", "links", "swap.probe"];
+    let wholes = ["health", "rate_limit", "links", "swap.probe", "tls", "password", "circuit.backoff"];
+    let path = if path.starts_with("links#") { "links.x" } else { path };
     match wholes.iter().find(|whole| path.starts_with(&format!("{whole}."))) {
         Some(whole) => whole,
         None => path,
     }
 }
 
+/// Links of the module in the rich configuration that has the most.
+const LINKS: usize = 8;
+
 /// Checks the plan for another value of one key, and says whether there was one.
 fn differs(rich: &Table, old: &Config, path: &str) -> bool {
-    let kind = ["modules", "bindings", "groups"].into_iter().find(|kind| path.starts_with(&format!("{kind}.NAME")));
+    let kind = ["modules", "bindings", "groups"].into_iter().find(|kind| path.starts_with(&format!("{kind}.")));
     let names: Vec<String> = match kind {
-        Some(kind) => rich[kind].as_table().unwrap().keys().map(|name| path.replace("NAME", name)).collect(),
+        Some("bindings") => {
+            let (of, rest) = path.strip_prefix("bindings.").unwrap().split_once('.').unwrap();
+            let types = super::documents::types(RICH);
+            let fitting = types.iter().filter(|(_, kind)| ["NAME", "server", kind.as_str()].contains(&of));
+            fitting.map(|(name, _)| format!("bindings.{name}.{rest}")).collect()
+        }
+        Some(kind) => {
+            let links = |path: String| (0..LINKS).map(move |at| path.replace(".links.", &format!(".links#{at}.")));
+            rich[kind].as_table().unwrap().keys().flat_map(|name| links(path.replace("NAME", name))).collect()
+        }
         None => vec![path.to_owned()],
     };
     let Some((path, new)) = names.iter().rev().find_map(|path| Some((path, mutated(rich, old, path)?))) else {
@@ -256,8 +278,8 @@ fn another_value_of_any_key_is_told_by_that_key() {
     let holds_others = |path: &String| schema.iter().any(|other| other.starts_with(&format!("{path}.")));
     let leaves = schema.iter().filter(|path| path.contains('.') && !holds_others(path));
     let same: Vec<&String> = leaves.filter(|path| !differs(&rich, &old, path)).collect();
-    // There is one engine only.
-    assert_eq!(same, ["modules.NAME.engine"]);
+    // There is one engine only, and another backend of these two needs other keys as well.
+    assert_eq!(same, ["bindings.messaging.backend", "bindings.sql.backend", "modules.NAME.engine"]);
 }
 
 #[test]

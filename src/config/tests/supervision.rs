@@ -191,7 +191,7 @@ fn health_checks_that_cannot_be_are_refused() {
                 "backend = \"memory\"\nhealth = {}\n",
                 "2:10",
                 "bindings.a.health",
-                &["a binding whose backend cannot be asked", "with the backend \"redb\""],
+                &["a binding whose backend cannot be asked", "a database, a directory, a server"],
             ),
             (
                 "health = { operation = \"get\" }\n",
