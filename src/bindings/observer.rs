@@ -72,7 +72,7 @@ impl BackendState {
 
     /// The name in JSON, tables, events and metrics.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Connected => "connected",

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bindings::BackendState;
+
 mod code;
 mod configuration;
 
@@ -290,6 +292,12 @@ pub struct BindingStatus {
     /// Seconds since it last became `running`.
     pub uptime_s: Option<f64>,
 }
+
+/// The states of what is behind a binding.
+pub const BACKEND_STATES: [&str; 3] = {
+    let [first, second, third] = BackendState::ALL;
+    [first.as_str(), second.as_str(), third.as_str()]
+};
 
 /// How a binding stands with the server or process behind it.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]

@@ -16,12 +16,13 @@ use super::{
     process::Process,
 };
 use crate::supervisor::status::{
-    BindingState, BindingStatus, GenerationOrigin, GroupState, GroupStatus, ModuleState, ModuleStatus, Status,
-    WorkerState, WorkerStatus,
+    BACKEND_STATES, BindingState, BindingStatus, GenerationOrigin, GroupState, GroupStatus, ModuleState, ModuleStatus,
+    Status, WorkerState, WorkerStatus,
 };
 
 /// Reasons that restarts are counted under from the start, so that the first of a kind is an increase and no new series.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
+    "backend_ended",
     "deadline_exceeded",
     "exited",
     "limit_exceeded",
@@ -188,7 +189,24 @@ fn bindings(encoder: &mut DescriptorEncoder<'_>, bindings: &[BindingStatus]) -> 
         "wapcd_binding_restarts_in_window",
         "Restarts that count towards the binding's or its group's intensity",
     )
-    .gauges(encoder, bindings.iter().map(|it| (named("binding", &it.name), it.restarts_in_window)))
+    .gauges(encoder, bindings.iter().map(|it| (named("binding", &it.name), it.restarts_in_window)))?;
+    let backend = |it: &'_ BindingStatus| it.backend.as_ref().map(|backend| backend.state.clone());
+    let of_backends: Vec<_> = bindings.iter().filter_map(|it| Some((it, backend(it)?))).collect();
+    Family::new(
+        "wapcd_binding_backend_state",
+        "1 for how the binding stands with the server behind it, 0 for the others",
+    )
+    .gauges(
+        encoder,
+        of_backends.iter().flat_map(|(it, now)| {
+            BACKEND_STATES.map(|name| (vec![("binding", it.name.as_str()), ("state", name)], u64::from(name == now)))
+        }),
+    )?;
+    let loads = || bindings.iter().filter_map(|it| Some((named("binding", &it.name), it.load?)));
+    Family::new("wapcd_binding_running", "Host calls that the binding's backend has")
+        .gauges(encoder, loads().map(|(labels, load)| (labels, load.running)))?;
+    Family::new("wapcd_binding_waiting", "Host calls that wait for a place in the binding's backend")
+        .gauges(encoder, loads().map(|(labels, load)| (labels, load.waiting)))
 }
 
 fn groups(encoder: &mut DescriptorEncoder<'_>, groups: &[GroupStatus]) -> fmt::Result {
@@ -245,6 +263,7 @@ mod tests {
             ExitReason::LoadFailed,
             ExitReason::StartFailed,
             ExitReason::Unhealthy,
+            ExitReason::BackendEnded,
         ]
         .map(ExitReason::as_str);
         reasons.sort_unstable();

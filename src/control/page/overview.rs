@@ -2,11 +2,11 @@
 
 use super::{
     code, configuration, exit, put, state,
-    text::{bytes, duration, short, visible},
+    text::{ago, bytes, duration, in_one_line, short, visible},
 };
 use crate::{
     control::table::Table,
-    supervisor::status::{BindingStatus, GroupStatus, ModuleStatus, Status, WorkerState, WorkerStatus},
+    supervisor::status::{BackendStatus, BindingStatus, GroupStatus, ModuleStatus, Status, WorkerState, WorkerStatus},
 };
 
 /// The whole daemon: a line about it, what is wrong with its workers, its configuration and drop-in directory with what was
@@ -93,11 +93,32 @@ pub(super) fn module_state(module: &ModuleStatus, now: f64) -> String {
 pub fn bindings(bindings: &[BindingStatus], now: f64) -> String {
     let mut page = table_of_bindings(bindings, now);
     for binding in bindings {
+        if let Some(backend) = binding.backend.as_ref().filter(|backend| backend.why.is_some()) {
+            put(&mut page, format_args!("\n{}:\n{}", visible(&binding.name), self::backend(backend, now)));
+        }
         if let Some(exit) = &binding.last_exit {
             put(&mut page, format_args!("\n{}:\n{}", visible(&binding.name), exit::paragraph(exit, now)));
         }
     }
     page
+}
+
+/// The state of a binding that runs, and how it stands with what is behind it unless that is well.
+fn binding_state(binding: &BindingStatus, now: f64) -> String {
+    let own = state(binding.state.as_str(), binding.next_try, now);
+    match &binding.backend {
+        Some(backend) if backend.state != "connected" => {
+            format!("{own}, {}", state(&backend.state, backend.next_try, now))
+        }
+        _ => own,
+    }
+}
+
+/// Why a backend is not connected, and since when.
+fn backend(backend: &BackendStatus, now: f64) -> String {
+    let why = backend.why.as_deref().unwrap_or_default();
+    let (since, tries) = (ago(backend.since, now), backend.tries);
+    format!("  {} since {since}, {tries} tries failed:\n    {}\n", visible(&backend.state), in_one_line(why))
 }
 
 fn table_of_bindings(bindings: &[BindingStatus], now: f64) -> String {
@@ -107,7 +128,7 @@ fn table_of_bindings(bindings: &[BindingStatus], now: f64) -> String {
         table.row(vec![
             visible(&binding.name),
             visible(&binding.type_name),
-            state(binding.state.as_str(), binding.next_try, now),
+            binding_state(binding, now),
             binding.calls_ok.to_string(),
             binding.calls_failed.to_string(),
             binding.restarts.to_string(),
