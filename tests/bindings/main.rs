@@ -1,0 +1,10 @@
+//! Bindings against the real things behind them: servers that are started, killed, paused and cut off by the tests.
+//!
+//! Each type has one suite of conformance, which every backend of it passes unchanged, and tests of the faults that its
+//! servers can have. `servers` is the harness that they share.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "what no suite uses yet is there for the next")]
+mod harness;
+#[allow(dead_code, reason = "what no suite uses yet is there for the next")]
+mod servers;
