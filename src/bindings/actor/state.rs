@@ -55,8 +55,9 @@ pub(super) enum Phase {
 impl State {
     /// Answers a call, or says how it will be answered.
     pub(super) fn take(this: &Rc<Self>, mut call: BindingCall) -> Reply {
-        let turnstile = match &*this.phase.borrow() {
-            Phase::Serving { turnstile, .. } => Arc::clone(turnstile),
+        let phase = this.phase.borrow();
+        let turnstile = match &*phase {
+            Phase::Serving { turnstile, .. } => turnstile,
             Phase::Holding => return Reply::Held(Box::new(Held { state: Rc::clone(this), call })),
             Phase::Refusing(why) => {
                 return Reply::Now(this.refuse(&call, HostErrorKind::Unavailable, &format!(": {why}")));
@@ -67,13 +68,17 @@ impl State {
         if let Some(limit) = limit {
             call.caller.deadline = limit;
         }
-        if let Err(error) = this.admit(&call, &turnstile, now) {
+        if let Err(error) = this.admit(&call, turnstile, now) {
             return Reply::Now(this.refused(&call, error));
         }
         match turnstile.enter(&call.caller.module) {
-            Entry::Now(permit) => Self::take_admitted(this, call, permit, limit),
+            Entry::Now(permit) => {
+                // What the call does may put another binding in this one's place.
+                drop(phase);
+                Self::take_admitted(this, call, permit, limit)
+            }
             Entry::Wait(turn) => Reply::Queued(Box::new(Queued::new(Rc::clone(this), call, turn, limit))),
-            Entry::Full => Reply::Now(this.refused(&call, this.error(HostErrorKind::Unavailable, &full(&turnstile)))),
+            Entry::Full => Reply::Now(this.refuse(&call, HostErrorKind::Unavailable, &full(turnstile))),
         }
     }
 
