@@ -1,30 +1,37 @@
 //! What stands between calls and a server that may be down.
 //!
 //! ```text
-//!  Connecting ── first try succeeds ──▶ Connected ── so many failures in a row ──▶ Disconnected
-//!      └──────── it fails ─────────────────▲──────────────────────────────────────────▲ │
-//!                                          └──────────── a try succeeds ────────────────┘ tried with back-off
+//!  Connecting ── first try succeeds ──▶ Connected ── so many failures in a row, and a try fails ──▶ Disconnected
+//!      └──────── it fails ──────────────────▲──────────────────────────────────────────────────────────▲ │
+//!                                           └──────────────────── a try succeeds ────────────────────────┘ with back-off
 //! ```
 //!
 //! While it is disconnected calls are answered with `unavailable` at once, and nobody's call is used to find out whether the
 //! server is back: that is asked on a task of its own. In the first moments, when nothing is known yet, calls wait.
+//!
+//! Failures alone do not disconnect: a guest that asks for what takes too long, or makes the server hang up, would take the
+//! binding away from all others. They make the server be asked, and its answer decides.
 
 use std::{
     fmt::Display,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{BackendState, BackendStatus, Check, Observer};
 use crate::{
     config::Circuit as Settings,
-    host::{BoxError, HostCallError, HostErrorKind, chain},
+    host::{BoxError, HostCallError, HostErrorKind, chain, panic_message},
 };
+
+/// How long a suspected server may take to answer: it was well a moment ago, and calls go on hanging meanwhile.
+const SUSPECT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks the server whether it answers, by way of everything that a call needs.
 pub(super) type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
@@ -64,6 +71,8 @@ struct Inner {
 struct State {
     /// Failures in a row while connected.
     failures: u32,
+    /// Whether it is being asked because of them.
+    suspected: bool,
     now: BackendStatus,
 }
 
@@ -84,10 +93,10 @@ impl Circuit {
             next_try: None,
             tries: 0,
         };
-        let state = Mutex::new(State { failures: 0, now });
+        let state = Mutex::new(State { failures: 0, suspected: false, now });
         let (known, _) = watch::channel(false);
         let inner = Arc::new(Inner { name, settings, patience, observer, io, probe, state, known });
-        inner.try_until_connected();
+        inner.try_until_connected(patience);
         Self(inner)
     }
 
@@ -185,30 +194,24 @@ impl Inner {
         if state.now.state != BackendState::Connected {
             return;
         }
-        state.failures += 1;
-        if state.failures < self.settings.failures {
+        state.failures = state.failures.saturating_add(1);
+        if state.failures < self.settings.failures || state.suspected {
             return;
         }
-        state.now = BackendStatus {
-            state: BackendState::Disconnected,
-            since: SystemTime::now(),
-            why: Some(why.to_string()),
-            next_try: None,
-            tries: 0,
-        };
-        let now = state.now.clone();
+        state.suspected = true;
         drop(state);
-        tracing::warn!(binding = &*self.name, error = %why, "the binding's server is down");
-        self.observer.backend_changed(&self.name, &now);
-        self.try_until_connected();
+        tracing::debug!(binding = &*self.name, error = %why, "the binding's server is suspected to be down");
+        self.try_until_connected(self.patience.min(SUSPECT_PATIENCE));
     }
 
-    /// Tries the server again and again, until it answers or nobody has the circuit any more.
-    fn try_until_connected(self: &Arc<Self>) {
-        let circuit = Arc::downgrade(self);
+    /// Tries the server, the first time with this patience, again and again until it answers or nobody has the circuit any
+    /// more.
+    fn try_until_connected(self: &Arc<Self>, first: Duration) {
+        let (circuit, patience) = (Arc::downgrade(self), self.patience);
         self.io.spawn(async move {
             let mut tries = 0;
-            while let Some(wait) = Self::try_once(&circuit, tries).await {
+            let mut patience = Some(first).into_iter().chain(std::iter::repeat(patience));
+            while let Some(wait) = Self::try_once(&circuit, tries, patience.next().unwrap_or(first)).await {
                 tries += 1;
                 tokio::time::sleep(wait).await;
             }
@@ -216,10 +219,11 @@ impl Inner {
     }
 
     /// Tries once; how long to wait before the next try, or `None` where there is none.
-    async fn try_once(circuit: &Weak<Self>, tries: u32) -> Option<Duration> {
-        let (probe, patience) = circuit.upgrade().map(|circuit| ((circuit.probe)(), circuit.patience))?;
-        let outcome = match tokio::time::timeout(patience, probe).await {
-            Ok(outcome) => outcome.map_err(|error| chain(&*error)),
+    async fn try_once(circuit: &Weak<Self>, tries: u32, patience: Duration) -> Option<Duration> {
+        let probe = circuit.upgrade().map(|circuit| (circuit.probe)())?;
+        let outcome = match tokio::time::timeout(patience, AssertUnwindSafe(probe).catch_unwind()).await {
+            Ok(Ok(outcome)) => outcome.map_err(|error| chain(&*error)),
+            Ok(Err(panic)) => Err(format!("asking it panicked: {}", panic_message(&*panic))),
             Err(_elapsed) => Err(format!("no answer within {} ms", patience.as_millis())),
         };
         let circuit = circuit.upgrade()?;
@@ -228,7 +232,7 @@ impl Inner {
                 circuit.connected();
                 None
             }
-            Err(why) => Some(circuit.still_down(why, tries)),
+            Err(why) => Some(circuit.disconnected(why, tries)),
         };
         circuit.known.send_replace(true);
         wait
@@ -237,38 +241,44 @@ impl Inner {
     fn connected(&self) {
         let mut state = self.state.lock();
         state.failures = 0;
-        state.now = BackendStatus {
+        state.suspected = false;
+        if state.now.state == BackendState::Connected {
+            return;
+        }
+        let now = BackendStatus {
             state: BackendState::Connected,
             since: SystemTime::now(),
             why: None,
             next_try: None,
             tries: 0,
         };
-        let now = state.now.clone();
+        state.now = now.clone();
         drop(state);
         tracing::info!(binding = &*self.name, "the binding's server is connected");
         self.observer.backend_changed(&self.name, &now);
     }
 
-    fn still_down(&self, why: String, tries: u32) -> Duration {
+    /// Notes a try that failed; how long to wait before the next.
+    fn disconnected(&self, why: String, tries: u32) -> Duration {
         let wait = self.settings.backoff.wait(tries, rand::random());
         let mut state = self.state.lock();
-        let first = state.now.state == BackendState::Connecting;
-        state.now.state = BackendState::Disconnected;
-        if first {
-            state.now.since = SystemTime::now();
-        }
-        let is_news = state.now.why.as_ref() != Some(&why);
-        state.now.why = Some(why);
-        state.now.next_try = SystemTime::now().checked_add(wait);
-        state.now.tries = tries.saturating_add(1);
+        let is_change = state.now.state != BackendState::Disconnected;
+        let is_news = is_change || state.now.why.as_ref() != Some(&why);
+        state.suspected = false;
+        state.now = BackendStatus {
+            state: BackendState::Disconnected,
+            since: if is_change { SystemTime::now() } else { state.now.since },
+            why: Some(why),
+            next_try: SystemTime::now().checked_add(wait),
+            tries: tries.saturating_add(1),
+        };
         let now = state.now.clone();
         drop(state);
         if is_news {
             let error = now.why.as_deref();
             tracing::warn!(binding = &*self.name, error, "the binding's server cannot be reached");
         }
-        if first {
+        if is_change {
             self.observer.backend_changed(&self.name, &now);
         }
         wait
