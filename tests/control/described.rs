@@ -6,9 +6,9 @@ use std::{
 };
 
 use wapcd::supervisor::status::{
-    BindingState, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin, GenerationOutcome,
-    GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, ModuleState, ModuleStatus,
-    RefusedFile, Status, SwapCounts, SwapErrorStatus, WorkerState, WorkerStatus,
+    BackendStatus, BindingState, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin,
+    GenerationOutcome, GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, LoadStatus,
+    ModuleState, ModuleStatus, RefusedFile, Status, SwapCounts, SwapErrorStatus, WorkerState, WorkerStatus,
 };
 
 use crate::fake::CALL;
@@ -126,8 +126,8 @@ fn binding() -> BindingStatus {
         restarts_in_window: 0,
         last_exit: None,
         uptime_s: None,
-        backend: None,
-        load: None,
+        backend: Some(BackendStatus { state: "connected".into(), since: 1_000.0, why: None, next_try: None, tries: 0 }),
+        load: Some(LoadStatus { running: 1, waiting: 2, refused: 3 }),
         calls_ok: 12,
         calls_failed: 0,
         restarts: 0,

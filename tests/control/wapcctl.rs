@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use wapcd::supervisor::{
     events::{Subject, What},
-    status::{BindingState, GroupState, ModuleState, WorkerState},
+    status::{BackendStatus, BindingState, GroupState, ModuleState, WorkerState},
 };
 
 use crate::fake::Running;
@@ -98,6 +98,23 @@ fn what_is_wrong_and_what_comes_next_is_plain() {
         bindings.contains("\n\ncache:\n  last exit   trapped, ") && bindings.contains("because: a \\u{1b}[2J"),
         "{bindings}"
     );
+}
+
+#[test]
+fn a_binding_whose_server_is_down_says_so_and_why() {
+    let running = Running::start();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    running.fake.status.lock().bindings[0].backend = Some(BackendStatus {
+        state: "disconnected".into(),
+        since: now - 7_205.0,
+        why: Some("connection refused\n\u{1b}[2J".into()),
+        next_try: Some(now + 3_650.0),
+        tries: 17,
+    });
+    let bindings = out(&wapcctl(&running.socket(), &["bindings"], b""));
+    assert!(bindings.contains("  running, disconnected, next try in 1h 0m  "), "{bindings}");
+    let why = "\ncache:\n  disconnected 2h 0m ago, 17 tries failed since:\n    connection refused";
+    assert!(bindings.contains(why) && !bindings.contains('\u{1b}'), "{bindings}");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     control::table::Table,
-    supervisor::status::{BackendStatus, BindingStatus, GroupStatus, ModuleStatus, Status, WorkerState, WorkerStatus},
+    supervisor::status::{
+        BackendStatus, BindingState, BindingStatus, GroupStatus, ModuleStatus, Status, WorkerState, WorkerStatus,
+    },
 };
 
 /// The whole daemon: a line about it, what is wrong with its workers, its configuration and drop-in directory with what was
@@ -107,7 +109,7 @@ pub fn bindings(bindings: &[BindingStatus], now: f64) -> String {
 fn binding_state(binding: &BindingStatus, now: f64) -> String {
     let own = state(binding.state.as_str(), binding.next_try, now);
     match &binding.backend {
-        Some(backend) if backend.state != "connected" => {
+        Some(backend) if binding.state == BindingState::Running && backend.state != "connected" => {
             format!("{own}, {}", state(&backend.state, backend.next_try, now))
         }
         _ => own,
@@ -118,7 +120,7 @@ fn binding_state(binding: &BindingStatus, now: f64) -> String {
 fn backend(backend: &BackendStatus, now: f64) -> String {
     let why = backend.why.as_deref().unwrap_or_default();
     let (since, tries) = (ago(backend.since, now), backend.tries);
-    format!("  {} since {since}, {tries} tries failed:\n    {}\n", visible(&backend.state), in_one_line(why))
+    format!("  {} {since}, {tries} tries failed since:\n    {}\n", visible(&backend.state), visible(&in_one_line(why)))
 }
 
 fn table_of_bindings(bindings: &[BindingStatus], now: f64) -> String {
