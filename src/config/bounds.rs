@@ -125,6 +125,8 @@ pub(super) const MESSAGING_QUEUE: RangeInclusive<u32> = 1..=1_000_000;
 pub(super) const MESSAGING_MAX_MESSAGE: RangeInclusive<u64> = 1..=(64 * MIB);
 /// None: redirects are answers like others. Beyond twenty it is a loop.
 pub(super) const HTTP_REDIRECTS: RangeInclusive<u32> = 0..=20;
+/// One at a time is a choice, as for a host that is easily overrun; ten thousand are no limit any more.
+pub(super) const HTTP_PER_HOST: RangeInclusive<u32> = 1..=10_000;
 /// None: every request has a connection of its own.
 pub(super) const HTTP_IDLE: RangeInclusive<u32> = 0..=10_000;
 /// Prometheus suffers from a hundred thousand series of one process.

@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     model::{
-        Backoff, Binding, BindingLimits, BindingSettings, Circuit, Declared, EngineKind, Group, HealthCheck, Instances,
-        LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart, RestartType, Shutdown, Strategy, Swap,
-        Wasi, Watch, WatchMode,
+        Backoff, Binding, BindingLimits, BindingSettings, Circuit, Declared, EngineKind, Group, HealthCheck,
+        HttpClientSettings, Instances, LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart,
+        RestartType, Shutdown, Strategy, Swap, TlsFiles, Wasi, Watch, WatchMode,
     },
     size::{KIB, MIB},
 };
@@ -133,7 +133,9 @@ pub const MESSAGING_MAX_MESSAGE: u64 = MIB;
 pub const HTTP_REDIRECTS: u32 = 5;
 /// What guests take by default.
 pub const HTTP_MAX_BODY: u64 = 4 * MIB;
-/// Idle connections to a host.
+/// With those that wait, a quarter of what a binding does at once: three hosts that hang leave room for others.
+pub const HTTP_PER_HOST: u32 = 32;
+/// As many as one host is asked at once.
 pub const HTTP_IDLE: u32 = 32;
 /// Names the daemon, and no version, which would tell attackers what to try.
 pub const HTTP_USER_AGENT: &str = "wapcd";
@@ -150,6 +152,20 @@ impl Default for BindingLimits {
             timeout: None,
             max_request: BINDING_REQUEST,
             max_response: BINDING_RESPONSE,
+        }
+    }
+}
+
+impl Default for HttpClientSettings {
+    fn default() -> Self {
+        Self {
+            tls: TlsFiles::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            max_redirects: HTTP_REDIRECTS,
+            max_body: HTTP_MAX_BODY,
+            connections_per_host: HTTP_PER_HOST,
+            idle_connections: HTTP_IDLE,
+            user_agent: HTTP_USER_AGENT.to_owned(),
         }
     }
 }

@@ -299,6 +299,8 @@ pub struct HttpClientSettings {
     pub max_redirects: u32,
     /// Bytes of a response's body.
     pub max_body: u64,
+    /// Requests that one host has at once; as many more wait.
+    pub connections_per_host: u32,
     /// Idle connections that are kept for each host.
     pub idle_connections: u32,
     /// What is sent as `User-Agent` where the guest sends none.

@@ -142,10 +142,13 @@ impl FromStr for HostPattern {
         let is_name = |name: &str| {
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
-        if !is_name(name) && (wildcard || name.parse::<IpAddr>().is_err()) {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        // However an address is written, URLs have one way of writing it.
+        let address = name.parse::<IpAddr>().ok().filter(|_| !wildcard);
+        if !is_name(name) && address.is_none() {
             return Err("a wildcard stands only in front, and names have letters, digits, `-`, `_` and `.`".to_owned());
         }
-        Ok(Self { name: name.to_owned(), wildcard, port })
+        Ok(Self { name: address.map_or_else(|| name.to_owned(), |address| address.to_string()), wildcard, port })
     }
 }
 
@@ -194,7 +197,12 @@ impl FromStr for AddressRange {
         let start: IpAddr = start.parse().map_err(|_not_one| format!("{start:?} is no address"))?;
         let most = if start.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most);
-        Ok(Self { start, bits: bits.ok_or_else(|| format!("after the `/` stands a number of bits up to {most}"))? })
+        let bits = bits.ok_or_else(|| format!("after the `/` stands a number of bits up to {most}"))?;
+        match (start.to_canonical(), bits.checked_sub(96)) {
+            // Written as version 6, but of version 4, as the addresses that are looked for in it are taken.
+            (start @ IpAddr::V4(_), Some(bits)) if most == 128 => Ok(Self { start, bits }),
+            _ => Ok(Self { start, bits }),
+        }
     }
 }
 
@@ -279,10 +287,12 @@ mod tests {
             ("localhost:8080", "localhost", 80, false),
             ("[::1]:8080", "::1", 8080, true),
             ("::1", "::1", 1, true),
+            ("0:0:0:0::1", "::1", 1, true),
+            ("example.com.", "example.com", 443, true),
         ] {
             assert_eq!(pattern.parse::<HostPattern>().unwrap().includes(host, port), expected, "{pattern} {host}");
         }
-        for wrong in ["", "a b", "a*.com", "*.*.com", "*.", "http://a.com", "a.com/x", "a.com:99999", "*.::1"] {
+        for wrong in ["", "a b", "a*.com", "*.*.com", "*.", "*..", ".", "http://a.com", "a.com/x", "a.com:99999", "*.::1"] {
             assert!(wrong.parse::<HostPattern>().is_err(), "{wrong}");
         }
     }
@@ -295,6 +305,9 @@ mod tests {
             ("127.0.0.1", "127.0.0.1", true),
             ("127.0.0.1", "127.0.0.2", false),
             ("127.0.0.0/8", "::ffff:127.0.0.1", true),
+            ("::ffff:127.0.0.1", "127.0.0.1", true),
+            ("::ffff:10.0.0.0/104", "10.1.0.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
             ("0.0.0.0/0", "8.8.8.8", true),
             ("0.0.0.0/0", "::1", false),
             ("::/0", "::1", true),

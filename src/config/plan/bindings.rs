@@ -133,11 +133,20 @@ fn messaging(found: &mut Differences, old: &MessagingSettings, new: &MessagingSe
 }
 
 fn http_client(found: &mut Differences, old: &HttpClientSettings, new: &HttpClientSettings) {
-    let HttpClientSettings { tls, connect_timeout, max_redirects, max_body, idle_connections, user_agent } = new;
+    let HttpClientSettings {
+        tls,
+        connect_timeout,
+        max_redirects,
+        max_body,
+        connections_per_host,
+        idle_connections,
+        user_agent,
+    } = new;
     found.key("tls", Anew, &old.tls, tls);
     found.key("connect_timeout", Anew, &old.connect_timeout, connect_timeout);
     found.key("max_redirects", Anew, &old.max_redirects, max_redirects);
     found.key("max_body", Anew, &old.max_body, max_body);
+    found.key("connections_per_host", Anew, &old.connections_per_host, connections_per_host);
     found.key("idle_connections", Anew, &old.idle_connections, idle_connections);
     found.key("user_agent", Anew, &old.user_agent, user_agent);
 }

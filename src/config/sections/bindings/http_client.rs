@@ -17,6 +17,8 @@ pub(super) fn read(section: &Section<'_>, places: Places<'_>) -> HttpClientSetti
         max_redirects: section
             .or("max_redirects", defaults::HTTP_REDIRECTS, |node| node.count(&bounds::HTTP_REDIRECTS)),
         max_body: section.or("max_body", defaults::HTTP_MAX_BODY, |node| node.size(&bounds::PAYLOAD)),
+        connections_per_host: section
+            .or("connections_per_host", defaults::HTTP_PER_HOST, |node| node.count(&bounds::HTTP_PER_HOST)),
         idle_connections: section.or("idle_connections", defaults::HTTP_IDLE, |node| node.count(&bounds::HTTP_IDLE)),
         user_agent: section.or("user_agent", defaults::HTTP_USER_AGENT.to_owned(), user_agent),
     }
