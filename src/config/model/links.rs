@@ -197,7 +197,7 @@ impl FromStr for AddressRange {
         let start: IpAddr = start.parse().map_err(|_not_one| format!("{start:?} is no address"))?;
         let most = if start.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most);
-        let bits = bits.ok_or_else(|| format!("after the `/` stands a number of bits up to {most}"))?;
+        let bits: u8 = bits.ok_or_else(|| format!("after the `/` stands a number of bits up to {most}"))?;
         match (start.to_canonical(), bits.checked_sub(96)) {
             // Written as version 6, but of version 4, as the addresses that are looked for in it are taken.
             (start @ IpAddr::V4(_), Some(bits)) if most == 128 => Ok(Self { start, bits }),
@@ -292,7 +292,9 @@ mod tests {
         ] {
             assert_eq!(pattern.parse::<HostPattern>().unwrap().includes(host, port), expected, "{pattern} {host}");
         }
-        for wrong in ["", "a b", "a*.com", "*.*.com", "*.", "*..", ".", "http://a.com", "a.com/x", "a.com:99999", "*.::1"] {
+        for wrong in
+            ["", "a b", "a*.com", "*.*.com", "*.", "*..", ".", "http://a.com", "a.com/x", "a.com:99999", "*.::1"]
+        {
             assert!(wrong.parse::<HostPattern>().is_err(), "{wrong}");
         }
     }
