@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use super::{
-    command::{Limits, parse, reply},
+    command::Limits,
+    replies::reply,
+    requests::parse,
     store::{Store, Submitted},
 };
 use crate::{

@@ -4,6 +4,8 @@
 //! four bytes, and the name. No scope is the start of another, so no choice of names lets one module reach another's keys,
 //! and the keys of one scope lie together, in the order of their bytes.
 
+use std::borrow::Cow;
+
 use crate::{
     bindings::{BindingCall, payload::cut},
     config::{Rules, Space},
@@ -54,6 +56,11 @@ impl Key {
         &self.bytes
     }
 
+    /// The guest's name for the key.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes.get(self.scope..).unwrap_or_default())
+    }
+
     /// The guest's part of another stored key of the same scope.
     pub(super) fn name_of(&self, stored: &[u8]) -> String {
         String::from_utf8_lossy(stored.get(self.scope..).unwrap_or_default()).into_owned()
@@ -61,7 +68,7 @@ impl Key {
 
     /// The guest's name for the key, for messages.
     pub(super) fn shown(&self) -> String {
-        cut(&String::from_utf8_lossy(self.bytes.get(self.scope..).unwrap_or_default())).into_owned()
+        cut(&self.name()).into_owned()
     }
 }
 

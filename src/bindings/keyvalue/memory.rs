@@ -103,7 +103,7 @@ impl MemoryTable {
         let (name, limit) = (&self.name, self.max_bytes);
         let refuse = |kind, why| Err(OperationError::Refused(HostCallError::new(kind, why)));
         if needed > limit {
-            let why = format!("an entry of {needed} bytes is over the `max_bytes` of binding `{name}`, {limit}");
+            let why = format!("{needed} bytes are over the `max_bytes` of binding `{name}`, {limit}");
             return refuse(HostErrorKind::TooLarge, why);
         }
         if self.bytes - freed + needed > limit {
@@ -131,20 +131,28 @@ impl Table for MemoryTable {
 
 impl TableMut for MemoryTable {
     fn put(&mut self, key: &[u8], record: Record, now: Millis) -> Result<(), OperationError> {
-        let needed = Self::charge(key, &record);
-        let freed = |table: &Self| table.entries.get(key).map_or(0, |old| Self::charge(key, old));
-        if self.check_room(needed, freed(self)).is_err() {
-            self.sweep(now, SWEPT_WHEN_FULL)?;
-            self.check_room(needed, freed(self))?;
-        }
+        self.reserve(&[(key, &record)], now)?;
         self.forget(key);
-        self.bytes += needed;
+        self.bytes += Self::charge(key, &record);
         if let Some(at) = record.expires {
             self.expiry.insert((at, key.into()));
         }
         // A copy: the value that came in is a part of a payload, which would stay as a whole.
         let record = Record { value: Bytes::copy_from_slice(&record.value), ..record };
         self.entries.insert(key.into(), record);
+        Ok(())
+    }
+
+    fn reserve(&mut self, records: &[(&[u8], &Record)], now: Millis) -> Result<(), OperationError> {
+        let needed = records.iter().map(|(key, record)| Self::charge(key, record)).sum();
+        let freed = |table: &Self| {
+            let old = |(key, _): &(&[u8], &Record)| table.entries.get(*key).map_or(0, |old| Self::charge(key, old));
+            records.iter().map(old).sum()
+        };
+        if self.check_room(needed, freed(self)).is_err() {
+            self.sweep(now, SWEPT_WHEN_FULL)?;
+            self.check_room(needed, freed(self))?;
+        }
         Ok(())
     }
 

@@ -9,6 +9,8 @@
 //! | `delete` | `{key: str}` | `{deleted: bool}` | |
 //! | `increment` | `{key: str, by?: int}` | `{value: int}` | `conflict` |
 //! | `compare_and_set` | `{key: str, expected: bytes or null, value: bytes, ttl?: str}` | `{}` | `conflict`, `too_large` |
+//! | `get_many` | `{keys: [str]}` | `{values: [{key: str, value: bytes or null}]}` | `too_large` |
+//! | `set_many` | `{entries: [{key: str, value: bytes, ttl?: str}]}` | `{}` | `too_large` |
 //!
 //! Requests and answers are maps, in MessagePack or JSON (see [`payload`](super::payload)). Keys are text, not empty and
 //! at most `max_key` bytes; values are at most `max_value` bytes. Each module has keys of its own, except that links
@@ -18,12 +20,15 @@
 //! `set` and `compare_and_set` without `ttl` keep the entry for ever, `increment` leaves the time to live as it is.
 //! `keys` lists in the order of bytes; where the answer has `next`, the rest is listed with `after` set to it.
 //!
+//! `get_many` answers in the order of its keys, with null where there is no value; `set_many` sets all or none, except with
+//! `nats`. Both take 1000 entries at most, and 16 MiB of values (or one value, where they may be larger).
+//!
 //! `increment` starts at 0, keeps the number as decimal text, and refuses to pass the bounds of 64 bits. A write is
 //! answered after it is done (with `redb`: after its commit), so the next read sees it. Any operation can be answered
 //! with `unavailable`: the backend is too busy, full, or its disk fails.
 //!
 //! ```text
-//! actor.rs ── command.rs: payload → Command ──▶ Store ─┬─ memory.rs: on the worker, under a lock
+//! actor.rs ── requests.rs: payload → Command ──▶ Store ─┬─ memory.rs: on the worker, under a lock
 //!                                                      └─ redb/: a writer and a reader thread
 //!                                  both run operations.rs over a Table
 //! ```
@@ -35,6 +40,8 @@ mod memory;
 mod operations;
 mod record;
 mod redb;
+mod replies;
+mod requests;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -54,7 +61,7 @@ pub(super) fn start(
 ) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let store: Arc<dyn Store> = match &settings.backend {
         KeyValueBackend::Memory { max_bytes } => Arc::new(MemoryStore::new(Arc::clone(&name), *max_bytes)),
-        KeyValueBackend::Redb { path, .. } => Arc::new(RedbStore::open(Arc::clone(&name), path)?),
+        KeyValueBackend::Redb { path, durability } => Arc::new(RedbStore::open(Arc::clone(&name), path, *durability)?),
         KeyValueBackend::Redis { .. } | KeyValueBackend::Nats { .. } => {
             let what = "start yet".to_owned();
             return Err(BindingError::Backend { binding: name, what, source: "it is being written".into() });

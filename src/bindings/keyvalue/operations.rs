@@ -1,6 +1,6 @@
 //! The operations, written once over a [`Table`], so that both backends mean the same by them.
 //!
-//! Plain functions: the moment is a parameter, and every check comes before the one change that an operation makes, so
+//! Plain functions: the moment is a parameter, and every check comes before the change that an operation makes, so
 //! one that is refused has changed nothing.
 
 use std::{
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::{
-    command::{KeysPage, Read, Write},
+    command::{Entry, KeysPage, Read, Write},
     key::Key,
     record::{Millis, Record, RecordError, expired},
 };
@@ -39,6 +39,8 @@ pub(super) enum Outcome {
     Exists(bool),
     /// The number after the increment.
     Integer(i64),
+    /// What was asked for, in that order: the guest's key, and the value where there is one.
+    Values(Vec<(String, Option<Bytes>)>),
     /// A page of keys, and after which one the rest follows.
     Keys { keys: Vec<String>, next: Option<String> },
 }
@@ -77,6 +79,11 @@ pub(super) trait TableMut: Table {
     /// Stores a record, in place of what was there.
     fn put(&mut self, key: &[u8], record: Record, now: Millis) -> Result<(), OperationError>;
 
+    /// Makes sure that all these can be stored, one after the other, or refuses.
+    fn reserve(&mut self, _records: &[(&[u8], &Record)], _now: Millis) -> Result<(), OperationError> {
+        Ok(())
+    }
+
     /// Removes a record; whether there was one that had not expired.
     fn remove(&mut self, key: &[u8], now: Millis) -> Result<bool, OperationError>;
 
@@ -89,10 +96,11 @@ pub(super) fn read(read: &Read, table: &impl Table, now: Millis) -> Result<Outco
     match read {
         Read::Get(key) => match live(table, key, now)? {
             Some(record) => Ok(Outcome::Value(record.value)),
-            None => Err(refused(HostErrorKind::NotFound, format!("no value under key `{}`", key.shown()))),
+            None => Err(not_found(key).into()),
         },
         Read::Exists(key) => Ok(Outcome::Exists(live(table, key, now)?.is_some())),
         Read::Keys(page) => keys(page, table, now),
+        Read::GetMany { keys, max_bytes } => get_many(keys, *max_bytes, table, now),
         Read::Probe => {
             table.scan(Bound::Unbounded, &mut |_, _| ControlFlow::Break(()))?;
             Ok(Outcome::Done)
@@ -100,13 +108,12 @@ pub(super) fn read(read: &Read, table: &impl Table, now: Millis) -> Result<Outco
     }
 }
 
-/// Runs an operation that changes at most one entry.
+/// Runs an operation that changes entries.
 pub(super) fn write(write: Write, table: &mut impl TableMut, now: Millis) -> Result<Outcome, OperationError> {
     match write {
         Write::Set { key, value, ttl, only_if_absent } => {
             if only_if_absent && live(table, &key, now)?.is_some() {
-                let why = format!("there is a value under key `{}`", key.shown());
-                return Err(refused(HostErrorKind::Conflict, why));
+                return Err(taken(&key).into());
             }
             table.put(key.stored(), Record { value, expires: expiry(ttl, now) }, now)?;
             Ok(Outcome::Done)
@@ -116,13 +123,67 @@ pub(super) fn write(write: Write, table: &mut impl TableMut, now: Millis) -> Res
         Write::CompareAndSet { key, expected, value, ttl } => {
             let found = live(table, &key, now)?.map(|record| record.value);
             if found != expected {
-                let found = if found.is_some() { "is not what was expected" } else { "is absent" };
-                return Err(refused(HostErrorKind::Conflict, format!("the value under key `{}` {found}", key.shown())));
+                return Err(unexpected(&key, found.is_some()).into());
             }
             table.put(key.stored(), Record { value, expires: expiry(ttl, now) }, now)?;
             Ok(Outcome::Done)
         }
+        Write::SetMany(entries) => set_many(entries, table, now),
     }
+}
+
+fn get_many(keys: &[Key], max_bytes: u64, table: &impl Table, now: Millis) -> Result<Outcome, OperationError> {
+    let mut values = Values::new(keys.len(), max_bytes);
+    for key in keys {
+        values.push(key, live(table, key, now)?.map(|record| record.value))?;
+    }
+    Ok(values.outcome())
+}
+
+/// The values of a `get_many`, as they come in.
+pub(super) struct Values {
+    found: Vec<(String, Option<Bytes>)>,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Values {
+    pub(super) fn new(keys: usize, max_bytes: u64) -> Self {
+        Self { found: Vec::with_capacity(keys), bytes: 0, max_bytes }
+    }
+
+    /// Adds the next one, unless they get too large.
+    pub(super) fn push(&mut self, key: &Key, value: Option<Bytes>) -> Result<(), HostCallError> {
+        self.bytes += value.as_ref().map_or(0, |value| value.len() as u64);
+        if self.bytes > self.max_bytes {
+            return Err(too_many_bytes(self.max_bytes));
+        }
+        self.found.push((key.name().into_owned(), value));
+        Ok(())
+    }
+
+    pub(super) fn outcome(self) -> Outcome {
+        Outcome::Values(self.found)
+    }
+}
+
+/// The values under the keys of one request are too large for one answer.
+pub(super) fn too_many_bytes(max_bytes: u64) -> HostCallError {
+    let why = format!("the values under these keys are over the limit of {max_bytes} bytes: ask for fewer at once");
+    HostCallError::new(HostErrorKind::TooLarge, why)
+}
+
+fn set_many(entries: Vec<Entry>, table: &mut impl TableMut, now: Millis) -> Result<Outcome, OperationError> {
+    let records: Vec<(Key, Record)> = entries
+        .into_iter()
+        .map(|Entry { key, value, ttl }| (key, Record { value, expires: expiry(ttl, now) }))
+        .collect();
+    let wanted: Vec<(&[u8], &Record)> = records.iter().map(|(key, record)| (key.stored(), record)).collect();
+    table.reserve(&wanted, now)?;
+    for (key, record) in records {
+        table.put(key.stored(), record, now)?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn live(table: &impl Table, key: &Key, now: Millis) -> Result<Option<Record>, OperationError> {
@@ -132,17 +193,33 @@ fn live(table: &impl Table, key: &Key, now: Millis) -> Result<Option<Record>, Op
 fn increment(key: &Key, by: i64, table: &mut impl TableMut, now: Millis) -> Result<Outcome, OperationError> {
     let old = live(table, key, now)?;
     let expires = old.as_ref().and_then(|record| record.expires);
-    let conflict = |why: &str| refused(HostErrorKind::Conflict, format!("the value under key `{}` {why}", key.shown()));
+    let conflict = |why: &str| OperationError::Refused(conflict(key, why));
     let number = match &old {
         None => 0,
-        Some(record) => std::str::from_utf8(&record.value)
-            .ok()
-            .and_then(|text| text.parse::<i64>().ok())
-            .ok_or_else(|| conflict("is no decimal number of 64 bits"))?,
+        Some(record) => decimal(&record.value).ok_or_else(|| conflict(NO_NUMBER))?,
     };
-    let number = number.checked_add(by).ok_or_else(|| conflict("would leave the range of 64 bits"))?;
+    let number = number.checked_add(by).ok_or_else(|| conflict(OVERFLOW))?;
     table.put(key.stored(), Record { value: number.to_string().into(), expires }, now)?;
     Ok(Outcome::Integer(number))
+}
+
+/// What is wrong with a value that cannot be incremented.
+pub(super) const NO_NUMBER: &str = "is no decimal number of 64 bits";
+
+/// What is wrong with a number that is too near to its bound.
+pub(super) const OVERFLOW: &str = "would leave the range of 64 bits";
+
+/// The value under the key is not what the request demands.
+pub(super) fn conflict(key: &Key, why: &str) -> HostCallError {
+    HostCallError::new(HostErrorKind::Conflict, format!("the value under key `{}` {why}", key.shown()))
+}
+
+/// A number as `increment` writes it: no sign but `-`, no zeros in front, no spaces. Every backend can read these, and
+/// no other texts.
+pub(super) fn decimal(value: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 fn keys(page: &KeysPage, table: &impl Table, now: Millis) -> Result<Outcome, OperationError> {
@@ -174,6 +251,17 @@ fn expiry(ttl: Option<Duration>, now: Millis) -> Option<Millis> {
     now.checked_add(millis)
 }
 
-fn refused(kind: HostErrorKind, why: String) -> OperationError {
-    OperationError::Refused(HostCallError::new(kind, why))
+/// There is nothing to get.
+pub(super) fn not_found(key: &Key) -> HostCallError {
+    HostCallError::new(HostErrorKind::NotFound, format!("no value under key `{}`", key.shown()))
+}
+
+/// There is a value where there should be none.
+pub(super) fn taken(key: &Key) -> HostCallError {
+    HostCallError::new(HostErrorKind::Conflict, format!("there is a value under key `{}`", key.shown()))
+}
+
+/// The value is not what `compare_and_set` expected.
+pub(super) fn unexpected(key: &Key, found: bool) -> HostCallError {
+    conflict(key, if found { "is not what was expected" } else { "is absent" })
 }

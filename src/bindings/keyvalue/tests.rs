@@ -18,7 +18,7 @@ use crate::{
         Answer, Binding, BindingCall, BindingFactory, BindingReply,
         testing::{call, link},
     },
-    config::{KeyValueBackend, KeyValueSettings},
+    config::{Durability, KeyValueBackend, KeyValueSettings},
     host::HostErrorKind,
 };
 
@@ -50,7 +50,9 @@ impl Fixture {
         let at = Arc::clone(&clock);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/down/cache.redb");
-        let store = RedbStore::open_with_clock("cache".into(), &path, Arc::new(move || at.load(SeqCst))).unwrap();
+        let store =
+            RedbStore::open_with_clock("cache".into(), &path, Durability::Immediate, Arc::new(move || at.load(SeqCst)))
+                .unwrap();
         Self::new(Arc::new(store), clock, Some(directory))
     }
 
@@ -170,6 +172,10 @@ fn increments_from_zero_as_decimal_text_and_refuses_overflow() {
         cache.json("set", json!({"key": "text", "value": "eA=="})).unwrap();
         cache.refuses("increment", json!({"key": "text"}), "conflict: the value under key `text` is no decimal");
         assert_eq!(cache.json("get", json!({"key": "text"})), Ok(json!({"value": "eA=="})));
+        for text in ["KzE=", "MDE=", "IDE=", "LTA=", "", "MTAwMDAwMDAwMDAwMDAwMDAwMDAw"] {
+            cache.json("set", json!({"key": "text", "value": text})).unwrap();
+            cache.refuses("increment", json!({"key": "text"}), "is no decimal");
+        }
     }
 }
 
@@ -227,6 +233,58 @@ fn an_entry_is_invisible_from_the_moment_it_expires() {
 }
 
 #[test]
+fn gets_and_sets_many_at_once_in_their_order() {
+    for cache in Fixture::both() {
+        let entries = json!([{"key": "a", "value": "MQ=="}, {"key": "b", "value": "", "ttl": "1s"}]);
+        assert_eq!(cache.json("set_many", json!({"entries": entries})), Ok(json!({})));
+        let all = cache.json("get_many", json!({"keys": ["b", "none", "a", "a"]})).unwrap();
+        let one = json!({"key": "a", "value": "MQ=="});
+        let expected = json!({"values": [{"key": "b", "value": ""}, {"key": "none", "value": null}, one, one]});
+        assert_eq!(all, expected);
+        cache.pass(1000);
+        let later = cache.json("get_many", json!({"keys": ["b"]})).unwrap();
+        assert_eq!(later, json!({"values": [{"key": "b", "value": null}]}));
+        assert_eq!(cache.json("get_many", json!({"keys": []})), Ok(json!({"values": []})));
+        assert_eq!(cache.json("set_many", json!({"entries": []})), Ok(json!({})));
+    }
+}
+
+#[test]
+fn one_entry_that_is_wrong_sets_none_of_many() {
+    for cache in Fixture::both() {
+        let good = json!({"key": "a", "value": "MQ=="});
+        for (bad, expected) in [
+            (json!({"key": "", "value": ""}), "bad_request: field `key`: empty"),
+            (json!({"key": "a", "value": ""}), "bad_request: field `entries`: key `a` is there twice"),
+            (json!({"key": "b", "value": "A".repeat(1368)}), "too_large: field `value`"),
+            (json!({"key": "b", "value": "", "ttl": "0s"}), "bad_request: field `ttl`: zero"),
+            (json!({"key": "b"}), "bad_request: field `entries[1]`: missing field `value`"),
+        ] {
+            cache.refuses("set_many", json!({"entries": [good, bad]}), expected);
+        }
+        let keys: Vec<String> = (0..1001).map(|n| format!("k{n}")).collect();
+        cache.refuses(
+            "get_many",
+            json!({"keys": keys}),
+            "bad_request: field `keys`: 1001 of them, expected at most 1000",
+        );
+        assert_eq!(cache.json("keys", json!({})), Ok(json!({"keys": []})));
+    }
+}
+
+#[test]
+fn many_that_find_no_room_in_memory_change_nothing() {
+    let cache = Fixture::memory(2 * (96 + 13 + 100));
+    let value = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, vec![0; 100]);
+    let entry = |key: &str| json!({"key": key, "value": value});
+    cache.json("set_many", json!({"entries": [entry("a")]})).unwrap();
+    cache.refuses("set_many", json!({"entries": [entry("a"), entry("b"), entry("c")]}), "too_large");
+    cache.refuses("set_many", json!({"entries": [entry("b"), entry("c")]}), "unavailable: binding `cache` is full");
+    assert_eq!(cache.json("keys", json!({})), Ok(json!({"keys": ["a"]})));
+    cache.json("set_many", json!({"entries": [entry("a"), entry("b")]})).unwrap();
+}
+
+#[test]
 fn every_mistake_of_a_guest_is_named() {
     for cache in Fixture::both() {
         let long = "k".repeat(65);
@@ -253,7 +311,8 @@ fn every_mistake_of_a_guest_is_named() {
 
 #[test]
 fn garbage_is_answered_and_harms_nothing() {
-    let operations = ["get", "set", "delete", "exists", "keys", "increment", "compare_and_set", "", "\u{0}"];
+    let operations =
+        ["get", "set", "delete", "exists", "keys", "increment", "compare_and_set", "get_many", "set_many", "\u{0}"];
     let mut runner = TestRunner::deterministic();
     let payloads = proptest::collection::vec(proptest::num::u8::ANY, 0..64);
     for cache in Fixture::both() {

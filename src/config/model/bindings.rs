@@ -195,7 +195,7 @@ pub enum KeyValueBackend {
 pub enum Durability {
     /// When it is on the disk.
     Immediate,
-    /// When it is made; the last moments before a power cut may be lost, in their order.
+    /// When it is made; the last moments before a crash or a power cut may be lost, in their order.
     Eventual,
 }
 

@@ -104,6 +104,11 @@ impl Database {
         Ok(Self { name, opener, state: RwLock::new(State { generation: 0, access }) })
     }
 
+    /// The binding whose it is.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Does something with the database; after a failure it is opened anew before this returns.
     pub(super) fn with<T>(&self, work: impl FnOnce(&::redb::Database) -> Result<T, Failure>) -> Result<T, Failure> {
         self.retry();

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The writer commits in groups: while one transaction is being synced to the disk the next requests gather. An answer
-//! leaves after its commit, and a snapshot is taken after a read arrived, so that who got an answer reads what it wrote.
+//! leaves after its commit (which `durability` may let go to the disk a moment later), and a snapshot is taken after a read arrived, so that who got an answer reads what it wrote.
 //! Whatever fails or panics in a transaction answers all requests of its group with an error; the database is then
 //! opened anew, since redb refuses everything after a failed access to its file.
 
@@ -15,6 +15,7 @@ mod file;
 mod queue;
 mod reader;
 mod table;
+mod weigh;
 mod writer;
 
 use std::{
@@ -29,7 +30,8 @@ use tokio::sync::oneshot;
 
 use self::{
     database::{Database, Opener},
-    queue::Queue,
+    queue::{Batch, Queue},
+    writer::Writer,
 };
 use super::{
     command::{Command, Read, Write},
@@ -37,6 +39,7 @@ use super::{
 };
 use crate::{
     bindings::{BindingError, Check},
+    config::Durability,
     host::chain,
 };
 
@@ -54,25 +57,31 @@ pub(super) struct RedbStore {
 
 impl RedbStore {
     /// Opens or creates the database.
-    pub(super) fn open(name: Arc<str>, path: &Path) -> Result<Self, BindingError> {
-        Self::open_with_clock(name, path, wall_clock())
+    pub(super) fn open(name: Arc<str>, path: &Path, durability: Durability) -> Result<Self, BindingError> {
+        Self::open_with_clock(name, path, durability, wall_clock())
     }
 
     /// The same with another clock.
-    pub(super) fn open_with_clock(name: Arc<str>, path: &Path, clock: Clock) -> Result<Self, BindingError> {
+    pub(super) fn open_with_clock(
+        name: Arc<str>,
+        path: &Path,
+        durability: Durability,
+        clock: Clock,
+    ) -> Result<Self, BindingError> {
         let opener = file::opener(Arc::clone(&name), path);
-        Self::start(name, opener, clock)
+        Self::start(name, opener, durability, clock)
     }
 
-    fn start(name: Arc<str>, opener: Opener, clock: Clock) -> Result<Self, BindingError> {
+    fn start(name: Arc<str>, opener: Opener, durability: Durability, clock: Clock) -> Result<Self, BindingError> {
         let database = Arc::new(Database::open(Arc::clone(&name), opener)?);
         let (writes, write_jobs) = queue::queue(Arc::clone(&name), "writes");
         let (reads, read_jobs) = queue::queue(Arc::clone(&name), "reads");
         let store = Self { writes, reads, database, threads: Mutex::default() };
-        let (database, now) = (Arc::clone(&store.database), Arc::clone(&clock));
-        store.spawn(&name, "kv-write", move || write_jobs.serve(|jobs| writer::commit(&database, jobs, now())))?;
+        let writer = Writer::new(Arc::clone(&store.database), Arc::clone(&clock), durability);
+        store.spawn(&name, "kv-write", move || write_jobs.serve(writer))?;
         let database = Arc::clone(&store.database);
-        store.spawn(&name, "kv-read", move || read_jobs.serve(|jobs| reader::answer(&database, jobs, clock())))?;
+        let read = move |jobs: Batch<Read>| reader::answer(&database, jobs, clock());
+        store.spawn(&name, "kv-read", move || read_jobs.serve(read))?;
         Ok(store)
     }
 

@@ -4,18 +4,16 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     time::Instant,
 };
 
 use tokio::sync::oneshot;
 
+use super::weigh::Weigh;
 use crate::{
-    bindings::keyvalue::{
-        command::{Read, Write},
-        store::Outcomes,
-    },
+    bindings::keyvalue::store::Outcomes,
     host::{HostCallError, HostErrorKind},
 };
 
@@ -79,34 +77,6 @@ impl Drop for Charge {
     }
 }
 
-/// What can wait in a queue.
-pub(super) trait Weigh {
-    /// Bytes that it holds.
-    fn weight(&self) -> usize;
-}
-
-impl Weigh for Read {
-    fn weight(&self) -> usize {
-        match self {
-            Self::Get(key) | Self::Exists(key) => key.stored().len(),
-            Self::Probe => 0,
-            Self::Keys(page) => page.prefix.stored().len() + page.after.as_ref().map_or(0, |key| key.stored().len()),
-        }
-    }
-}
-
-impl Weigh for Write {
-    fn weight(&self) -> usize {
-        match self {
-            Self::Set { key, value, .. } => key.stored().len() + value.len(),
-            Self::Delete(key) | Self::Increment { key, .. } => key.stored().len(),
-            Self::CompareAndSet { key, expected, value, .. } => {
-                key.stored().len() + value.len() + expected.as_ref().map_or(0, bytes::Bytes::len)
-            }
-        }
-    }
-}
-
 /// Makes a queue of that binding; `what` is in it.
 pub(super) fn queue<C: Weigh>(name: Arc<str>, what: &'static str) -> (Queue<C>, Jobs<C>) {
     let (sender, receiver) = sync_channel(MAX_WAITING);
@@ -148,27 +118,63 @@ impl<C: Weigh> Queue<C> {
     }
 }
 
+/// What a thread of the database does.
+pub(super) trait Work<C> {
+    /// Answers a group of requests.
+    fn serve(&mut self, batch: Batch<C>);
+
+    /// When it has to settle, if it has to.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Finishes what was put off, at the latest when it is due, and at the end.
+    fn settle(&mut self) {}
+}
+
+impl<C, F: FnMut(Batch<C>)> Work<C> for F {
+    fn serve(&mut self, batch: Batch<C>) {
+        self(batch);
+    }
+}
+
 impl<C> Jobs<C> {
     /// Serves groups of requests until the end.
-    pub(super) fn serve(self, mut serve: impl FnMut(Batch<C>)) {
-        let mut ended = false;
-        while !ended {
-            let Ok(first) = self.receiver.recv() else { return };
-            let (mut batch, mut next) = (Vec::new(), Some(first));
-            while let Some(item) = next {
-                match item {
-                    Item::Job(job) => batch.extend(self.still_wanted(job)),
-                    Item::End => {
-                        ended = true;
-                        break;
-                    }
-                }
-                next = if batch.len() < MAX_GROUP { self.receiver.try_recv().ok() } else { None };
-            }
+    pub(super) fn serve(self, mut work: impl Work<C>) {
+        while let Some((batch, ended)) = self.group(work.due()) {
             if !batch.is_empty() {
-                serve(batch);
+                work.serve(batch);
+            }
+            if work.due().is_some_and(|due| due <= Instant::now()) {
+                work.settle();
+            }
+            if ended {
+                break;
             }
         }
+        work.settle();
+    }
+
+    /// All that waits, once something does, or nothing at that moment; and whether it is the last group. `None` where nobody
+    /// can put anything in any more.
+    fn group(&self, until: Option<Instant>) -> Option<(Batch<C>, bool)> {
+        let first = match until {
+            None => self.receiver.recv().ok()?,
+            Some(until) => match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(item) => item,
+                Err(RecvTimeoutError::Timeout) => return Some((Vec::new(), false)),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
+        };
+        let (mut batch, mut next) = (Vec::new(), Some(first));
+        while let Some(item) = next {
+            match item {
+                Item::Job(job) => batch.extend(self.still_wanted(job)),
+                Item::End => return Some((batch, true)),
+            }
+            next = if batch.len() < MAX_GROUP { self.receiver.try_recv().ok() } else { None };
+        }
+        Some((batch, false))
     }
 
     /// The request, unless nobody waits for it any more: what is expired is never started.

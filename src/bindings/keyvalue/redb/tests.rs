@@ -46,7 +46,7 @@ fn run(store: &RedbStore, command: Command) -> Outcomes {
 }
 
 fn open(path: &Path) -> Result<RedbStore, String> {
-    RedbStore::open("cache".into(), path).map_err(|error| chain(&error))
+    RedbStore::open("cache".into(), path, Durability::Immediate).map_err(|error| chain(&error))
 }
 
 #[test]
@@ -159,7 +159,8 @@ fn expired_entries_leave_the_file_with_later_writes() {
     let now = Arc::new(std::sync::atomic::AtomicU64::new(1000));
     let clock = Arc::clone(&now);
     let opener = file::opener("cache".into(), &directory.path().join("cache.redb"));
-    let store = RedbStore::start("cache".into(), opener, Arc::new(move || clock.load(SeqCst))).unwrap();
+    let store =
+        RedbStore::start("cache".into(), opener, Durability::Immediate, Arc::new(move || clock.load(SeqCst))).unwrap();
     for n in 0..600 {
         run(&store, set(&format!("k{n:03}"), b"1", Some(Duration::from_secs(1)))).unwrap();
     }
@@ -205,7 +206,11 @@ impl Disk {
     }
 
     fn store(&self) -> RedbStore {
-        RedbStore::start("cache".into(), self.opener(), wall_clock()).unwrap()
+        self.store_with(Durability::Immediate)
+    }
+
+    fn store_with(&self, durability: Durability) -> RedbStore {
+        RedbStore::start("cache".into(), self.opener(), durability, wall_clock()).unwrap()
     }
 
     fn opener(&self) -> Opener {
@@ -219,6 +224,18 @@ impl Disk {
                 source: error.into(),
             })
         })
+    }
+}
+
+impl Disk {
+    /// Another disk with the same content.
+    fn copy(&self) -> Self {
+        let copy = Self::default();
+        let mut content = vec![0; usize::try_from(self.data.len().unwrap()).unwrap()];
+        self.data.read(0, &mut content).unwrap();
+        copy.data.set_len(content.len() as u64).unwrap();
+        copy.data.write(0, &content).unwrap();
+        copy
     }
 }
 
@@ -306,6 +323,37 @@ fn what_waits_together_is_committed_together() {
 }
 
 #[test]
+fn eventual_commits_are_answered_while_the_disk_stands_still_and_synced_a_moment_later() {
+    let disk = Disk::default();
+    let store = disk.store_with(Durability::Eventual);
+    let before = disk.syncs.load(SeqCst);
+    let stopped = disk.stopped.lock();
+    for n in 0..20 {
+        run(&store, set(&format!("k{n}"), b"1", None)).unwrap();
+        run(&store, get(&format!("k{n}"))).unwrap();
+    }
+    assert_eq!(disk.syncs.load(SeqCst), before);
+    drop(stopped);
+    let deadline = soon();
+    while disk.syncs.load(SeqCst) == before {
+        assert!(Instant::now() < deadline, "it is never synced");
+        std::thread::yield_now();
+    }
+    // What a machine that loses its power then leaves behind.
+    let copied = disk.copy().store();
+    run(&copied, get("k19")).unwrap();
+}
+
+#[test]
+fn eventual_commits_are_on_the_disk_after_a_stop() {
+    let disk = Disk::default();
+    let store = disk.store_with(Durability::Eventual);
+    run(&store, set("a", b"1", None)).unwrap();
+    store.stop();
+    run(&disk.store(), get("a")).unwrap();
+}
+
+#[test]
 fn a_full_queue_is_unavailable_and_drains() {
     let disk = Disk::default();
     let store = disk.store();
@@ -387,7 +435,7 @@ fn a_thread_that_dies_is_found_by_the_check_and_answered_for() {
     ] {
         let (breaks, clock) = broken_clock();
         let disk = Disk::default();
-        let store = RedbStore::start("cache".into(), disk.opener(), clock).unwrap();
+        let store = RedbStore::start("cache".into(), disk.opener(), Durability::Immediate, clock).unwrap();
         run(&store, set("a", b"1", None)).unwrap();
         assert_eq!(check(&store), Ok(()));
         breaks.store(true, SeqCst);
