@@ -11,7 +11,7 @@ use super::{
     store::{Store, Submitted},
 };
 use crate::{
-    bindings::{Answer, Binding, BindingCall, BindingFactory, Check},
+    bindings::{Answer, BackendStatus, Binding, BindingCall, BindingFactory, Check},
     config::KeyValueSettings,
     host::{HostCallError, HostErrorKind},
 };
@@ -42,6 +42,10 @@ impl BindingFactory for KeyValueFactory {
         self.store.check()
     }
 
+    fn backend(&self) -> Option<BackendStatus> {
+        self.store.backend()
+    }
+
     fn stop(&self) {
         self.store.stop();
     }
@@ -61,6 +65,7 @@ impl Binding for KeyValue {
         };
         match self.store.submit(command, call.caller.deadline) {
             Submitted::Done(outcome) => Answer::Now(outcome.and_then(|outcome| reply(format, outcome))),
+            Submitted::Later(outcome) => Answer::Later(Box::pin(async move { reply(format, outcome.await?) })),
             Submitted::Waiting(outcome) => {
                 let name = Arc::clone(&self.name);
                 Answer::Later(Box::pin(async move {

@@ -43,6 +43,17 @@ impl Scope {
     }
 }
 
+/// Whose a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner<'a> {
+    /// Everybody's with `shared`.
+    Shared,
+    /// The module's of this name.
+    Module(&'a [u8]),
+    /// The space's of this name.
+    Space(&'a [u8]),
+}
+
 /// A stored key, never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
@@ -56,9 +67,25 @@ impl Key {
         &self.bytes
     }
 
+    /// Whose it is.
+    pub(super) fn owner(&self) -> Owner<'_> {
+        // Behind the kind and the length.
+        let name = self.bytes.get(5..self.scope).unwrap_or_default();
+        match self.bytes.first() {
+            Some(b'm') => Owner::Module(name),
+            Some(b'p') => Owner::Space(name),
+            _ => Owner::Shared,
+        }
+    }
+
+    /// The guest's name for the key, as its bytes.
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        self.bytes.get(self.scope..).unwrap_or_default()
+    }
+
     /// The guest's name for the key.
     pub(super) fn name(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes.get(self.scope..).unwrap_or_default())
+        String::from_utf8_lossy(self.name_bytes())
     }
 
     /// The guest's part of another stored key of the same scope.

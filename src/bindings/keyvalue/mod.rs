@@ -40,6 +40,7 @@ mod memory;
 mod operations;
 mod record;
 mod redb;
+mod redis;
 mod replies;
 mod requests;
 mod store;
@@ -49,7 +50,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(super) use self::command::OPERATIONS;
-use self::{actor::KeyValueFactory, memory::MemoryStore, redb::RedbStore, store::Store};
+use self::{actor::KeyValueFactory, memory::MemoryStore, redb::RedbStore, redis::RedisStore, store::Store};
 use super::{BindingContext, BindingError, BindingFactory};
 use crate::config::{KeyValueBackend, KeyValueSettings};
 
@@ -57,12 +58,13 @@ use crate::config::{KeyValueBackend, KeyValueSettings};
 pub(super) fn start(
     name: Arc<str>,
     settings: &KeyValueSettings,
-    _context: &BindingContext,
+    context: &BindingContext,
 ) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let store: Arc<dyn Store> = match &settings.backend {
         KeyValueBackend::Memory { max_bytes } => Arc::new(MemoryStore::new(Arc::clone(&name), *max_bytes)),
         KeyValueBackend::Redb { path, durability } => Arc::new(RedbStore::open(Arc::clone(&name), path, *durability)?),
-        KeyValueBackend::Redis { .. } | KeyValueBackend::Nats { .. } => {
+        KeyValueBackend::Redis { server, prefix } => Arc::new(RedisStore::open(&name, server, prefix, context)?),
+        KeyValueBackend::Nats { .. } => {
             let what = "start yet".to_owned();
             return Err(BindingError::Backend { binding: name, what, source: "it is being written".into() });
         }

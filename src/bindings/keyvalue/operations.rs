@@ -245,6 +245,20 @@ fn keys(page: &KeysPage, table: &impl Table, now: Millis) -> Result<Outcome, Ope
     Ok(Outcome::Keys { keys: found, next })
 }
 
+/// A page out of names in their order, of which there is one more than fits where there is a next page.
+pub(super) fn page_of(names: impl IntoIterator<Item = String>, limit: usize) -> Outcome {
+    let (mut keys, mut bytes, mut next) = (Vec::new(), 0, None);
+    for name in names {
+        if keys.len() >= limit || bytes >= MAX_PAGE_BYTES {
+            next = keys.last().cloned();
+            break;
+        }
+        bytes += name.len();
+        keys.push(name);
+    }
+    Outcome::Keys { keys, next }
+}
+
 /// When an entry that is written now expires; a time beyond the end of the clock is never.
 fn expiry(ttl: Option<Duration>, now: Millis) -> Option<Millis> {
     let millis = u64::try_from(ttl?.as_nanos().div_ceil(1_000_000)).ok()?;

@@ -2,10 +2,14 @@
 
 use std::{sync::Arc, time::Instant};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::{command::Command, operations::Outcome, record::Millis};
-use crate::{bindings::Check, host::HostCallError};
+use crate::{
+    bindings::{BackendStatus, Check},
+    host::HostCallError,
+};
 
 /// The answer to a command.
 pub(super) type Outcomes = Result<Outcome, HostCallError>;
@@ -16,6 +20,8 @@ pub(super) enum Submitted {
     Done(Outcomes),
     /// It comes from another thread; nothing comes when the backend was stopped.
     Waiting(oneshot::Receiver<Outcomes>),
+    /// It comes from a server; whoever drops this no longer waits.
+    Later(BoxFuture<'static, Outcomes>),
 }
 
 /// A backend, shared by all workers.
@@ -30,6 +36,11 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// Asks whether it is well; `None` where it cannot be otherwise. Never blocks.
     fn check(&self) -> Option<Check> {
+        None
+    }
+
+    /// How it stands with its server, where it has one.
+    fn backend(&self) -> Option<BackendStatus> {
         None
     }
 

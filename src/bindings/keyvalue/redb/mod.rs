@@ -129,6 +129,7 @@ impl Store for RedbStore {
                 return Err(format!("the thread `{thread}` has ended"));
             }
             let outcome = match submitted {
+                Submitted::Later(outcome) => outcome.await,
                 Submitted::Done(outcome) => outcome,
                 Submitted::Waiting(outcome) => {
                     outcome.await.map_err(|gone| format!("the database ended before it answered: {gone}"))?

@@ -42,6 +42,7 @@ fn run(store: &RedbStore, command: Command) -> Outcomes {
     match store.submit(command, soon()) {
         Submitted::Done(outcome) => outcome,
         Submitted::Waiting(outcome) => outcome.blocking_recv().unwrap(),
+        Submitted::Later(_) => panic!("it has no server"),
     }
 }
 
@@ -451,7 +452,7 @@ fn a_thread_that_dies_is_found_by_the_check_and_answered_for() {
         }
         let refused = match store.submit(again(), soon()) {
             Submitted::Done(outcome) => outcome.unwrap_err().to_string(),
-            Submitted::Waiting(_) => panic!("there is no thread"),
+            Submitted::Waiting(_) | Submitted::Later(_) => panic!("there is no thread"),
         };
         assert_eq!(refused, error);
         store.stop();
