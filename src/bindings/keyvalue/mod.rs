@@ -29,14 +29,18 @@
 //!
 //! ```text
 //! actor.rs ── requests.rs: payload → Command ──▶ Store ─┬─ memory.rs: on the worker, under a lock
-//!                                                      └─ redb/: a writer and a reader thread
-//!                                  both run operations.rs over a Table
+//!                                                      ├─ redb/: a writer and a reader thread
+//!                                                      ├─ redis/: connections to a server
+//!                                                      └─ nats/: a connection to servers
+//!                                  the first two run operations.rs over a Table
 //! ```
 
 mod actor;
 mod command;
 mod key;
+mod listing;
 mod memory;
+mod nats;
 mod operations;
 mod record;
 mod redb;
@@ -50,7 +54,9 @@ mod tests;
 use std::sync::Arc;
 
 pub(super) use self::command::OPERATIONS;
-use self::{actor::KeyValueFactory, memory::MemoryStore, redb::RedbStore, redis::RedisStore, store::Store};
+use self::{
+    actor::KeyValueFactory, memory::MemoryStore, nats::NatsStore, redb::RedbStore, redis::RedisStore, store::Store,
+};
 use super::{BindingContext, BindingError, BindingFactory};
 use crate::config::{KeyValueBackend, KeyValueSettings};
 
@@ -64,10 +70,7 @@ pub(super) fn start(
         KeyValueBackend::Memory { max_bytes } => Arc::new(MemoryStore::new(Arc::clone(&name), *max_bytes)),
         KeyValueBackend::Redb { path, durability } => Arc::new(RedbStore::open(Arc::clone(&name), path, *durability)?),
         KeyValueBackend::Redis { server, prefix } => Arc::new(RedisStore::open(&name, server, prefix, context)?),
-        KeyValueBackend::Nats { .. } => {
-            let what = "start yet".to_owned();
-            return Err(BindingError::Backend { binding: name, what, source: "it is being written".into() });
-        }
+        KeyValueBackend::Nats { server, bucket } => Arc::new(NatsStore::open(&name, server, bucket, context)?),
     };
     Ok(Arc::new(KeyValueFactory::new(name, settings, store)))
 }

@@ -191,16 +191,20 @@ fn live(table: &impl Table, key: &Key, now: Millis) -> Result<Option<Record>, Op
 }
 
 fn increment(key: &Key, by: i64, table: &mut impl TableMut, now: Millis) -> Result<Outcome, OperationError> {
-    let old = live(table, key, now)?;
+    let (number, record) = incremented(key, by, live(table, key, now)?)?;
+    table.put(key.stored(), record, now)?;
+    Ok(Outcome::Integer(number))
+}
+
+/// The number after an increment, and what is stored for it in place of what was there.
+pub(super) fn incremented(key: &Key, by: i64, old: Option<Record>) -> Result<(i64, Record), HostCallError> {
     let expires = old.as_ref().and_then(|record| record.expires);
-    let conflict = |why: &str| OperationError::Refused(conflict(key, why));
     let number = match &old {
         None => 0,
-        Some(record) => decimal(&record.value).ok_or_else(|| conflict(NO_NUMBER))?,
+        Some(record) => decimal(&record.value).ok_or_else(|| conflict(key, NO_NUMBER))?,
     };
-    let number = number.checked_add(by).ok_or_else(|| conflict(OVERFLOW))?;
-    table.put(key.stored(), Record { value: number.to_string().into(), expires }, now)?;
-    Ok(Outcome::Integer(number))
+    let number = number.checked_add(by).ok_or_else(|| conflict(key, OVERFLOW))?;
+    Ok((number, Record { value: number.to_string().into(), expires }))
 }
 
 /// What is wrong with a value that cannot be incremented.
@@ -216,7 +220,7 @@ pub(super) fn conflict(key: &Key, why: &str) -> HostCallError {
 
 /// A number as `increment` writes it: no sign but `-`, no zeros in front, no spaces. Every backend can read these, and
 /// no other texts.
-pub(super) fn decimal(value: &[u8]) -> Option<i64> {
+fn decimal(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(value).ok()?;
     let number: i64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
@@ -260,7 +264,7 @@ pub(super) fn page_of(names: impl IntoIterator<Item = String>, limit: usize) -> 
 }
 
 /// When an entry that is written now expires; a time beyond the end of the clock is never.
-fn expiry(ttl: Option<Duration>, now: Millis) -> Option<Millis> {
+pub(super) fn expiry(ttl: Option<Duration>, now: Millis) -> Option<Millis> {
     let millis = u64::try_from(ttl?.as_nanos().div_ceil(1_000_000)).ok()?;
     now.checked_add(millis)
 }

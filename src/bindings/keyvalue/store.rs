@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
 use super::{command::Command, operations::Outcome, record::Millis};
@@ -21,7 +21,7 @@ pub(super) enum Submitted {
     /// It comes from another thread; nothing comes when the backend was stopped.
     Waiting(oneshot::Receiver<Outcomes>),
     /// It comes from a server; whoever drops this no longer waits.
-    Later(BoxFuture<'static, Outcomes>),
+    Later(LocalBoxFuture<'static, Outcomes>),
 }
 
 /// A backend, shared by all workers.

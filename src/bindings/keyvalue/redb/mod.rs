@@ -123,18 +123,14 @@ impl Store for RedbStore {
     /// write would wake the disk, and whoever is told of a failed one has it opened anew.
     fn check(&self) -> Option<Check> {
         let ended = self.ended_thread();
-        let submitted = self.submit(Command::Read(Read::Probe), Instant::now() + CHECKED_WITHIN);
+        let (reply, outcome) = oneshot::channel();
+        let queued = self.reads.push(Read::Probe, Instant::now() + CHECKED_WITHIN, reply);
         Some(Box::pin(async move {
             if let Some(thread) = ended {
                 return Err(format!("the thread `{thread}` has ended"));
             }
-            let outcome = match submitted {
-                Submitted::Later(outcome) => outcome.await,
-                Submitted::Done(outcome) => outcome,
-                Submitted::Waiting(outcome) => {
-                    outcome.await.map_err(|gone| format!("the database ended before it answered: {gone}"))?
-                }
-            };
+            queued.map_err(|error| chain(&error))?;
+            let outcome = outcome.await.map_err(|gone| format!("the database ended before it answered: {gone}"))?;
             outcome.map(|_| ()).map_err(|error| chain(&error))
         }))
     }

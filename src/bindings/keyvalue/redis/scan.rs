@@ -5,7 +5,7 @@
 //! index of our own beside the values, makes every write two, and lies as soon as Redis evicts an entry or somebody else deletes
 //! one.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use redis::Value;
 
@@ -16,10 +16,7 @@ use super::{
 };
 use crate::bindings::{
     circuit::Failure,
-    keyvalue::{
-        command::KeysPage,
-        operations::{Outcome, page_of},
-    },
+    keyvalue::{command::KeysPage, listing::Listing, operations::Outcome},
 };
 
 /// Names that the server looks at in one step: a millisecond or less, during which it serves nobody else.
@@ -32,8 +29,7 @@ const STEP_BYTES: usize = 64 * 1024;
 pub(super) async fn keys(names: &Names, pool: &Arc<Pool>, page: &KeysPage) -> Result<Outcome, Failure> {
     let space = names.space(&page.prefix);
     let pattern = beginning_with(&names.of(&page.prefix));
-    let after = page.after.as_ref().map(|after| after.name_bytes());
-    let mut found = BTreeSet::new();
+    let mut listing = Listing::new(page);
     let mut cursor = b"0".to_vec();
     loop {
         let mut command = redis::cmd("SCAN");
@@ -44,18 +40,12 @@ pub(super) async fn keys(names: &Names, pool: &Arc<Pool>, page: &KeysPage) -> Re
         let (next, step) = read(answer.map_err(|error| failure(None, error))?)?;
         for name in step {
             // Names that are not text were made by somebody else, and no guest could ask for them.
-            let name = name.get(space.len()..).and_then(|name| std::str::from_utf8(name).ok());
-            let Some(name) = name.filter(|name| after.is_none_or(|after| name.as_bytes() > after)) else { continue };
-            if found.len() <= page.limit || found.last().is_some_and(|last: &String| name < last.as_str()) {
-                found.insert(name.to_owned());
-            }
-            // One more than the page tells that there is a next one.
-            if found.len() > page.limit + 1 {
-                found.pop_last();
+            if let Some(name) = name.get(space.len()..).and_then(|name| std::str::from_utf8(name).ok()) {
+                listing.offer(name);
             }
         }
         if next == b"0" {
-            return Ok(page_of(found, page.limit));
+            return Ok(listing.outcome());
         }
         cursor = next;
     }
