@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-use super::{BackendStatus, BindingCall};
+use super::{BackendStatus, BindingCall, messaging::Broker};
 use crate::host::HostCallError;
 
 /// The answer to a host call: the response, or the error that the guest reads as `kind: message`.
@@ -74,6 +74,11 @@ pub trait BindingFactory: Send + Sync + 'static {
 
     /// How it stands with the server or process behind it; `None` where there is none.
     fn backend(&self) -> Option<BackendStatus> {
+        None
+    }
+
+    /// Who carries the messages of a `messaging` binding, to others than guests; `None` for every other type.
+    fn broker(&self) -> Option<Arc<dyn Broker>> {
         None
     }
 

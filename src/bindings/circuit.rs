@@ -21,7 +21,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{BackendState, BackendStatus, Check, Observer};
@@ -144,6 +144,14 @@ impl Circuit {
         }
     }
 
+    /// Hears that the connection is lost, which no number of failures can make clearer: the server is asked at once.
+    pub(super) fn lost(&self, why: &dyn Display) {
+        let state = self.0.state.lock();
+        if state.now.state == BackendState::Connected {
+            self.0.suspect(state, why);
+        }
+    }
+
     /// How the binding stands with the server.
     pub(super) fn status(&self) -> BackendStatus {
         self.0.state.lock().now.clone()
@@ -195,7 +203,14 @@ impl Inner {
             return;
         }
         state.failures = state.failures.saturating_add(1);
-        if state.failures < self.settings.failures || state.suspected {
+        if state.failures >= self.settings.failures {
+            self.suspect(state, why);
+        }
+    }
+
+    /// Asks the server, unless that is being done.
+    fn suspect(self: &Arc<Self>, mut state: MutexGuard<'_, State>, why: &dyn Display) {
+        if state.suspected {
             return;
         }
         state.suspected = true;

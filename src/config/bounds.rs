@@ -121,6 +121,8 @@ pub(super) const BLOB_MAX_OBJECT: RangeInclusive<u64> = 1..=GIB;
 pub(super) const SQL_MAX_ROWS: RangeInclusive<u32> = 1..=10_000_000;
 /// A subscriber without room would hear nothing.
 pub(super) const MESSAGING_QUEUE: RangeInclusive<u32> = 1..=1_000_000;
+/// A single message always has room; beyond 1 TiB it is a mistake.
+pub(super) const MESSAGING_QUEUE_BYTES: RangeInclusive<u64> = 1..=TIB;
 /// NATS takes 64 MiB at most.
 pub(super) const MESSAGING_MAX_MESSAGE: RangeInclusive<u64> = 1..=(64 * MIB);
 /// None: redirects are answers like others. Beyond twenty it is a loop.

@@ -127,6 +127,8 @@ pub const SQL_MAX_ROWS: u32 = 1000;
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages that wait for a subscriber who is slow for a moment.
 pub const MESSAGING_QUEUE: u32 = 1024;
+/// As much as may wait for a module.
+pub const MESSAGING_QUEUE_BYTES: u64 = 16 * MIB;
 /// What NATS servers take by default.
 pub const MESSAGING_MAX_MESSAGE: u64 = MIB;
 /// As browsers do at least.

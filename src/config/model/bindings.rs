@@ -82,7 +82,7 @@ impl BindingSettings {
             // What is in memory is well as long as the process is.
             Self::KeyValue(settings) => !matches!(settings.backend, KeyValueBackend::Memory { .. }),
             Self::Blob(settings) => !matches!(settings.backend, BlobBackend::Memory { .. }),
-            Self::Messaging(settings) => !matches!(settings.backend, MessagingBackend::Local { .. }),
+            Self::Messaging(settings) => !matches!(settings.backend, MessagingBackend::Local),
             Self::Secret(_) | Self::HttpClient(_) => false,
             _ => self.has_backend(),
         }
@@ -106,7 +106,7 @@ impl BindingSettings {
             },
             Self::Messaging(settings) => match &settings.backend {
                 MessagingBackend::Nats { server, .. } => Some(server),
-                MessagingBackend::Local { .. } => None,
+                MessagingBackend::Local => None,
             },
             _ => None,
         }
@@ -267,6 +267,10 @@ pub enum SqlBackend {
 pub struct MessagingSettings {
     /// Who carries the messages.
     pub backend: MessagingBackend,
+    /// Messages that wait for one subscriber.
+    pub queue: u32,
+    /// Bytes of them; a message before which nothing waits has room all the same.
+    pub queue_bytes: u64,
     /// Bytes of one message.
     pub max_message: u64,
 }
@@ -275,10 +279,7 @@ pub struct MessagingSettings {
 #[derive(Debug, Clone, PartialEq)]
 pub enum MessagingBackend {
     /// The daemon, to subscribers inside it.
-    Local {
-        /// Messages that wait for one subscriber.
-        queue: u32,
-    },
+    Local,
     /// A NATS server.
     Nats {
         /// The server.

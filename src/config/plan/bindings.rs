@@ -120,15 +120,17 @@ fn sql(found: &mut Differences, old: &SqlSettings, new: &SqlSettings) {
 
 fn messaging(found: &mut Differences, old: &MessagingSettings, new: &MessagingSettings) {
     use MessagingBackend::{Local, Nats};
-    let MessagingSettings { backend, max_message } = new;
+    let MessagingSettings { backend, queue, queue_bytes, max_message } = new;
     match (&old.backend, backend) {
-        (Local { queue: old }, Local { queue: new }) => found.key("queue", Anew, old, new),
+        (Local, Local) => {}
         (Nats { server: old, jetstream: was }, Nats { server: new, jetstream }) => {
             server(found, old, new);
             found.key("jetstream", Anew, was, jetstream);
         }
         (old, new) => found.key("backend", Anew, &old, &new),
     }
+    found.key("queue", Anew, &old.queue, queue);
+    found.key("queue_bytes", Anew, &old.queue_bytes, queue_bytes);
     found.key("max_message", Anew, &old.max_message, max_message);
 }
 

@@ -19,23 +19,22 @@ const BACKENDS: &[(&str, Backend)] = &[("local", Backend::Local), ("nats", Backe
 pub(super) fn read(section: &Section<'_>, places: Places<'_>) -> MessagingSettings {
     let backend = section.or("backend", Backend::Local, |node| node.choice(BACKENDS));
     let owned = |node: &Node<'_>, owner| belongs(node, backend, &[owner], BACKENDS);
-    let queue = section.or("queue", defaults::MESSAGING_QUEUE, |node| {
-        owned(node, Backend::Local)?;
-        node.count(&bounds::MESSAGING_QUEUE)
-    });
     let jetstream = section.or("jetstream", false, |node| {
         owned(node, Backend::Nats)?;
         node.flag()
     });
     let backend = match backend {
-        Backend::Local => MessagingBackend::Local { queue },
+        Backend::Local => MessagingBackend::Local,
         Backend::Nats => MessagingBackend::Nats { server: server::read(section, &NATS, places), jetstream },
     };
-    if matches!(backend, MessagingBackend::Local { .. }) {
+    if matches!(backend, MessagingBackend::Local) {
         server::refuse(section, "\"nats\"");
     }
     MessagingSettings {
         backend,
+        queue: section.or("queue", defaults::MESSAGING_QUEUE, |node| node.count(&bounds::MESSAGING_QUEUE)),
+        queue_bytes: section
+            .or("queue_bytes", defaults::MESSAGING_QUEUE_BYTES, |node| node.size(&bounds::MESSAGING_QUEUE_BYTES)),
         max_message: section
             .or("max_message", defaults::MESSAGING_MAX_MESSAGE, |node| node.size(&bounds::MESSAGING_MAX_MESSAGE)),
     }
