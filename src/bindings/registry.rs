@@ -29,7 +29,7 @@ pub fn start_backend(binding: &Binding, context: &BindingContext) -> Result<Arc<
         BindingSettings::Secret(settings) => secret::start(name, settings, context),
         BindingSettings::KeyValue(settings) => keyvalue::start(name, settings, context),
         BindingSettings::Blob(settings) => blob::start(name, settings, context),
-        BindingSettings::Sql(settings) => sql::start(name, settings, context),
+        BindingSettings::Sql(settings) => sql::start(name, settings, binding.limits.max_response, context),
         BindingSettings::Messaging(settings) => messaging::start(name, settings, context),
         BindingSettings::HttpClient(settings) => http_client::start(name, settings, context),
         BindingSettings::Process(settings) => process::start(name, settings, context),
