@@ -2,6 +2,7 @@
 
 mod actor;
 mod command;
+mod postgres;
 mod rows;
 mod sqlite;
 mod store;
@@ -10,7 +11,7 @@ mod value;
 use std::sync::Arc;
 
 pub(super) use self::command::OPERATIONS;
-use self::{actor::SqlFactory, command::Limits, sqlite::SqliteStore, store::Store};
+use self::{actor::SqlFactory, command::Limits, postgres::PostgresStore, sqlite::SqliteStore, store::Store};
 use super::{BindingContext, BindingError, BindingFactory};
 use crate::config::{SqlBackend, SqlSettings};
 
@@ -19,16 +20,13 @@ pub(super) fn start(
     name: Arc<str>,
     settings: &SqlSettings,
     max_response: u64,
-    _context: &BindingContext,
+    context: &BindingContext,
 ) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let store: Arc<dyn Store> = match &settings.backend {
         SqlBackend::Sqlite { path, durability, busy_timeout } => {
             Arc::new(SqliteStore::open(Arc::clone(&name), path, *durability, *busy_timeout)?)
         }
-        SqlBackend::Postgres { .. } => {
-            let what = "start yet".to_owned();
-            return Err(BindingError::Backend { binding: name, what, source: "it is being written".into() });
-        }
+        SqlBackend::Postgres { server } => Arc::new(PostgresStore::open(Arc::clone(&name), server, context)?),
     };
     Ok(Arc::new(SqlFactory::new(name, Limits { max_rows: settings.max_rows, max_response }, store)))
 }

@@ -139,10 +139,7 @@ mod tests {
         let mut answer = rows(&["a"], 1000, 40).unwrap();
         answer.push(vec![Value::Text("short".into())]).unwrap();
         let error = answer.push(vec![Value::Text("x".repeat(40))]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "too_large: the first 2 rows are larger than an answer may be (40 bytes)"
-        );
+        assert_eq!(error.to_string(), "too_large: the first 2 rows are larger than an answer may be (40 bytes)");
     }
 
     #[test]

@@ -85,7 +85,11 @@ fn decide(action: AuthAction<'_>, rules: &SqlRules, inside: &BTreeSet<String>) -
         | A::DropTempView { .. } => Err(Denied::Never("use temporary tables, which calls would share")),
         _ if rules.read_only => Err(Denied::ReadOnly),
         A::Insert { table_name } | A::Update { table_name, .. } | A::Delete { table_name } => {
-            if listed(table_name) { Ok(()) } else { Err(Denied::Table(table_name.to_owned())) }
+            if listed(table_name) {
+                Ok(())
+            } else {
+                Err(Denied::Table(table_name.to_owned()))
+            }
         }
         _ if rules.tables.is_some() => Err(Denied::Schema),
         A::Unknown { .. } => Err(Denied::Never("do what this daemon does not know")),

@@ -50,7 +50,9 @@ pub(super) fn explain(binding: &str, error: Error) -> HostCallError {
 fn message(error: &Error, code: ffi::Error) -> String {
     match error {
         Error::SqliteFailure(_, Some(message)) => message.clone(),
-        Error::SqlInputError { msg, offset, .. } if *offset >= 0 => format!("{msg} (at byte {offset} of the statement)"),
+        Error::SqlInputError { msg, offset, .. } if *offset >= 0 => {
+            format!("{msg} (at byte {offset} of the statement)")
+        }
         Error::SqlInputError { msg, .. } => msg.clone(),
         _ => code.to_string(),
     }

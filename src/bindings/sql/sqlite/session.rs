@@ -71,6 +71,9 @@ impl Session {
         self.connection.progress_handler(STEPS, Some(over)).map_err(|error| self.explain(error))?;
         let outcome = self.work(&job.command);
         self.unguard();
+        // The end of a transaction is not ended itself.
+        let unwatched = self.connection.progress_handler(0, None::<fn() -> bool>);
+        let outcome = unwatched.map_err(|error| self.explain(error).into()).and(outcome);
         if !self.connection.is_autocommit()
             && let Err(error) = self.plain("ROLLBACK")
         {
@@ -95,12 +98,12 @@ impl Session {
                 self.query(statement, *room, &command.rules).map(Outcome::Rows)
             }
             (Work::Execute(_) | Work::Batch(_), Role::Reader) => Err(Stop::Writes),
-            (Work::Query(statement, room), Role::Writer) => self.in_transaction(|session| {
-                Ok(Outcome::Rows(session.query(statement, *room, &command.rules)?))
-            }),
-            (Work::Execute(statement), Role::Writer) => self.in_transaction(|session| {
-                Ok(Outcome::Changed(session.execute(statement, &command.rules)?))
-            }),
+            (Work::Query(statement, room), Role::Writer) => {
+                self.in_transaction(|session| Ok(Outcome::Rows(session.query(statement, *room, &command.rules)?)))
+            }
+            (Work::Execute(statement), Role::Writer) => {
+                self.in_transaction(|session| Ok(Outcome::Changed(session.execute(statement, &command.rules)?)))
+            }
             (Work::Batch(statements), Role::Writer) => self.in_transaction(|session| {
                 let mut results = Vec::with_capacity(statements.len());
                 for (index, statement) in statements.iter().enumerate() {
@@ -113,10 +116,7 @@ impl Session {
     }
 
     /// Does work that is committed as a whole before this returns, or not at all.
-    fn in_transaction(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<Outcome, Stop>,
-    ) -> Result<Outcome, Stop> {
+    fn in_transaction(&mut self, work: impl FnOnce(&mut Self) -> Result<Outcome, Stop>) -> Result<Outcome, Stop> {
         self.begin("BEGIN IMMEDIATE")?;
         let outcome = work(self)?;
         self.unguard();

@@ -1,0 +1,266 @@
+//! The backend with a server: PostgreSQL, over connections that all workers share.
+//!
+//! ```text
+//!  workers ── Job ──▶ a task on the threads for connections
+//!                       circuit ─▶ a turn ─▶ a connection of the pool ─▶ BEGIN, statements, COMMIT ─▶ answer
+//!                                                    │ nobody waits any longer: cancelled at the server
+//!                                                    └─ afterwards what the guest left in the session is cleared
+//! ```
+//!
+//! The task outlives its caller for as long as the server takes to cancel: so no connection goes back to the pool while a
+//! statement runs on it, and the circuit learns whether the server is slow or only the statement.
+
+mod columns;
+mod connect;
+mod error;
+mod keyword;
+mod parameters;
+mod run;
+mod tables;
+
+use std::{
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use deadpool_postgres::{Object, Pool};
+use parking_lot::{Condvar, Mutex};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio_postgres::CancelToken;
+
+use self::connect::Target;
+use super::{
+    command::{Command, Outcome},
+    store::{Awaited, Store, Waiting, pair},
+};
+use crate::{
+    bindings::{
+        BackendStatus, BindingContext, BindingError, Check,
+        circuit::{Circuit, Failure},
+    },
+    config::Server,
+    host::{HostCallError, HostErrorKind},
+};
+
+/// Clears what a guest may have left in a session: cursors, roles, settings, subscriptions, locks, temporary tables and
+/// the last values of sequences. What `DISCARD ALL` does, but for the statements that the client keeps for itself.
+const CLEAR: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; UNLISTEN *; \
+                     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+/// How often the server is told again to cancel a statement: it may be told between two statements of a batch.
+const TELL_AGAIN: Duration = Duration::from_millis(250);
+
+/// A database of a server.
+pub(super) struct PostgresStore {
+    shared: Arc<Shared>,
+    io: Handle,
+}
+
+struct Shared {
+    binding: Arc<str>,
+    target: Target,
+    pool: Pool,
+    /// As many as there are connections; taken before one is, so that waiting is never the server's failure.
+    turns: Semaphore,
+    circuit: Circuit,
+    stopped: AtomicBool,
+    running: Running,
+}
+
+impl PostgresStore {
+    /// Gets ready for the server, which need not be there.
+    pub(super) fn open(binding: Arc<str>, server: &Server, context: &BindingContext) -> Result<Self, BindingError> {
+        let target = Target::new(&binding, server, context)?;
+        let connections = usize::try_from(server.connections).unwrap_or(usize::MAX).max(1);
+        let pool = target.pool(&binding, connections)?;
+        let io = context.io.handle().map_err(|source| BindingError::Thread {
+            binding: Arc::clone(&binding),
+            thread: "io",
+            source,
+        })?;
+        let circuit = Circuit::new(
+            Arc::clone(&binding),
+            server.circuit.clone(),
+            server.connect_timeout,
+            Arc::clone(&context.observer),
+            io.clone(),
+            target.probe(),
+        );
+        let shared = Shared {
+            binding,
+            target,
+            pool,
+            turns: Semaphore::new(connections),
+            circuit,
+            stopped: AtomicBool::new(false),
+            running: Running::default(),
+        };
+        Ok(Self { shared: Arc::new(shared), io })
+    }
+}
+
+impl Store for PostgresStore {
+    fn submit(&self, command: Command, deadline: Instant) -> Result<Waiting, HostCallError> {
+        let running = RunningOne::of(&self.shared);
+        if self.shared.stopped.load(Relaxed) {
+            let text = format!("binding `{}` was stopped", self.shared.binding);
+            return Err(HostCallError::new(HostErrorKind::Unavailable, text));
+        }
+        let (caller, waiting) = pair();
+        self.io.spawn(async move { running.shared().serve(&command, caller, deadline).await });
+        Ok(waiting)
+    }
+
+    fn check(&self) -> Check {
+        self.shared.circuit.check()
+    }
+
+    fn backend(&self) -> Option<BackendStatus> {
+        Some(self.shared.circuit.status())
+    }
+
+    fn stop(&self) {
+        self.shared.stopped.store(true, Relaxed);
+        self.shared.running.wait_for_none();
+        self.shared.pool.close();
+    }
+}
+
+impl Shared {
+    /// Does a command, answers, and leaves the connection as it found it.
+    async fn serve(&self, command: &Command, mut caller: Awaited, deadline: Instant) {
+        let mut lease = None;
+        let outcome = self.circuit.run(self.attempt(command, &mut caller, deadline, &mut lease)).await;
+        caller.send(outcome.and_then(|outcome| command.reply(&outcome)));
+        if let Some(mut lease) = lease {
+            lease.clear(self.target.patience).await;
+        }
+    }
+
+    async fn attempt<'s>(
+        &'s self,
+        command: &Command,
+        caller: &mut Awaited,
+        deadline: Instant,
+        lease: &mut Option<Lease<'s>>,
+    ) -> Result<Outcome, Failure> {
+        let turn = tokio::select! {
+            turn = self.turns.acquire() => turn.map_err(|closed| Failure::Server(closed.into()))?,
+            () = caller.gone() => return Err(self.too_late().into()),
+        };
+        let connection = self.pool.get().await.map_err(|error| Failure::Server(error.into()))?;
+        let lease = lease.insert(Lease { connection: Some(connection), _turn: turn });
+        let Some(connection) = &mut lease.connection else { return Err(self.too_late().into()) };
+        let (cancel, left) = (connection.cancel_token(), caller.left());
+        let outcome = {
+            let mut work = pin!(run::run(connection, command, left, deadline));
+            tokio::select! {
+                outcome = &mut work => Some(outcome),
+                () = caller.gone() => self.cancel(&cancel, work).await,
+            }
+        };
+        match outcome {
+            Some(Ok(outcome)) => Ok(outcome),
+            Some(Err(failure)) => {
+                // What is left of a large answer would have to be read to its end.
+                let too_large = matches!(&failure, Failure::Request(error) if error.kind == HostErrorKind::TooLarge);
+                if too_large || matches!(failure, Failure::Server(_)) {
+                    lease.break_off();
+                }
+                Err(failure)
+            }
+            None => {
+                lease.break_off();
+                let waited = self.target.patience.as_millis();
+                Err(Failure::Server(format!("it does not even cancel a statement within {waited} ms").into()))
+            }
+        }
+    }
+
+    /// Has the server end the work, whose outcome is then that it was cancelled; `None` where it does not answer.
+    async fn cancel<T>(&self, token: &CancelToken, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let told = async {
+            loop {
+                // Whether it was told shows in the work, which ends or does not.
+                token.cancel_query(self.target.tls.clone()).await.ok();
+                tokio::time::sleep(TELL_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            outcome = &mut work => Some(outcome),
+            () = told => None,
+            () = tokio::time::sleep(self.target.patience) => None,
+        }
+    }
+
+    fn too_late(&self) -> HostCallError {
+        let text = format!("binding `{}` did not reach the request before the deadline", self.binding);
+        HostCallError::new(HostErrorKind::TimedOut, text)
+    }
+}
+
+/// A connection that a caller has, with its turn.
+struct Lease<'s> {
+    connection: Option<Object>,
+    _turn: tokio::sync::SemaphorePermit<'s>,
+}
+
+impl Lease<'_> {
+    /// Closes the connection: it is in no state for another caller.
+    fn break_off(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Out of the pool first, then closed.
+            drop(Object::take(connection));
+        }
+    }
+
+    /// Clears the session for the next caller, and closes the connection where that fails.
+    async fn clear(&mut self, patience: Duration) {
+        let Some(connection) = &self.connection else { return };
+        let cleared = timeout(patience, connection.batch_execute(CLEAR)).await;
+        if !matches!(cleared, Ok(Ok(()))) {
+            self.break_off();
+        }
+    }
+}
+
+/// How many commands are being done.
+#[derive(Default)]
+struct Running {
+    count: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl Running {
+    fn wait_for_none(&self) {
+        let mut count = self.count.lock();
+        while *count > 0 {
+            self.fewer.wait(&mut count);
+        }
+    }
+}
+
+/// One of them.
+struct RunningOne(Arc<Shared>);
+
+impl RunningOne {
+    fn of(shared: &Arc<Shared>) -> Self {
+        *shared.running.count.lock() += 1;
+        Self(Arc::clone(shared))
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for RunningOne {
+    fn drop(&mut self) {
+        *self.0.running.count.lock() -= 1;
+        self.0.running.fewer.notify_all();
+    }
+}
