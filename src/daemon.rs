@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     actors::{CallReply, CallRequest},
+    bindings::metrics::GuestFamily,
     config::{self, Config, ConfigErrors, Environment, Module},
     control::{Action, Bounds, ControlError, Daemon},
     host::{EngineError, Limits, WasmtimeEngine, chain},
@@ -99,6 +100,10 @@ impl Daemon for Controlled {
         Box::pin(
             async move { handle.end_worker(worker).await.map_err(|error| no_answer(error, "the end of a worker")) },
         )
+    }
+
+    fn guest_metrics(&self) -> Vec<GuestFamily> {
+        self.0.guest_metrics()
     }
 
     fn events(&self) -> Events {

@@ -5,9 +5,10 @@ use std::{fmt, sync::Arc, time::Instant};
 use actix::Message;
 use bytes::Bytes;
 
+use super::payload::cut;
 use crate::{
     config::Link,
-    host::{HostCallError, LineLimit},
+    host::{HostCallError, HostErrorKind, LineLimit},
 };
 
 /// A host call on its way to a binding.
@@ -27,6 +28,16 @@ pub struct BindingCall {
     pub payload: Bytes,
     /// The link that allowed it.
     pub link: Arc<Link>,
+}
+
+impl BindingCall {
+    /// The error of an operation that the binding does not have.
+    pub(super) fn no_such_operation(&self, binding: &str, operations: &[&str]) -> HostCallError {
+        HostCallError::new(
+            HostErrorKind::NoSuchOperation,
+            format!("binding `{binding}` has no operation `{}`: {}", cut(&self.operation), operations.join(", ")),
+        )
+    }
 }
 
 /// The guest call in which a host call is made.

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::{
     actors::{CallReply, CallRequest},
+    bindings::metrics::GuestFamily,
     supervisor::{
         events::Events,
         status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
@@ -27,6 +28,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
     /// Describes every binding, in file order.
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>>;
+    /// What guests count. Answers at once.
+    fn guest_metrics(&self) -> Vec<GuestFamily>;
     /// The log of what happened. Answers at once.
     fn events(&self) -> Events;
     /// Starts, stops or restarts a module, and answers with what it is afterwards.

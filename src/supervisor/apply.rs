@@ -399,7 +399,11 @@ impl Supervisor {
                 };
                 if self.modules.get(at).is_some_and(ended) {
                     self.waiting.remove(&at);
-                    self.modules.remove(at);
+                    let gone = self.modules.remove(at);
+                    // One that was added again under the name goes on with the series.
+                    if let Some(child) = gone.filter(|child| self.modules.find(&child.config.name).is_none()) {
+                        self.context.metrics.forget(&child.config.name);
+                    }
                     self.histories.clear([node]);
                     self.retire_bindings(ctx);
                 }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     actors::{CallReply, CallRequest, How, Modules},
+    bindings::metrics::{GuestFamily, GuestMetrics},
     config::Config,
 };
 
@@ -75,6 +76,7 @@ pub struct SupervisorHandle {
     /// The configuration that holds.
     config: Arc<RwLock<Arc<Config>>>,
     events: Events,
+    guests: Arc<GuestMetrics>,
     ended: watch::Receiver<Option<EndReason>>,
 }
 
@@ -82,10 +84,10 @@ impl SupervisorHandle {
     /// The way to a supervisor that was started.
     pub(super) fn new(
         supervisor: Addr<Supervisor>,
-        (modules, config, events): (Modules, Arc<RwLock<Arc<Config>>>, Events),
+        (modules, config, events, guests): (Modules, Arc<RwLock<Arc<Config>>>, Events, Arc<GuestMetrics>),
         ended: watch::Receiver<Option<EndReason>>,
     ) -> Self {
-        Self { supervisor, modules, config, events, ended }
+        Self { supervisor, modules, config, events, guests, ended }
     }
 
     async fn ask<M>(&self, message: M) -> Result<M::Result, NoAnswer>
@@ -123,6 +125,12 @@ impl SupervisorHandle {
     /// [`NoAnswer`].
     pub async fn bindings(&self) -> Result<Vec<BindingStatus>, NoAnswer> {
         Ok(self.ask(GetStatus).await?.bindings)
+    }
+
+    /// What guests count now.
+    #[must_use]
+    pub fn guest_metrics(&self) -> Vec<GuestFamily> {
+        self.guests.families()
     }
 
     /// Loads a module that does not run, with a clear history. Answers when it runs or has failed; `None` for a module

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     actors::{Modules, QueueBudget, Workers},
-    bindings::BindingContext,
+    bindings::{BindingContext, metrics::GuestMetrics},
     config::{CODE_DIRECTORY, Config, Declared},
     host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
 };
@@ -98,7 +98,8 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
     let (modules, shared) = (Modules::default(), Arc::new(RwLock::new(Arc::clone(&config))));
     let (ended, end) = watch::channel(None);
     let events = Events::default();
-    let handle = (modules.clone(), events.clone(), Arc::clone(&shared));
+    let guests = Arc::new(GuestMetrics::default());
+    let handle = (modules.clone(), events.clone(), Arc::clone(&shared), Arc::clone(&guests));
     let supervisor = Supervisor::create(move |ctx| {
         let workers = Workers::start(config.daemon.workers.max(1), ctx.address().recipient());
         let mut supervisor = Supervisor {
@@ -123,6 +124,7 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
                 observer: Arc::new(Ear::new(events.clone(), ctx.address().recipient())),
                 credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
                 state_dir: config.daemon.state_dir.clone(),
+                metrics: guests,
                 ..BindingContext::new(Arc::new(modules.clone()))
             },
             known: modules,
@@ -138,8 +140,8 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
         supervisor.note_refused(&refused);
         supervisor
     });
-    let (modules, events, config) = handle;
-    Ok(SupervisorHandle::new(supervisor, (modules, config, events), end))
+    let (modules, events, config, guests) = handle;
+    Ok(SupervisorHandle::new(supervisor, (modules, config, events, guests), end))
 }
 
 impl Supervisor {

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
+    bindings::metrics::{GuestFamily, GuestMetrics},
     control::{Action, Bounds, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings, Waits},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
     supervisor::{
@@ -57,6 +58,8 @@ pub(crate) struct Fake {
     pub(crate) status: Mutex<Status>,
     /// What happened to it.
     pub(crate) events: Events,
+    /// What its guests count.
+    pub(crate) guests: Arc<GuestMetrics>,
 }
 
 impl Default for Fake {
@@ -68,6 +71,7 @@ impl Default for Fake {
             bounds: Mutex::new(bounds()),
             status: Mutex::new(status()),
             events: Events::default(),
+            guests: Arc::default(),
         }
     }
 }
@@ -157,6 +161,10 @@ async fn change(name: String, force: bool) -> Result<SwapReport, ControlError> {
 }
 
 impl Daemon for Fake {
+    fn guest_metrics(&self) -> Vec<GuestFamily> {
+        self.guests.families()
+    }
+
     fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>> {
         let status = self.status.lock().clone();
         async { Ok(status) }.boxed()

@@ -16,7 +16,7 @@ const PARTS: [(&str, &[&str]); 11] = [
     ("supervisor", &["host", "config", "bindings", "actors"]),
     ("control", &["host", "config", "bindings", "actors", "supervisor"]),
     ("single_call", &["host", "config", "supervisor"]),
-    ("daemon", &["host", "config", "actors", "supervisor", "control"]),
+    ("daemon", &["host", "config", "bindings", "actors", "supervisor", "control"]),
 ];
 
 /// The code of a file: without comments, and without the tests at its foot, which may name anything.

@@ -12,6 +12,7 @@ mod groups;
 mod hostile;
 mod include;
 mod mistakes;
+mod module_config;
 mod plan;
 mod supervision;
 

@@ -1,15 +1,17 @@
 //! `GET /metrics`: what the status says, in the text format that Prometheus reads (OpenMetrics 1.0).
 //!
 //! Nothing is counted here. A scrape takes one [`Status`](crate::supervisor::status::Status), as `GET /v1/status` does, and
-//! writes it down in another form, so that the two cannot disagree.
+//! writes it down in another form, so that the two cannot disagree; after it stands what guests count.
 //!
 //! * `collector` has the metrics of the daemon's parts, with names, units and labels.
+//! * `guests` has those that guests make by the `metrics` binding.
 //! * `process` has those of the process, under the names that every Prometheus client gives them.
 //! * `family` writes one family of metrics.
 //! * `listener` serves the metrics over TCP, and nothing else.
 
 mod collector;
 mod family;
+mod guests;
 mod listener;
 mod process;
 
@@ -22,7 +24,7 @@ use actix_web::{HttpResponse, web::Data};
 use prometheus_client::{encoding::text, registry::Registry};
 
 pub(super) use self::listener::Listener;
-use self::{collector::Snapshot, process::Process};
+use self::{collector::Snapshot, guests::Guests, process::Process};
 use super::{
     problem::{Kind, Problem},
     routes::{Api, bounded},
@@ -48,6 +50,7 @@ pub(super) async fn metrics(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let started = api.start.get(status.uptime_s);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Snapshot { status, started, process: Process::read() }));
+    registry.register_collector(Box::new(Guests(api.daemon.guest_metrics())));
     let mut page = String::new();
     text::encode(&mut page, &registry).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).body(page))

@@ -1,0 +1,92 @@
+//! Answers the host calls of the `secret` binding. Owns the places of the secrets, and no secret.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use tokio::runtime::Handle;
+
+use super::{OPERATIONS, operations};
+use crate::{
+    bindings::{Answer, Binding, BindingCall, BindingContext, BindingError, BindingFactory, secret_file},
+    config::{SecretSettings, SecretSource},
+    host::{HostCallError, HostErrorKind, chain},
+};
+
+/// Makes the `secret` binding of each worker.
+pub(super) struct SecretFactory(Arc<Places>);
+
+/// Where the secrets are, and what reads them.
+struct Places {
+    binding: Arc<str>,
+    sources: BTreeMap<String, SecretSource>,
+    credentials: Option<PathBuf>,
+    io: Handle,
+}
+
+impl SecretFactory {
+    /// Reads every secret once, so that what is missing is noticed at the start.
+    pub(super) fn open(
+        binding: Arc<str>,
+        settings: &SecretSettings,
+        context: &BindingContext,
+    ) -> Result<Self, BindingError> {
+        for source in settings.secrets.values() {
+            secret_file::read(&binding, source, context.credentials.as_deref())?;
+        }
+        let io = context.io.handle();
+        let io = io.map_err(|source| BindingError::Thread { binding: Arc::clone(&binding), thread: "io", source })?;
+        let (sources, credentials) = (settings.secrets.clone(), context.credentials.clone());
+        Ok(Self(Arc::new(Places { binding, sources, credentials, io })))
+    }
+}
+
+impl BindingFactory for SecretFactory {
+    fn make(&self, _worker: usize) -> Box<dyn Binding> {
+        Box::new(Secrets(Arc::clone(&self.0)))
+    }
+}
+
+struct Secrets(Arc<Places>);
+
+impl Binding for Secrets {
+    fn call(&self, call: BindingCall) -> Answer {
+        match self.get(&call) {
+            Ok(answer) => answer,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+impl Secrets {
+    fn get(&self, call: &BindingCall) -> Result<Answer, HostCallError> {
+        if call.operation != "get" {
+            return Err(call.no_such_operation(&self.0.binding, &OPERATIONS));
+        }
+        let (name, format) = operations::name(&call.payload)?;
+        operations::check(&name, &call.link.rules)?;
+        if !self.0.sources.contains_key(&*name) {
+            return Err(operations::unknown(&self.0.binding, &name));
+        }
+        let (places, name) = (Arc::clone(&self.0), name.into_owned());
+        // A file may be on a disk that is slow.
+        let reading = self.0.io.spawn_blocking(move || places.read(&name));
+        Ok(Answer::Later(Box::pin(async move {
+            let secret = reading.await.map_err(|error| {
+                HostCallError::with_source(HostErrorKind::Internal, "reading the secret ended early", error)
+            })??;
+            operations::reply(format, secret.bytes())
+        })))
+    }
+}
+
+impl Places {
+    fn read(&self, name: &str) -> Result<secret_file::Secret, HostCallError> {
+        let binding = &*self.binding;
+        let source = self.sources.get(name).ok_or_else(|| operations::unknown(binding, name))?;
+        secret_file::read(&self.binding, source, self.credentials.as_deref()).map_err(|error| {
+            // Where it is concerns the operator alone.
+            tracing::warn!(binding, secret = name, error = %chain(&error), "a secret cannot be read any more");
+            let why = format!("secret `{name}` of binding `{binding}` cannot be read: the daemon's log says why");
+            HostCallError::new(HostErrorKind::Unavailable, why)
+        })
+    }
+}
