@@ -170,7 +170,10 @@ fn the_quick_start_runs_as_its_readme_says() {
         assert!(toml.contains(line));
         toml = toml.replace(line, "");
     }
-    for name in ["greeter", "counter", "shout", "relay"] {
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    assert!(toml.contains("127.0.0.1:9464"));
+    toml = toml.replace("127.0.0.1:9464", &metrics);
+    for name in ["greeter", "counter", "reporter", "shout", "relay"] {
         let file = guest_file(&format!("examples/quickstart/{name}/{name}.wasm"));
         toml = toml.replace(&format!("{name}/{name}.wasm"), file.to_str().unwrap());
     }
@@ -180,6 +183,11 @@ fn the_quick_start_runs_as_its_readme_says() {
     assert_eq!(daemon.ctl(&["call", "counter", "count", "--payload", "apples"]), "2");
     assert_eq!(daemon.ctl(&["call", "relay", "welcome", "--payload", "Ada"]), "Hello, Ada! You are visitor 1.");
     assert_eq!(daemon.ctl(&["call", "shout", "shout", "--payload", "well done"]), "WELL DONE");
+    let page = format!("http://{metrics}/metrics");
+    let report = format!("{page} answers with status 200");
+    assert_eq!(daemon.ctl(&["call", "reporter", "report", "--payload", &page]), report);
+    let elsewhere = daemon.wapcctl(&["call", "reporter", "report", "--payload", "http://192.0.2.1/"]);
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("not_allowed: "), "{elsewhere:?}");
     let nameless = daemon.wapcctl(&["call", "greeter", "hello", "--payload", ""]);
     assert_eq!(nameless.status.code(), Some(1));
     let daemon = daemon.stop().start();

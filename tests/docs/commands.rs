@@ -4,6 +4,7 @@
 use std::{
     ffi::OsString,
     fs,
+    net::TcpListener,
     os::unix::{fs::symlink, net::UnixStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -27,10 +28,15 @@ const AGAIN: Duration = Duration::from_secs(3);
 /// The same where a document shows no waits, but code that is compiled before anything is to be seen.
 const AGAIN_COMPILED: Duration = Duration::from_secs(30);
 
+/// Where the quick start has its metrics.
+const METRICS: &str = "127.0.0.1:9464";
+
 /// The daemon of one folder of `examples/` in a directory of its own, as if nothing had run before.
 struct Example {
     name: String,
     dir: TempDir,
+    /// Where its metrics are, in place of [`METRICS`], which something else may have.
+    metrics: String,
     daemon: Child,
 }
 
@@ -38,6 +44,7 @@ impl Example {
     /// Runs what the block does before it starts the daemon, and then the daemon.
     fn start(name: &str, before: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         for example in ["quickstart", "supervision", "swapping"] {
             let (from, to) = (root().join("examples").join(example), dir.path().join("examples").join(example));
             fs::create_dir_all(&to).unwrap();
@@ -48,7 +55,7 @@ impl Example {
                 }
             }
             let config = to.join("wapcd.toml");
-            let text = fs::read(&config).unwrap();
+            let text = fs::read_to_string(&config).unwrap().replace(METRICS, &metrics);
             fs::remove_file(&config).unwrap();
             fs::write(&config, text).unwrap();
         }
@@ -60,7 +67,7 @@ impl Example {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wapcd"));
         command.args(["run", "--config", &format!("examples/{name}/wapcd.toml")]).current_dir(dir.path());
         let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut started = Self { name: name.to_owned(), dir, daemon };
+        let mut started = Self { name: name.to_owned(), dir, metrics, daemon };
         started.wait();
         started
     }
@@ -83,11 +90,11 @@ impl Example {
     /// What a person sees in a terminal after one command line.
     fn run(&self, line: &str) -> String {
         let line = line.replace("target/debug/wapcctl", env!("CARGO_BIN_EXE_wapcctl"));
-        let line = line.replace("target/debug/wapcd", env!("CARGO_BIN_EXE_wapcd"));
+        let line = line.replace("target/debug/wapcd", env!("CARGO_BIN_EXE_wapcd")).replace(METRICS, &self.metrics);
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(self.dir.path()).stdin(Stdio::null());
         let output = shell.env("WAPCD_SOCKET", self.dir.path().join(self.socket())).output().unwrap();
-        let mut seen = String::from_utf8(output.stdout).unwrap();
+        let mut seen = String::from_utf8(output.stdout).unwrap().replace(&self.metrics, METRICS);
         // On a terminal the command ends the last line itself.
         if !seen.is_empty() && !seen.ends_with('\n') {
             seen.push('\n');

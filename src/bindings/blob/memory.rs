@@ -3,12 +3,7 @@
 //! A store of its own rather than that of `object_store`, which knows no bound. The lock is held for one change or one page,
 //! never while bytes are copied.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -181,7 +176,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::bindings::{blob::{name::Name, space::Scope}, testing};
+    use crate::bindings::{
+        blob::{name::Name, space::Scope},
+        testing,
+    };
 
     fn place(name: &str) -> Place {
         Place { scope: Scope::of(&testing::call("put", "")), name: Name::parse("name", name).unwrap() }

@@ -103,7 +103,19 @@ mod tests {
     #[test]
     fn what_is_a_name_is_taken() {
         let names = [
-            "a", "a/b", "...", "..a", ".hidden", "a+", "a%", "a b", "müller/1", "~", "#1", "a\\b", &"x".repeat(254),
+            "a",
+            "a/b",
+            "...",
+            "..a",
+            ".hidden",
+            "a+",
+            "a%",
+            "a b",
+            "müller/1",
+            "~",
+            "#1",
+            "a\\b",
+            &"x".repeat(254),
             &long(32),
         ];
         for name in names {

@@ -17,13 +17,25 @@ use crate::{
 /// What a backend is asked. Everything that a guest can get wrong about a request was found before.
 #[derive(Debug)]
 pub(super) enum Command {
-    Put { place: Place, data: Bytes, only_if_absent: bool, content_type: Option<String> },
-    Get { place: Place, span: Span },
+    Put {
+        place: Place,
+        data: Bytes,
+        only_if_absent: bool,
+        content_type: Option<String>,
+    },
+    Get {
+        place: Place,
+        span: Span,
+    },
     Head(Place),
     List(Page),
     Delete(Place),
     /// Two places of one space, never the same.
-    Copy { from: Place, to: Place, only_if_absent: bool },
+    Copy {
+        from: Place,
+        to: Place,
+        only_if_absent: bool,
+    },
 }
 
 /// Where an object is.

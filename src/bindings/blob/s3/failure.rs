@@ -72,7 +72,9 @@ pub(super) fn failure(error: object_store::Error, place: Option<&Place>) -> Fail
         (400, "KeyTooLongError", _) => {
             refused(HostErrorKind::BadRequest, "the name is too long together with what the binding puts before it")
         }
-        (413, ..) | (400, "EntityTooLarge", _) => refused(HostErrorKind::TooLarge, "the object is too large for the store"),
+        (413, ..) | (400, "EntityTooLarge", _) => {
+            refused(HostErrorKind::TooLarge, "the object is too large for the store")
+        }
         (501, ..) => refused(HostErrorKind::Internal, "the store does not know this kind of request"),
         (400 | 402 | 404..=428 | 430..=499, ..) => refused(HostErrorKind::Internal, "the store refuses the request"),
         _ => Failure::Server(refusal.into()),

@@ -10,10 +10,7 @@ mod requests;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use object_store::{
-    BackoffConfig, ClientOptions, RetryConfig,
-    aws::AmazonS3Builder,
-};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig, aws::AmazonS3Builder};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use self::{http::Connector, requests::Requests};
@@ -55,7 +52,8 @@ impl S3Store {
         context: &BindingContext,
     ) -> Result<Self, BindingError> {
         let wrong = |what: String, source: BoxError| BindingError::Backend { binding: Arc::clone(&name), what, source };
-        let io = context.io.handle().map_err(|error| wrong("start the threads for its server".to_owned(), error.into()))?;
+        let io =
+            context.io.handle().map_err(|error| wrong("start the threads for its server".to_owned(), error.into()))?;
         let server = place.server;
         let bucket = builder(&name, place, context)?.build();
         let bucket = bucket.map_err(|error| wrong(format!("use bucket `{}`", place.bucket), error.into()))?;
@@ -82,7 +80,9 @@ impl Store for S3Store {
             let Ok(_turn) = turns.acquire_owned().await else {
                 return Err(HostCallError::new(HostErrorKind::Unavailable, format!("binding `{name}` is stopped")));
             };
-            circuit.run(async move { ended(&name, io::run(&io, async move { requests.run(command).await }).await) }).await
+            circuit
+                .run(async move { ended(&name, io::run(&io, async move { requests.run(command).await }).await) })
+                .await
         }))
     }
 
@@ -100,10 +100,7 @@ impl Store for S3Store {
 }
 
 /// What came of the work, or of its panic.
-fn ended(
-    name: &str,
-    work: Result<Result<Outcome, Failure>, tokio::task::JoinError>,
-) -> Result<Outcome, Failure> {
+fn ended(name: &str, work: Result<Result<Outcome, Failure>, tokio::task::JoinError>) -> Result<Outcome, Failure> {
     work.unwrap_or_else(|ended| {
         let text = format!("binding `{name}` failed at an object");
         let outcome: Outcomes = Err(HostCallError::with_source(HostErrorKind::Internal, text, ended));
@@ -111,11 +108,7 @@ fn ended(
     })
 }
 
-fn builder(
-    name: &Arc<str>,
-    place: &Place<'_>,
-    context: &BindingContext,
-) -> Result<AmazonS3Builder, BindingError> {
+fn builder(name: &Arc<str>, place: &Place<'_>, context: &BindingContext) -> Result<AmazonS3Builder, BindingError> {
     let server = place.server;
     let endpoint = server.urls.first().map(String::as_str).unwrap_or_default();
     let none = Duration::ZERO;

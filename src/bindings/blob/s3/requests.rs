@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions,
     aws::AmazonS3,
     list::{PaginatedListOptions, PaginatedListStore},
     path::Path,
@@ -79,14 +80,23 @@ impl Requests {
         let key = format!("{}{}", self.prefix, place.key());
         if key.len() > MAX_KEY {
             let room = MAX_KEY.saturating_sub(key.len() - place.name.as_str().len());
-            let text = format!("the name has {} bytes, expected at most {room}: what the binding puts before it has the rest \
-                                of the {MAX_KEY} that S3 takes", place.name.as_str().len());
+            let text = format!(
+                "the name has {} bytes, expected at most {room}: what the binding puts before it has the rest \
+                                of the {MAX_KEY} that S3 takes",
+                place.name.as_str().len()
+            );
             return Err(bad_request(text));
         }
         Path::parse(&key).map_err(|error| bad_request(error.to_string()))
     }
 
-    async fn put(&self, place: &Place, data: Bytes, mode: PutMode, content_type: Option<String>) -> Done<Option<String>> {
+    async fn put(
+        &self,
+        place: &Place,
+        data: Bytes,
+        mode: PutMode,
+        content_type: Option<String>,
+    ) -> Done<Option<String>> {
         let attributes = content_type.map(|text| (Attribute::ContentType, text)).into_iter().collect::<Attributes>();
         let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let put = self.bucket.put_opts(&self.key(place)?, data.into(), options).await;
