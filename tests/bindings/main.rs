@@ -4,6 +4,13 @@
 //! servers can have. `servers` is the harness that they share.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../daemon/client.rs"]
+#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
+mod client;
+#[path = "../daemon/harness.rs"]
+#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
+mod daemon;
+mod examples;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod harness;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
