@@ -13,5 +13,6 @@ mod daemon;
 mod examples;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod harness;
+mod operated;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod servers;
