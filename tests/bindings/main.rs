@@ -4,11 +4,11 @@
 //! servers can have. `servers` is the harness that they share.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 #[path = "../daemon/client.rs"]
-#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
-mod client;
 #[path = "../daemon/harness.rs"]
-#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
+mod blob;
+mod client;
 mod daemon;
 mod examples;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]

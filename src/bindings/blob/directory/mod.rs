@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use self::{disk::Disk, tree::Tree};
 use super::store::{Command, Outcome, Outcomes, Store, Submitted};
 use crate::{
-    bindings::{BindingContext, BindingError, Check, io},
+    bindings::{BindingContext, BindingError, Check, Io, io},
     host::{HostCallError, HostErrorKind, chain},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct DirectoryStore {
     work: Arc<Work>,
     disk: Disk,
     io: Handle,
+    /// Keeps the threads behind the handle.
+    _threads: Io,
 }
 
 /// What the threads need.
@@ -62,7 +64,7 @@ impl DirectoryStore {
         })?;
         let io = context.io.handle().map_err(|error| wrong("start the threads for the directory", error))?;
         let disk = Disk::new(Arc::clone(&name));
-        Ok(Self { work: Arc::new(Work { name, tree, max_object }), disk, io })
+        Ok(Self { work: Arc::new(Work { name, tree, max_object }), disk, io, _threads: context.io.clone() })
     }
 }
 

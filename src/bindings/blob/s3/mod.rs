@@ -17,7 +17,7 @@ use self::{http::Connector, requests::Requests};
 use super::store::{Command, Outcome, Outcomes, Store, Submitted};
 use crate::{
     bindings::{
-        BackendStatus, BindingContext, BindingError, Check,
+        BackendStatus, BindingContext, BindingError, Check, Io,
         circuit::{Circuit, Failure, Probe},
         io, secret_file,
     },
@@ -41,6 +41,8 @@ pub(super) struct S3Store {
     /// A turn for each connection.
     turns: Arc<Semaphore>,
     io: Handle,
+    /// Keeps the threads behind the handle.
+    _threads: Io,
 }
 
 impl S3Store {
@@ -68,7 +70,7 @@ impl S3Store {
         let observer = Arc::clone(&context.observer);
         let circuit = Circuit::new(Arc::clone(&name), settings, patience, observer, io.clone(), probe);
         let turns = Arc::new(Semaphore::new(usize::try_from(server.connections).unwrap_or(usize::MAX)));
-        Ok(Self { name, requests, circuit, turns, io })
+        Ok(Self { name, requests, circuit, turns, io, _threads: context.io.clone() })
     }
 }
 

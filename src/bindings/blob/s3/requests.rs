@@ -1,7 +1,6 @@
 //! The operations as requests to a bucket.
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use object_store::{
     Attribute, Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
     PutOptions,
