@@ -32,6 +32,10 @@ fn keys_of_other_backends_and_types_are_refused_by_name() {
         ("type = \"keyvalue\"\nconnections = 1\n", "only with the backends \"redis\" and \"nats\""),
         ("type = \"keyvalue\"\nbackend = \"memory\"\npath = \"a\"\n", "a key of the backend \"redb\""),
         ("type = \"blob\"\nbackend = \"s3\"\nurl = \"http://h\"\n", "the name of a bucket"),
+        (
+            "type = \"blob\"\nbackend = \"s3\"\nurl = \"http://h\"\nbucket = \"b\"\nuser = \"a\"\n",
+            "both `user`, the id of the access key, and `password`, its secret, or neither",
+        ),
         ("type = \"sql\"\nbackend = \"postgres\"\nurl = \"postgres://h/d\"\nbusy_timeout = \"1s\"\n", "\"sqlite\""),
         ("type = \"sql\"\nbackend = \"postgres\"\n", "where the server is"),
         ("type = \"secret\"\n", "a table from names to places"),

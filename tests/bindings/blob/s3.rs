@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -13,8 +15,8 @@ use wapcd::{
 
 use super::{MAX_OBJECT, binding, get, put, s3};
 use crate::{
-    harness::{open, try_open},
-    servers::{Proxy, S3, server},
+    harness::{SOON, open, try_open},
+    servers::{Certificates, Proxy, S3, server},
 };
 
 #[actix::test]
@@ -144,4 +146,50 @@ async fn a_name_that_is_no_key_with_what_stands_before_it_is_refused() {
     let name = &name[..1009];
     put(&opened, "m", name, b"").await.unwrap();
     assert_eq!(opened.call("m", "delete", json!({"name": name})).await, Ok(json!({"deleted": true})));
+}
+
+#[actix::test]
+async fn a_store_is_trusted_by_its_certificate_alone() {
+    let certificates = Certificates::new();
+    let store = Tls::start(&certificates);
+    let mut settings = server(format!("https://127.0.0.1:{}", store.port));
+    settings.tls = certificates.trusted();
+    let opened = open(&s3(settings.clone()));
+    let start = Instant::now();
+    loop {
+        // It has no bucket: whoever reads that has been trusted.
+        let why = opened.check().await.unwrap_err();
+        if why.contains("404 NoSuchBucket") {
+            break;
+        }
+        assert!(start.elapsed() < SOON, "{why}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    settings.tls = Certificates::new().trusted();
+    let why = open(&s3(settings)).check().await.unwrap_err();
+    assert!(why.contains("invalid peer certificate"), "{why}");
+}
+
+/// A store that speaks TLS alone, and has no bucket.
+struct Tls {
+    process: Child,
+    port: u16,
+}
+
+impl Tls {
+    fn start(certificates: &Certificates) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("moto_server");
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--ssl"]);
+        command.arg("--ssl-cert").arg(certificates.path("server.pem"));
+        command.arg("--ssl-key").arg(certificates.path("server.key"));
+        Self { process: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), port }
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
 }

@@ -5,7 +5,7 @@ use crate::config::{
     bounds, defaults,
     error::ConfigErrorKind,
     model::{BlobBackend, BlobSettings},
-    reader::{Node, Section},
+    reader::{Node, Problem, Section},
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -52,7 +52,9 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Blo
             {
                 node.bad::<()>(ConfigErrorKind::BadValue, "the name of a bucket", None);
             }
-            BlobBackend::S3 { server: server::read(section, &S3, places), bucket, region, prefix }
+            let server = server::read(section, &S3, places);
+            check_pair(section);
+            BlobBackend::S3 { server, bucket, region, prefix }
         }
     };
     if !matches!(backend, BlobBackend::S3 { .. }) {
@@ -61,5 +63,17 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Blo
     BlobSettings {
         backend,
         max_object: section.or("max_object", defaults::BLOB_MAX_OBJECT, |node| node.size(&bounds::BLOB_MAX_OBJECT)),
+    }
+}
+
+/// Refuses half of an access key: requests would go out unsigned.
+fn check_pair(section: &Section<'_>) {
+    if let (Some(alone), None) | (None, Some(alone)) = (section.get("user"), section.get("password")) {
+        alone.problem::<()>(Problem {
+            kind: ConfigErrorKind::Conflict,
+            found: "one of `user` and `password` without the other".to_owned(),
+            expected: "both `user`, the id of the access key, and `password`, its secret, or neither".to_owned(),
+            hint: None,
+        });
     }
 }
