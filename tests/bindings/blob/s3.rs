@@ -165,7 +165,8 @@ async fn a_store_is_trusted_by_its_certificate_alone() {
         assert!(start.elapsed() < SOON, "{why}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    settings.tls = Certificates::new().trusted();
+    let others = Certificates::new();
+    settings.tls = others.trusted();
     let why = open(&s3(settings)).check().await.unwrap_err();
     assert!(why.contains("invalid peer certificate"), "{why}");
 }
