@@ -16,3 +16,7 @@ mod harness;
 mod operated;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod servers;
+
+mod messaging;
+mod messaging_faults;
+mod messaging_flood;

@@ -1,0 +1,1 @@
+//! Many messages and many subscribers.
