@@ -1,6 +1,6 @@
 //! The seam between the command line and the parts of the daemon: configuration, check, supervisor and control API.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -8,12 +8,12 @@ use thiserror::Error;
 
 use crate::{
     actors::{CallReply, CallRequest},
-    bindings::metrics::GuestFamily,
+    bindings::{messaging::Broker, metrics::GuestFamily},
     config::{self, Config, ConfigErrors, Environment, Module},
     control::{Action, Bounds, ControlError, Daemon},
     host::{EngineError, Limits, WasmtimeEngine, chain},
     supervisor::{
-        self, NoAnswer, StartError, SupervisorHandle, SwapError,
+        self, NoAnswer, NoBroker, StartError, SupervisorHandle, SwapError,
         events::Events,
         status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
     },
@@ -92,6 +92,18 @@ impl Daemon for Controlled {
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>> {
         let handle = self.0.clone();
         Box::pin(async move { handle.bindings().await.map_err(|error| no_answer(error, "the bindings' status")) })
+    }
+
+    fn broker(&self, binding: String) -> BoxFuture<'static, Result<Arc<dyn Broker>, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move {
+            let broker = handle.broker(&binding).await.map_err(|error| no_answer(error, "the binding"))?;
+            broker.map_err(|why| match why {
+                NoBroker::NoSuchBinding => ControlError::NoSuchBinding(binding),
+                NoBroker::NotMessaging(type_name) => ControlError::NoMessages { binding, type_name },
+                NoBroker::NotRunning(state) => ControlError::BindingUnavailable { binding, state: state.as_str() },
+            })
+        })
     }
 
     #[cfg(feature = "fault-injection")]

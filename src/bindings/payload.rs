@@ -135,6 +135,18 @@ impl Blob<'_> {
     }
 }
 
+impl From<Vec<u8>> for Blob<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Cow::Owned(bytes))
+    }
+}
+
+impl AsRef<[u8]> for Blob<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl<'a> From<&'a [u8]> for Blob<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self(Cow::Borrowed(bytes))

@@ -181,6 +181,40 @@ impl Client {
         self.request(Method::POST, path, None, Bytes::new()).await
     }
 
+    /// Listens to a topic or pattern of a binding: a [`MessageLine`](super::MessageLine) a line, at most so many of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn listen(&self, binding: &str, topic: &str, limit: Option<u64>) -> Result<Lines, ClientError> {
+        let mut path = format!("{}?topic={}", messages_of(binding), in_query(topic));
+        if let Some(limit) = limit {
+            path += &format!("&limit={limit}");
+        }
+        self.lines(&path).await
+    }
+
+    /// Publishes a message to a binding's topic, with these headers; returns what is known of it, or with `request` its
+    /// answer, waited for so long.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn publish(
+        &self,
+        (binding, topic): (&str, &str),
+        headers: &[(String, String)],
+        payload: Bytes,
+        request: Option<Duration>,
+    ) -> Result<Bytes, ClientError> {
+        let mut path = format!("{}?topic={}", messages_of(binding), in_query(topic));
+        for (name, value) in headers {
+            path += &format!("&header={}", in_query(&format!("{name}:{value}")));
+        }
+        if let Some(patience) = request {
+            path += &format!("&request=true&timeout={}ms", patience.as_millis());
+        }
+        self.request(Method::POST, &path, None, payload).await
+    }
+
     /// Calls a guest and returns its response.
     ///
     /// # Errors
@@ -276,6 +310,15 @@ impl Client {
     fn foreign(&self, what: String) -> ClientError {
         ClientError::Foreign { socket: self.socket.clone(), what }
     }
+}
+
+fn messages_of(binding: &str) -> String {
+    format!("bindings/{}/messages", encoding::encode(binding))
+}
+
+/// A value in a query, where `&`, `+` and `=` mean something.
+fn in_query(value: &str) -> String {
+    encoding::encode(value).replace('&', "%26").replace('+', "%2B").replace('=', "%3D")
 }
 
 fn choose_socket(

@@ -2,7 +2,7 @@
 //!
 //! The server knows no actor and no worker; whoever implements [`Daemon`] does, and a test implements it in memory.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::{
     actors::{CallReply, CallRequest},
-    bindings::metrics::GuestFamily,
+    bindings::{messaging::Broker, metrics::GuestFamily},
     supervisor::{
         events::Events,
         status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
@@ -26,6 +26,8 @@ pub trait Daemon: Send + Sync + 'static {
     fn status(&self) -> BoxFuture<'static, Result<Status, ControlError>>;
     /// Describes one module.
     fn module(&self, name: String) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
+    /// Who carries the messages of a binding.
+    fn broker(&self, binding: String) -> BoxFuture<'static, Result<Arc<dyn Broker>, ControlError>>;
     /// Describes every binding, in file order.
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>>;
     /// What guests count. Answers at once.
@@ -106,6 +108,25 @@ pub enum ControlError {
     /// There is no module of that name.
     #[error("no module `{0}`")]
     NoSuchModule(String),
+    /// There is no binding of that name.
+    #[error("no binding `{0}`")]
+    NoSuchBinding(String),
+    /// The binding is of a type that carries no messages.
+    #[error("binding `{binding}` is of type \"{type_name}\" and carries no messages: that is what \"messaging\" does")]
+    NoMessages {
+        /// Its name.
+        binding: String,
+        /// Its type.
+        type_name: &'static str,
+    },
+    /// The binding's backend is not open.
+    #[error("binding `{binding}` is {state}")]
+    BindingUnavailable {
+        /// Its name.
+        binding: String,
+        /// What it is instead.
+        state: &'static str,
+    },
     /// The part of the daemon that was asked did not answer in time.
     #[error("no answer to {what} within {} ms", waited.as_millis())]
     NoAnswer {

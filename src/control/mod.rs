@@ -13,6 +13,7 @@
 //! * [`Daemon`] is all that the server knows of the rest.
 //! * `feed` is the log of events, as a list or a stream; `metrics` turns a status into what Prometheus reads, on the
 //!   socket and, where the configuration wants it, on a TCP port with a server of its own.
+//! * `messages` lets operators listen to the topics of a binding, and publish to them.
 //! * `changes` takes what changes code or configuration: swaps, rollbacks, reloads. They may take minutes and hold whole
 //!   modules, so few run at one time.
 //! * [`Problem`] is the form of every error, on both sides of the socket.
@@ -25,6 +26,7 @@ mod daemon;
 pub mod encoding;
 mod feed;
 mod lines;
+mod messages;
 mod metrics;
 pub mod page;
 mod problem;
@@ -40,6 +42,7 @@ pub use client::{Client, ClientError};
 pub use daemon::{Action, Bounds, ControlError, Daemon};
 pub use feed::LINES;
 pub use lines::Lines;
+pub use messages::MessageLine;
 pub use metrics::MEDIA_TYPE as METRICS_MEDIA_TYPE;
 pub use problem::{Facts, Kind, MEDIA_TYPE, Problem};
 pub use routes::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER, OPERATION_HEADER};

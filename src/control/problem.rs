@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::daemon::ControlError;
 use crate::{
     actors::{CallFailure, CallReply, Refusal},
-    host::{self, CallError, GuestExit, LoadError, Part, Trap},
+    host::{self, CallError, GuestExit, HostCallError, HostErrorKind, LoadError, Part, Trap},
 };
 
 /// Media type of a problem.
@@ -27,6 +27,12 @@ pub enum Kind {
     BadRequest,
     BodyTimeout,
     NoSuchModule,
+    NoSuchBinding,
+    NoMessages,
+    BindingUnavailable,
+    NoReceiver,
+    NoReply,
+    MessageRefused,
     GuestError,
     Stopped,
     Failed,
@@ -55,12 +61,18 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
         Self::BodyTimeout,
         Self::NoSuchModule,
+        Self::NoSuchBinding,
+        Self::NoMessages,
+        Self::BindingUnavailable,
+        Self::NoReceiver,
+        Self::NoReply,
+        Self::MessageRefused,
         Self::GuestError,
         Self::Stopped,
         Self::Failed,
@@ -96,6 +108,12 @@ impl Kind {
             Self::BadRequest => ("bad-request", 400, "the request cannot be understood"),
             Self::BodyTimeout => ("body-timeout", 408, "the request's body did not arrive in time"),
             Self::NoSuchModule => ("no-such-module", 404, "there is no module of this name"),
+            Self::NoSuchBinding => ("no-such-binding", 404, "there is no binding of this name"),
+            Self::NoMessages => ("no-messages", 409, "the binding carries no messages"),
+            Self::BindingUnavailable => ("binding-unavailable", 503, "the binding or its server is down"),
+            Self::NoReceiver => ("no-receiver", 404, "nobody receives what is published to this topic"),
+            Self::NoReply => ("no-reply", 504, "nobody has answered in time"),
+            Self::MessageRefused => ("message-refused", 409, "the stream refused the message"),
             Self::GuestError => ("guest-error", 422, "the guest answered with an error"),
             Self::Stopped => ("stopped", 409, "the module is stopped"),
             Self::Failed => ("failed", 409, "the module has failed"),
@@ -250,6 +268,9 @@ impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let kind = match &error {
             ControlError::NoSuchModule(_) => Kind::NoSuchModule,
+            ControlError::NoSuchBinding(_) => Kind::NoSuchBinding,
+            ControlError::NoMessages { .. } => Kind::NoMessages,
+            ControlError::BindingUnavailable { .. } => Kind::BindingUnavailable,
             ControlError::NoAnswer { .. } => Kind::NoAnswer,
             ControlError::ShuttingDown => Kind::ShuttingDown,
             ControlError::SwapFailed { .. } => Kind::SwapFailed,
@@ -266,9 +287,31 @@ impl From<ControlError> for Problem {
                 (problem.facts.module, problem.facts.causes) = (Some(module), vec![why]);
             }
             ControlError::ReloadRefused { problems } => problem.facts.problems = problems,
-            ControlError::NoSuchModule(_) | ControlError::NoAnswer { .. } | ControlError::ShuttingDown => {}
+            ControlError::NoSuchModule(_)
+            | ControlError::NoSuchBinding(_)
+            | ControlError::NoMessages { .. }
+            | ControlError::BindingUnavailable { .. }
+            | ControlError::NoAnswer { .. }
+            | ControlError::ShuttingDown => {}
         }
         problem
+    }
+}
+
+impl From<HostCallError> for Problem {
+    /// What a binding says to an operator: its kinds are those of host calls.
+    fn from(error: HostCallError) -> Self {
+        let kind = match error.kind {
+            HostErrorKind::BadRequest => Kind::BadRequest,
+            HostErrorKind::NotFound => Kind::NoReceiver,
+            HostErrorKind::TimedOut => Kind::NoReply,
+            HostErrorKind::TooLarge => Kind::PayloadTooLarge,
+            HostErrorKind::Unavailable => Kind::BindingUnavailable,
+            HostErrorKind::Conflict => Kind::MessageRefused,
+            _ => Kind::Internal,
+        };
+        let causes = error.source.as_deref().map(|source| format!(": {}", host::chain(source)));
+        Self::new(kind, error.message + &causes.unwrap_or_default())
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     body, changes,
     daemon::{Action, ControlError, Daemon},
-    encoding, feed, metrics,
+    encoding, feed, messages, metrics,
     problem::{self, Kind, Problem},
     settings::Settings,
     slots::Slots,
@@ -58,6 +58,8 @@ pub(super) struct Api {
     pub(super) reloads: Arc<Semaphore>,
     /// Places for clients that follow the events.
     pub(super) followers: Arc<Semaphore>,
+    /// Places for messages that are published and asked.
+    pub(super) messages: Arc<Semaphore>,
     /// Whether the server stops.
     pub(super) stopping: watch::Receiver<bool>,
     /// When the daemon started, for the metrics.
@@ -73,6 +75,7 @@ impl Api {
             rollbacks: Slots::new(settings.max_changes, "rollbacks"),
             reloads: Arc::new(Semaphore::new(settings.max_changes)),
             followers: Arc::new(Semaphore::new(settings.followers)),
+            messages: Arc::new(Semaphore::new(messages::AT_ONCE)),
             stopping,
             start: metrics::Start::default(),
             settings,
@@ -89,6 +92,12 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(get("/v1/status").route(web::get().to(status)))
         .service(get("/v1/modules").route(web::get().to(modules)))
         .service(get("/v1/bindings").route(web::get().to(bindings)))
+        .service(
+            web::resource("/v1/bindings/{name}/messages")
+                .route(web::get().to(messages::listen))
+                .route(web::post().to(messages::publish))
+                .default_service(web::to(|| method_not_allowed("GET, POST"))),
+        )
         .service(get("/v1/events").route(web::get().to(feed::events)))
         .service(get("/v1/modules/{name}").route(web::get().to(module)))
         .service(post("/v1/modules/{name}/{action:start|stop|restart}").route(web::post().to(act)))
@@ -245,13 +254,13 @@ fn call_target(request: &HttpRequest) -> Result<(String, String), Problem> {
     Ok((name, operation))
 }
 
-fn decode(what: &str, encoded: &str) -> Result<String, Problem> {
+pub(super) fn decode(what: &str, encoded: &str) -> Result<String, Problem> {
     encoding::decode(encoded).map_err(|error| {
         Problem::new(Kind::BadRequest, format!("the {what} in the request is not percent-encoded UTF-8: {error}"))
     })
 }
 
-fn nothing_at(request: &HttpRequest) -> Problem {
+pub(super) fn nothing_at(request: &HttpRequest) -> Problem {
     Problem::new(Kind::NotFound, format!("there is nothing at {}", request.path()))
 }
 

@@ -14,8 +14,8 @@ use tokio::{
 use super::{
     events::Events,
     messages::{
-        Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetOrder, GetStatus, IsBusy, Reload, RollBack, Sent,
-        Swap, Want,
+        Act, Backends, Drain, EndModule, EndWorkers, GetBroker, GetModule, GetOrder, GetStatus, IsBusy, NoBroker,
+        Reload, RollBack, Sent, Swap, Want,
     },
     reload::ReloadOutcome,
     status::{BindingStatus, ModuleStatus, Status, SwapReport},
@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     actors::{CallReply, CallRequest, How, Modules},
-    bindings::metrics::{GuestFamily, GuestMetrics},
+    bindings::{
+        messaging::Broker,
+        metrics::{GuestFamily, GuestMetrics},
+    },
     config::Config,
 };
 
@@ -131,6 +134,14 @@ impl SupervisorHandle {
     #[must_use]
     pub fn guest_metrics(&self) -> Vec<GuestFamily> {
         self.guests.families()
+    }
+
+    /// Who carries the messages of a binding, until that is stopped or restarted.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; the inner one is why nobody does.
+    pub async fn broker(&self, binding: &str) -> Result<Result<Arc<dyn Broker>, NoBroker>, NoAnswer> {
+        self.ask(GetBroker(binding.to_owned())).await
     }
 
     /// Loads a module that does not run, with a clear history. Answers when it runs or has failed; `None` for a module

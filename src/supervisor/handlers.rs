@@ -1,6 +1,9 @@
 //! What the supervisor does with each message. Handlers find the child, let others act, and answer at once.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use actix::{Context, Handler};
 use tokio::sync::oneshot;
@@ -9,8 +12,8 @@ use super::{
     events::{Subject, What},
     instance::InstanceStarted,
     messages::{
-        Act, Backends, Drain, EndModule, EndWorkers, GetModule, GetOrder, GetStatus, IsBusy, ModuleWanted, RollBack,
-        Sent, Swap, Want,
+        Act, Backends, Drain, EndModule, EndWorkers, GetBroker, GetModule, GetOrder, GetStatus, IsBusy, ModuleWanted,
+        NoBroker, RollBack, Sent, Swap, Want,
     },
     module_child::{ModuleChild, Phase, Then},
     module_error::ModuleError,
@@ -21,7 +24,11 @@ use super::{
     topology::Node,
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, Gate, How, InstanceExited, Refusal, causes_of};
+use crate::{
+    actors::{ExitReason, ExitReport, Gate, How, InstanceExited, Refusal, causes_of},
+    bindings::messaging::Broker,
+    config::BindingSettings,
+};
 
 impl Handler<ModuleLoaded> for Supervisor {
     type Result = ();
@@ -85,6 +92,19 @@ impl Handler<GetModule> for Supervisor {
 
     fn handle(&mut self, GetModule(name): GetModule, _: &mut Context<Self>) -> Self::Result {
         self.module_status(self.find(&name)?, Instant::now())
+    }
+}
+
+impl Handler<GetBroker> for Supervisor {
+    type Result = Result<Arc<dyn Broker>, NoBroker>;
+
+    fn handle(&mut self, GetBroker(name): GetBroker, _: &mut Context<Self>) -> Self::Result {
+        let child = self.bindings.values().find(|child| **child.name() == *name).ok_or(NoBroker::NoSuchBinding)?;
+        if !matches!(child.config.settings, BindingSettings::Messaging(_)) {
+            return Err(NoBroker::NotMessaging(child.config.settings.type_name()));
+        }
+        let broker = child.factory.as_ref().and_then(|factory| factory.broker());
+        broker.ok_or_else(|| NoBroker::NotRunning(child.state()))
     }
 }
 

@@ -9,15 +9,31 @@ use tokio::sync::oneshot;
 use super::{
     binding_child::Backend,
     reload::ReloadOutcome,
-    status::{ModuleStatus, Status},
+    status::{BindingState, ModuleStatus, Status},
     swaps::SwapError,
 };
-use crate::actors::How;
+use crate::{actors::How, bindings::messaging::Broker};
 
 /// Asks what everything is. Answered at once.
 #[derive(Message)]
 #[rtype(result = "Status")]
 pub(super) struct GetStatus;
+
+/// Asks for the way to whoever carries the messages of a binding.
+#[derive(Message)]
+#[rtype(result = "Result<std::sync::Arc<dyn Broker>, NoBroker>")]
+pub(super) struct GetBroker(pub(super) String);
+
+/// Why a binding carries no messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoBroker {
+    /// There is no binding of that name.
+    NoSuchBinding,
+    /// It is of this type, which has none.
+    NotMessaging(&'static str),
+    /// It is in this state, and its backend is not open.
+    NotRunning(BindingState),
+}
 
 /// Asks what one module is; `None` for one that does not exist.
 #[derive(Message)]

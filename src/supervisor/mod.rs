@@ -81,6 +81,7 @@ pub use self::{
     drop_in::dropped_modules,
     handle::{EndReason, NoAnswer, SETTLE, SupervisorHandle},
     loader::compile,
+    messages::NoBroker,
     module_error::ModuleError,
     reload::{ReloadOutcome, Surroundings},
     start::{StartError, engine_settings, start},

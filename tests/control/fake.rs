@@ -8,7 +8,13 @@ use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
-    bindings::metrics::{GuestFamily, GuestMetrics},
+    bindings::{
+        Answer, BindingCall, BindingContext, BindingFactory, ModuleCaller,
+        messaging::Broker,
+        metrics::{GuestFamily, GuestMetrics},
+        start_backend,
+    },
+    config::{Binding, BindingSettings, MessagingBackend, MessagingSettings},
     control::{Action, Bounds, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings, Waits},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
     supervisor::{
@@ -60,6 +66,8 @@ pub(crate) struct Fake {
     pub(crate) events: Events,
     /// What its guests count.
     pub(crate) guests: Arc<GuestMetrics>,
+    /// A binding inside the daemon.
+    pub(crate) broker: Arc<dyn BindingFactory>,
 }
 
 impl Default for Fake {
@@ -72,6 +80,7 @@ impl Default for Fake {
             status: Mutex::new(status()),
             events: Events::default(),
             guests: Arc::default(),
+            broker: messaging(),
         }
     }
 }
@@ -130,6 +139,20 @@ pub(crate) fn settings(dir: &TempDir) -> Settings {
         metrics_listen: None,
         waits: Waits { answer: SOON, action: Duration::ZERO, change: SOON, slack: Duration::ZERO, ..Waits::default() },
     }
+}
+
+/// A binding that carries messages, as far as there are modules.
+fn messaging() -> Arc<dyn BindingFactory> {
+    struct NoModules;
+    impl ModuleCaller for NoModules {
+        fn call(&self, _: BindingCall) -> Answer {
+            panic!("nobody calls a module")
+        }
+    }
+    let backend = MessagingBackend::Local;
+    let settings = MessagingSettings { backend, queue: 8, queue_bytes: 1 << 20, max_message: 100 };
+    let binding = Binding::with_defaults("bus", BindingSettings::Messaging(settings));
+    start_backend(&binding, &BindingContext::new(Arc::new(NoModules))).unwrap()
 }
 
 /// How long the server waits for the fake.
@@ -226,6 +249,20 @@ impl Daemon for Fake {
     fn bindings(&self) -> BoxFuture<'static, Result<Vec<BindingStatus>, ControlError>> {
         let bindings = self.status.lock().bindings.clone();
         async { Ok(bindings) }.boxed()
+    }
+
+    fn broker(&self, binding: String) -> BoxFuture<'static, Result<Arc<dyn Broker>, ControlError>> {
+        let broker = self.broker.broker();
+        async move {
+            match binding.as_str() {
+                "bus" => broker.ok_or(ControlError::NoSuchBinding(binding)),
+                "cache" => Err(ControlError::NoMessages { binding, type_name: "keyvalue" }),
+                "down" => Err(ControlError::BindingUnavailable { binding, state: "backoff" }),
+                "hangs" => std::future::pending().await,
+                _ => Err(ControlError::NoSuchBinding(binding)),
+            }
+        }
+        .boxed()
     }
 
     fn events(&self) -> Events {

@@ -7,6 +7,7 @@ mod events;
 mod fake;
 mod generated;
 mod http;
+mod messages;
 mod metrics;
 mod openmetrics;
 mod routes;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod events;
+mod messages;
 
 use std::{
     env,
@@ -112,6 +113,10 @@ enum Command {
     Bindings,
     /// Show what happened: every change of state that the daemon remembers
     Events(events::Wanted),
+    /// Print the messages of a topic as they come, until Ctrl-C or until the binding stops
+    Listen(messages::Listen),
+    /// Publish a message: the payload comes from standard input (empty if that is a terminal)
+    Publish(messages::Publish),
 }
 
 impl Command {
@@ -193,6 +198,8 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
             Ok(Exit::Ok)
         }
         Command::Events(wanted) => events::events(client, wanted, json).await,
+        Command::Listen(wanted) => messages::listen(client, wanted, json).await,
+        Command::Publish(wanted) => messages::publish(client, wanted, json).await,
         Command::Start { name } => act(client, &name, Action::Start, json).await,
         Command::Stop { name } => act(client, &name, Action::Stop, json).await,
         Command::Restart { name } => act(client, &name, Action::Restart, json).await,

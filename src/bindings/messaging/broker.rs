@@ -19,6 +19,9 @@ use crate::{
 ///
 /// The futures are polled inside a tokio runtime; dropping one gives up what it waits for.
 pub trait Broker: Send + Sync + 'static {
+    /// Bytes of the largest message, with its headers.
+    fn max_message(&self) -> u64;
+
     /// Publishes a message. Never blocks, and never waits for who listens. What one thread publishes, one message after
     /// the answer to the one before, arrives in that order.
     fn publish(&self, message: Outgoing<'_>) -> Publishing;

@@ -8,6 +8,7 @@ mod code;
 mod configuration;
 mod event;
 mod exit;
+mod message;
 mod module;
 mod overview;
 mod text;
@@ -17,6 +18,7 @@ use std::fmt::Write as _;
 pub use self::{
     change::{reload, rollback, swap},
     event::{event, lost},
+    message::{lost_messages, message, published},
     module::{module, outcome},
     overview::{bindings, modules, status},
     text::{lines, visible},

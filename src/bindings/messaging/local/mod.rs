@@ -72,6 +72,10 @@ impl LocalBroker {
 }
 
 impl Broker for LocalBroker {
+    fn max_message(&self) -> u64 {
+        self.0.max_message
+    }
+
     fn publish(&self, message: Outgoing<'_>) -> Publishing {
         Publishing::Now(self.0.deliver(&message).map(|_delivered| Published::default()))
     }

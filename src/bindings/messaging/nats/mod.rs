@@ -104,6 +104,10 @@ fn options(binding: &Arc<str>, server: &Server, context: &BindingContext) -> Res
 }
 
 impl Broker for NatsBroker {
+    fn max_message(&self) -> u64 {
+        self.max_message
+    }
+
     fn publish(&self, message: Outgoing<'_>) -> Publishing {
         if let Err(error) = message.check_size(self.max_message) {
             return Publishing::Now(Err(error));
