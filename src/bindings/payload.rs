@@ -141,6 +141,14 @@ impl From<Vec<u8>> for Blob<'_> {
     }
 }
 
+impl Blob<'_> {
+    /// The bytes, out of whatever they were borrowed from.
+    #[must_use]
+    pub fn into_owned(self) -> Blob<'static> {
+        Blob(Cow::Owned(self.0.into_owned()))
+    }
+}
+
 impl AsRef<[u8]> for Blob<'_> {
     fn as_ref(&self) -> &[u8] {
         &self.0

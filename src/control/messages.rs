@@ -13,7 +13,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, web, web::Data};
 use bytes::Bytes;
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -52,6 +52,7 @@ pub struct MessageLine {
     /// Where it was published.
     pub topic: String,
     /// What it says, in base64.
+    #[serde(deserialize_with = "owned")]
     pub payload: Blob<'static>,
     /// Its headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -59,6 +60,10 @@ pub struct MessageLine {
     /// Where an answer goes, if one is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
+}
+
+fn owned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Blob<'static>, D::Error> {
+    Blob::deserialize(deserializer).map(Blob::into_owned)
 }
 
 impl From<&Message> for MessageLine {

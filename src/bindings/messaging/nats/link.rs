@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::watch};
 use super::connection::{Connection, Way};
 use crate::{
     bindings::{
-        BackendStatus, BindingContext, Check,
+        BackendStatus, BindingContext, Check, Io,
         circuit::{Circuit, Failure, Probe},
         io,
     },
@@ -35,6 +35,8 @@ pub(super) struct Link {
     state: watch::Sender<State>,
     circuit: OnceLock<Circuit>,
     pub(super) io: Handle,
+    /// Keeps the threads of connections, which `io` alone does not.
+    _threads: Io,
 }
 
 impl Link {
@@ -45,7 +47,13 @@ impl Link {
         let tries = u32::try_from(way.servers.len()).unwrap_or(1).max(1);
         let patience = server.connect_timeout.saturating_mul(tries).saturating_add(Duration::from_millis(100));
         let (state, _) = watch::channel(State::Down);
-        let link = Arc::new(Self { way: Arc::new(way), state, circuit: OnceLock::new(), io: io.clone() });
+        let link = Arc::new(Self {
+            way: Arc::new(way),
+            state,
+            circuit: OnceLock::new(),
+            io: io.clone(),
+            _threads: context.io.clone(),
+        });
         let probed = Arc::downgrade(&link);
         let probe: Probe = Arc::new(move || Box::pin(Self::probe(probed.clone())));
         let observer = Arc::clone(&context.observer);
