@@ -4,19 +4,21 @@
 //! servers can have. `servers` is the harness that they share.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 #[path = "../daemon/client.rs"]
-#[path = "../daemon/harness.rs"]
-mod blob;
+#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod client;
+#[path = "../daemon/harness.rs"]
+#[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod daemon;
-mod examples;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod harness;
-mod operated;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod servers;
 
+mod blob;
+mod examples;
+mod http_client;
 mod messaging;
 mod messaging_faults;
 mod messaging_flood;
+mod operated;
