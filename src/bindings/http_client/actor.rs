@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{OPERATIONS, operations::Exchange, reply, request, rules};
 use crate::{
-    bindings::{Answer, Binding, BindingCall, BindingFactory, io, payload::cut},
+    bindings::{Answer, Binding, BindingCall, BindingFactory, Io, io, payload::cut},
     config::Rules,
     host::{HostCallError, HostErrorKind},
 };
@@ -21,12 +21,15 @@ struct Shared {
     name: Arc<str>,
     exchange: Arc<Exchange>,
     io: Handle,
+    /// The threads are there as long as somebody has this.
+    _threads: Io,
     stopped: AtomicBool,
 }
 
 impl HttpFactory {
-    pub(super) fn new(name: Arc<str>, exchange: Arc<Exchange>, io: Handle) -> Self {
-        Self(Arc::new(Shared { name, exchange, io, stopped: AtomicBool::new(false) }))
+    pub(super) fn new(name: Arc<str>, exchange: Exchange, io: Handle, threads: Io) -> Self {
+        let (exchange, stopped) = (Arc::new(exchange), AtomicBool::new(false));
+        Self(Arc::new(Shared { name, exchange, io, _threads: threads, stopped }))
     }
 }
 
@@ -52,7 +55,7 @@ impl Binding for HttpClient {
 impl HttpClient {
     /// Starts the request of a call that is in order.
     fn start(&self, call: BindingCall) -> Result<Answer, HostCallError> {
-        let Shared { name, exchange, io, stopped } = &*self.0;
+        let Shared { name, exchange, io, stopped, .. } = &*self.0;
         if stopped.load(Relaxed) {
             return Err(HostCallError::new(HostErrorKind::Unavailable, format!("binding `{name}` was stopped")));
         }

@@ -74,5 +74,5 @@ pub(super) fn start(
         max_redirects: settings.max_redirects,
         max_body: settings.max_body,
     };
-    Ok(Arc::new(HttpFactory::new(binding, Arc::new(exchange), io)))
+    Ok(Arc::new(HttpFactory::new(binding, exchange, io, context.io.clone())))
 }

@@ -1,6 +1,7 @@
 //! Servers of a few lines on loopback, each connection in the hands of its test, and the binding that asks them.
 
 use std::{
+    error::Error,
     future::Future,
     net::SocketAddr,
     rc::Rc,
@@ -16,7 +17,11 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use wapcd::config::{Binding, BindingSettings, HttpClientSettings, HttpRules, Rules};
+use wapcd::{
+    bindings::{Answer, BindingCall, Caller, Chain},
+    config::{Binding, BindingSettings, HttpClientSettings, HttpRules, Link, Operations, Rules},
+    host::LineLimit,
+};
 
 use crate::harness::{Opened, SOON, open};
 
@@ -150,6 +155,40 @@ pub(super) async fn get(client: &Opened, url: &str) -> Result<Value, String> {
 /// Asks for a URL within a time.
 pub(super) async fn get_within(client: &Opened, url: &str, timeout: &str) -> Result<Value, String> {
     client.call("m", "request", json!({ "url": url, "timeout": timeout })).await
+}
+
+/// The error of a request over a link that lists loopback addresses, with all its causes, as the guest reads it.
+pub(super) async fn failing(client: &Opened, request: Value) -> String {
+    let caller = Caller {
+        module: "m".into(),
+        instance: 1,
+        generation: 1,
+        call: 1,
+        deadline: Instant::now() + SOON,
+        chain: Chain::default(),
+        lines: LineLimit::default(),
+    };
+    let link = Link {
+        binding: "web".into(),
+        namespace: None,
+        to: "web".into(),
+        operations: Operations::All,
+        required: false,
+        rules: rules(&["*"], None, &["127.0.0.0/8", "::1"]),
+    };
+    let (payload, operation) = (serde_json::to_vec(&request).unwrap().into(), "request".to_owned());
+    let call = BindingCall { caller, namespace: String::new(), operation, payload, link: Arc::new(link) };
+    let reply = match client.factory().make(0).call(call) {
+        Answer::Now(reply) => reply,
+        Answer::Later(reply) => reply.await,
+    };
+    let error = reply.unwrap_err();
+    let (mut text, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// The body of an answer as text.
