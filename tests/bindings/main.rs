@@ -12,6 +12,7 @@ mod client;
 mod daemon;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod harness;
+mod keyvalue;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod servers;
 

@@ -27,13 +27,15 @@ use super::{
     store::{Store, Submitted, wall_clock},
 };
 use crate::{
-    bindings::{BackendStatus, BindingContext, BindingError, Check, circuit::Circuit},
+    bindings::{BackendStatus, BindingContext, BindingError, Check, Io, circuit::Circuit},
     config::Server,
 };
 
 /// Entries in a bucket.
 pub(super) struct NatsStore {
     shared: Arc<Shared>,
+    /// The threads live at least as long as what lives on them.
+    _io: Io,
 }
 
 struct Shared {
@@ -70,7 +72,7 @@ impl NatsStore {
             Arc::new(move || Box::pin(Arc::clone(&probed).probe())),
         );
         let operations = Operations::new(Names::new(bucket), wall_clock());
-        Ok(Self { shared: Arc::new(Shared { circuit, connection, operations }) })
+        Ok(Self { shared: Arc::new(Shared { circuit, connection, operations }), _io: context.io.clone() })
     }
 }
 

@@ -25,13 +25,15 @@ use super::{
     store::{Store, Submitted},
 };
 use crate::{
-    bindings::{BackendStatus, BindingContext, BindingError, Check, circuit::Circuit},
+    bindings::{BackendStatus, BindingContext, BindingError, Check, Io, circuit::Circuit},
     config::Server,
 };
 
 /// Entries in a Redis server.
 pub(super) struct RedisStore {
     shared: Arc<Shared>,
+    /// The threads live at least as long as what lives on them.
+    _io: Io,
 }
 
 struct Shared {
@@ -68,7 +70,7 @@ impl RedisStore {
             Arc::new(move || Box::pin(Arc::clone(&probed).probe())),
         );
         let operations = Operations::new(Names::new(prefix));
-        Ok(Self { shared: Arc::new(Shared { circuit, pool, operations }) })
+        Ok(Self { shared: Arc::new(Shared { circuit, pool, operations }), _io: context.io.clone() })
     }
 }
 
