@@ -326,7 +326,7 @@ async fn names_every_mistake(opened: &Opened) {
         ("get", json!({"key": long}), "too_large: field `key`: 1025 bytes are over the limit of 1024 bytes"),
         ("set", json!({"key": "k", "value": large}), "too_large: field `value`: 524289 bytes"),
         ("set", json!({"key": "k", "value": "", "ttl": "0s"}), "bad_request: field `ttl`: zero"),
-        ("set", json!({"key": "k", "value": "", "TTL": "1s"}), "bad_request: unknown field `TTL`"),
+        ("set", json!({"key": "k", "value": "", "TTL": "1s"}), "bad_request: field `TTL`: unknown field"),
         ("increment", json!({"key": "k", "by": 1.5}), "bad_request: field `by`"),
         ("keys", json!({"limit": 1001}), "bad_request: field `limit`"),
         ("get_many", json!({"keys": many}), "bad_request: field `keys`: 1001 of them, expected at most 1000"),

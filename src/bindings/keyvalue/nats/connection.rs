@@ -102,7 +102,7 @@ impl Connection {
             self.in_doubt.store(false, Relaxed);
             return Ok(());
         }
-        *self.open.lock() = None;
+        // Until the fresh one is there the old one stays: it may be well, and a caller only impatient.
         self.open().await
     }
 

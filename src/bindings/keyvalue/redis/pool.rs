@@ -137,11 +137,12 @@ impl Pool {
             first.in_doubt.store(false, Relaxed);
             return Ok(());
         }
-        // What the others were connected to is not known to be there either.
-        for slot in &self.slots {
+        // Until the fresh one is there the old ones stay: they may be well, and a caller only impatient.
+        Arc::clone(&self).open(0).await?;
+        for slot in self.slots.iter().skip(1) {
             *slot.connection.lock() = None;
         }
-        self.open(0).await
+        Ok(())
     }
 
     /// Drops all connections, and opens no more.
