@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     bindings::{
-        BackendStatus, BindingContext, BindingError, Check,
+        BackendStatus, BindingContext, BindingError, Check, Io,
         circuit::{Circuit, Failure},
     },
     config::Server,
@@ -58,6 +58,8 @@ const TELL_AGAIN: Duration = Duration::from_millis(250);
 pub(super) struct PostgresStore {
     shared: Arc<Shared>,
     io: Handle,
+    /// Keeps the threads on which the connections live.
+    _threads: Io,
 }
 
 struct Shared {
@@ -99,7 +101,7 @@ impl PostgresStore {
             stopped: AtomicBool::new(false),
             running: Running::default(),
         };
-        Ok(Self { shared: Arc::new(shared), io })
+        Ok(Self { shared: Arc::new(shared), io, _threads: context.io.clone() })
     }
 }
 
