@@ -12,14 +12,16 @@ mod client;
 mod daemon;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod harness;
-mod keyvalue;
 #[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod servers;
 
 mod blob;
 mod examples;
 mod http_client;
+mod keyvalue;
 mod messaging;
 mod messaging_faults;
 mod messaging_flood;
 mod operated;
+mod sql;
+mod sql_faults;
