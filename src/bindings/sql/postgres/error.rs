@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::{Error, error::DbError};
 
+use super::parameters::Parameter;
 use crate::{
     bindings::circuit::Failure,
     config::SqlRules,
@@ -69,19 +70,24 @@ fn message(said: &DbError, words: Words) -> String {
             }
         },
     };
-    if let Some(number) = said.where_().and_then(parameter) {
-        text.push_str(&format!(" (field `params[{number}]`)"));
-    }
     if code.starts_with("40") {
         text.push_str("; nothing was changed, try again");
     }
     text
 }
 
-/// Which parameter the server blames, counted from 0.
-fn parameter(context: &str) -> Option<usize> {
-    let (_, number) =
-        context.split_once("portal parameter $").or_else(|| context.split_once("portal \"\" parameter $"))?;
-    let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-    number.get(..end)?.parse::<usize>().ok()?.checked_sub(1)
+/// The failure of a statement with these parameters, of which the one that the server could not read is named.
+pub(super) fn blame(error: Error, words: Words, params: &[Parameter]) -> Failure {
+    let blamed = error.as_db_error().filter(|said| said.code().code().starts_with("22")).and_then(|said| {
+        let mut quoted = params.iter().enumerate().filter(|(_, param)| param.is_quoted_in(said.message()));
+        // Two that read the same are equally wrong.
+        quoted.next().map(|(index, _)| index)
+    });
+    match (explain(error, words), blamed) {
+        (Failure::Request(mut error), Some(index)) => {
+            error.message = format!("field `params[{index}]`: {}", error.message);
+            Failure::Request(error)
+        }
+        (failure, _) => failure,
+    }
 }

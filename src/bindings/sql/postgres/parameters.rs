@@ -20,6 +20,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Parameter(Option<String>);
 
+impl Parameter {
+    /// Whether the server quotes it in a message.
+    pub(super) fn is_quoted_in(&self, message: &str) -> bool {
+        self.0.as_ref().is_some_and(|text| message.contains(&format!("\"{text}\"")))
+    }
+}
+
 impl ToSql for Parameter {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let Some(text) = &self.0 else { return Ok(IsNull::Yes) };

@@ -15,9 +15,9 @@ use tokio_postgres::{Client, Statement as Prepared, Transaction};
 
 use super::{
     columns,
-    error::{Words, explain},
+    error::{Words, blame, explain},
     keyword::{self, Kind},
-    parameters::parameters,
+    parameters::{Parameter, parameters},
     tables::{Moment, Tables},
 };
 use crate::{
@@ -101,7 +101,7 @@ impl<'c> Turn<'c> {
         let mut answer = Rows::new(names, room)?;
         columns::check(prepared.columns())?;
         let params = parameters(&statement.params, prepared.params())?;
-        let portal = self.transaction.bind_raw(&prepared, params).await.map_err(|error| self.explain(error))?;
+        let portal = self.transaction.bind_raw(&prepared, &params).await.map_err(|error| self.blame(error, &params))?;
         // One more than there is room for, to know whether there are more; the server makes no others.
         let most = i32::try_from(room.rows.saturating_add(1)).unwrap_or(i32::MAX);
         let rows = self.transaction.query_portal_raw(&portal, most).await.map_err(|error| self.explain(error))?;
@@ -122,7 +122,8 @@ impl<'c> Turn<'c> {
             return Err(bad_request("the statement returns rows: use `query`").into());
         }
         let params = parameters(&statement.params, prepared.params())?;
-        let changed = self.transaction.execute_raw(&prepared, params).await.map_err(|error| self.explain(error))?;
+        let changed =
+            self.transaction.execute_raw(&prepared, &params).await.map_err(|error| self.blame(error, &params))?;
         self.check(Moment::Done).await?;
         Ok(Changed { changed, last_id: None })
     }
@@ -173,6 +174,10 @@ impl<'c> Turn<'c> {
     async fn commit(self) -> Result<(), Failure> {
         let words = Words::under(&self.rules);
         self.transaction.commit().await.map_err(|error| explain(error, words))
+    }
+
+    fn blame(&self, error: tokio_postgres::Error, params: &[Parameter]) -> Failure {
+        blame(error, self.words, params)
     }
 
     fn explain(&self, error: tokio_postgres::Error) -> Failure {

@@ -21,11 +21,11 @@ pub(super) fn explain(binding: &str, error: Error) -> HostCallError {
     match code.code {
         ErrorCode::ConstraintViolation => refused(HostErrorKind::Conflict),
         ErrorCode::TooBig => refused(HostErrorKind::TooLarge),
-        ErrorCode::Unknown
-        | ErrorCode::TypeMismatch
-        | ErrorCode::ParameterOutOfRange
-        | ErrorCode::ApiMisuse
-        | ErrorCode::AuthorizationForStatementDenied => refused(HostErrorKind::BadRequest),
+        ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange | ErrorCode::ApiMisuse => {
+            refused(HostErrorKind::BadRequest)
+        }
+        // What is only found while it runs, as with the functions that stand for PRAGMA.
+        ErrorCode::AuthorizationForStatementDenied => refused(HostErrorKind::NotAllowed),
         ErrorCode::OperationInterrupted => {
             HostCallError::new(HostErrorKind::TimedOut, "the statement was ended at the deadline of its call")
         }
