@@ -32,7 +32,7 @@ pub fn start_backend(binding: &Binding, context: &BindingContext) -> Result<Arc<
         BindingSettings::Sql(settings) => sql::start(name, settings, binding.limits.max_response, context),
         BindingSettings::Messaging(settings) => messaging::start(name, settings, context),
         BindingSettings::HttpClient(settings) => http_client::start(name, settings, context),
-        BindingSettings::Process(settings) => process::start(name, settings, context),
+        BindingSettings::Process(settings) => process::start(binding, settings, context),
         #[cfg(feature = "fault-injection")]
         BindingSettings::Faulty => super::faulty::start(name),
     }
