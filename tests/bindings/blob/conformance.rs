@@ -145,66 +145,15 @@ async fn copies_stand_alone(opened: &Opened) {
     assert!(error.starts_with("bad_request: field `to`: the same as `from`"), "{error}");
 }
 
-/// Names of which each means itself alone, and which stand beside each other.
+/// Names of which each means itself alone, and which stand beside each other, with line breaks between them.
+const STRANGE: &str = concat!(
+    "a\na/b\na/b/c\na+\na+/b\na++\na%\na%%\na%/b\na-b\na.b\na b\n a\na \nA\na0\n#1\nx#1\nx#\n...\n..a\na..\n.hidden/.file\n",
+    "%2e%2e\n%2F\na%2Fb\na?b=c&d\na:b\na;b\na=b\na@b\na,b\n~\n!\n*\n'q'\n\"q\"\n<x>\na\\b\n|\n{}\n[]\n^`\n-rf\n$HOME\n",
+    "ä/ö\na\u{308}\nä\n日本\n😀\n\u{fffd}\nincoming\nmodules/x\nshared/x",
+);
+
 fn strange_names() -> Vec<String> {
-    let mut names: Vec<String> = [
-        "a",
-        "a/b",
-        "a/b/c",
-        "a+",
-        "a+/b",
-        "a++",
-        "a%",
-        "a%%",
-        "a%/b",
-        "a-b",
-        "a.b",
-        "a b",
-        " a",
-        "a ",
-        "A",
-        "a0",
-        "#1",
-        "x#1",
-        "x#",
-        "...",
-        "..a",
-        "a..",
-        ".hidden/.file",
-        "%2e%2e",
-        "%2F",
-        "a%2Fb",
-        "a?b=c&d",
-        "a:b",
-        "a;b",
-        "a=b",
-        "a@b",
-        "~",
-        "!",
-        "*",
-        "'q'",
-        "\"q\"",
-        "<x>",
-        "a\\b",
-        "|",
-        "{}",
-        "[]",
-        "^`",
-        "ä/ö",
-        "a\u{308}",
-        "ä",
-        "日本",
-        "😀",
-        "\u{fffd}",
-        "incoming",
-        "modules/x",
-        "shared/x",
-        "-rf",
-        "$HOME",
-        "a,b",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut names: Vec<String> = STRANGE.split('\n').map(str::to_owned).collect();
     names.push("p".repeat(254));
     names.push(vec!["d"; 32].join("/"));
     names.push([&"q".repeat(254), &*"r".repeat(254), &"s".repeat(254)].join("/"));
