@@ -159,7 +159,8 @@ impl Circuit {
 
     /// Asks the server now, for a health check.
     pub(super) fn check(&self) -> Check {
-        let asked = super::io::run(&self.0.io, (self.0.probe)());
+        let probe = Arc::clone(&self.0.probe);
+        let asked = super::io::run(&self.0.io, async move { probe().await });
         Box::pin(async move {
             match asked.await {
                 Ok(outcome) => outcome.map_err(|error| chain(&*error)),
@@ -235,7 +236,9 @@ impl Inner {
 
     /// Tries once; how long to wait before the next try, or `None` where there is none.
     async fn try_once(circuit: &Weak<Self>, tries: u32, patience: Duration) -> Option<Duration> {
-        let probe = circuit.upgrade().map(|circuit| (circuit.probe)())?;
+        // Asked inside of what is guarded: a question that panics at once would end the tries, and leave calls waiting.
+        let probe = circuit.upgrade().map(|circuit| Arc::clone(&circuit.probe))?;
+        let probe = async move { probe().await };
         let outcome = match tokio::time::timeout(patience, AssertUnwindSafe(probe).catch_unwind()).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| chain(&*error)),
             Ok(Err(panic)) => Err(format!("asking it panicked: {}", panic_message(&*panic))),
@@ -299,3 +302,6 @@ impl Inner {
         wait
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! A circuit before a server that does what the test says.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::{
+    bindings::{Denial, Io},
+    config::Backoff,
+};
+
+/// What comes of asking the server.
+#[derive(Clone, Copy)]
+enum Say {
+    Well,
+    Down,
+    DownAfter(u64),
+    WellAfter(u64),
+    Hang,
+    Panic,
+    PanicAtOnce,
+}
+
+struct Server {
+    circuit: Circuit,
+    say: Arc<Mutex<Say>>,
+    asked: Arc<AtomicUsize>,
+    changes: Arc<Changes>,
+    _io: Io,
+}
+
+#[derive(Default)]
+struct Changes(Mutex<Vec<BackendState>>);
+
+impl Observer for Changes {
+    fn backend_changed(&self, _: &Arc<str>, now: &BackendStatus) {
+        self.0.lock().push(now.state);
+    }
+
+    fn denied(&self, _: Denial<'_>) {}
+}
+
+async fn answer(say: Say) -> Result<(), BoxError> {
+    match say {
+        Say::Well => {}
+        Say::Down => return Err("it is down".into()),
+        Say::DownAfter(millis) => {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            return Err("it is down".into());
+        }
+        Say::WellAfter(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        Say::Hang => std::future::pending().await,
+        Say::Panic | Say::PanicAtOnce => panic!("what a question"),
+    }
+    Ok(())
+}
+
+/// A circuit that opens after three failures in a row and tries every 5 ms.
+fn server(say: Say) -> Server {
+    let (say, asked) = (Arc::new(Mutex::new(say)), Arc::new(AtomicUsize::new(0)));
+    let (said, count) = (Arc::clone(&say), Arc::clone(&asked));
+    let probe: Probe = Arc::new(move || {
+        count.fetch_add(1, SeqCst);
+        let say = *said.lock();
+        assert!(!matches!(say, Say::PanicAtOnce), "what a question");
+        Box::pin(answer(say))
+    });
+    let wait = Duration::from_millis(5);
+    let settings = Settings { failures: 3, backoff: Backoff { initial: wait, max: wait, factor: 1.0, jitter: 0.0 } };
+    let (io, changes) = (Io::default(), Arc::new(Changes::default()));
+    let observer = Arc::clone(&changes) as Arc<dyn Observer>;
+    let patience = Duration::from_millis(100);
+    let circuit = Circuit::new("db".into(), settings, patience, observer, io.handle().unwrap(), probe);
+    Server { circuit, say, asked, changes, _io: io }
+}
+
+impl Server {
+    async fn until(&self, state: BackendState) {
+        for _ in 0..2000 {
+            if self.circuit.status().state == state {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it does not become {}: {:?}", state.as_str(), self.circuit.status());
+    }
+
+    async fn well(&self) -> Result<(), String> {
+        self.circuit.run(async { Ok(()) }).await.map_err(|error| error.to_string())
+    }
+
+    async fn failing(&self) {
+        let error = self.circuit.run::<()>(async { Err(Failure::Server("broken pipe".into())) }).await.unwrap_err();
+        assert_eq!(error.kind, HostErrorKind::Unavailable);
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    fn changes(&self) -> Vec<BackendState> {
+        self.changes.0.lock().clone()
+    }
+}
+
+#[actix::test]
+async fn calls_wait_for_what_comes_of_the_first_try() {
+    let server = server(Say::WellAfter(50));
+    assert_eq!(server.circuit.status().state, BackendState::Connecting);
+    let outcomes = join_all((0..50).map(|_| server.well())).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!((server.asked(), server.changes()), (1, vec![BackendState::Connected]));
+}
+
+#[actix::test]
+async fn calls_that_waited_for_a_server_that_is_down_are_told_so_and_it_heals() {
+    let server = server(Say::DownAfter(20));
+    let outcomes = join_all((0..50).map(|_| server.well())).await;
+    let expected = "unavailable: the server of binding `db` is down: it is down";
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap_err() == expected), "{outcomes:?}");
+    *server.say.lock() = Say::Well;
+    server.until(BackendState::Connected).await;
+    assert_eq!(server.well().await, Ok(()));
+    assert_eq!(server.changes(), [BackendState::Disconnected, BackendState::Connected]);
+}
+
+#[actix::test]
+async fn failures_in_a_row_let_the_server_be_asked_and_its_answer_decides() {
+    let server = server(Say::Well);
+    server.until(BackendState::Connected).await;
+    for _ in 0..10 {
+        server.failing().await;
+        server.failing().await;
+        server.well().await.unwrap();
+    }
+    assert_eq!(server.asked(), 1);
+    let refused = server.circuit.run::<()>(async { Err(HostCallError::new(HostErrorKind::NotFound, "no").into()) });
+    server.failing().await;
+    server.failing().await;
+    assert_eq!(refused.await.unwrap_err().kind, HostErrorKind::NotFound);
+    server.failing().await;
+    assert_eq!((server.asked(), server.circuit.status().state), (1, BackendState::Connected));
+
+    *server.say.lock() = Say::Down;
+    server.failing().await;
+    server.failing().await;
+    server.until(BackendState::Disconnected).await;
+    let is_run = std::cell::Cell::new(false);
+    let refused = server.circuit.run(async {
+        is_run.set(true);
+        Ok(())
+    });
+    assert_eq!((refused.await.unwrap_err().kind, is_run.get()), (HostErrorKind::Unavailable, false));
+    *server.say.lock() = Say::Well;
+    server.until(BackendState::Connected).await;
+}
+
+#[actix::test]
+async fn calls_that_nobody_waits_for_any_longer_count_and_cannot_disconnect_a_server_that_is_well() {
+    let server = server(Say::Well);
+    server.until(BackendState::Connected).await;
+    let hang = || server.circuit.run::<()>(std::future::pending());
+    for _ in 0..3 {
+        assert!(tokio::time::timeout(Duration::from_millis(2), hang()).await.is_err());
+    }
+    for _ in 0..200 {
+        if server.asked() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((server.asked(), server.changes()), (2, vec![BackendState::Connected]));
+    *server.say.lock() = Say::Hang;
+    for _ in 0..4 {
+        assert!(tokio::time::timeout(Duration::from_millis(2), hang()).await.is_err());
+    }
+    server.until(BackendState::Disconnected).await;
+    assert_eq!(server.circuit.status().why.unwrap(), "no answer within 100 ms");
+}
+
+#[actix::test]
+async fn a_crowd_of_failures_asks_the_server_once() {
+    let server = server(Say::Well);
+    server.until(BackendState::Connected).await;
+    *server.say.lock() = Say::WellAfter(50);
+    for _ in 0..100 {
+        server.failing().await;
+        server.circuit.lost(&"the connection is gone");
+    }
+    assert!(server.asked() <= 2, "{}", server.asked());
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!((server.asked(), server.changes()), (2, vec![BackendState::Connected]));
+    // It is asked again when there is a new reason.
+    server.circuit.lost(&"the connection is gone");
+    for _ in 0..200 {
+        if server.asked() == 3 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("asked {} times", server.asked());
+}
+
+#[actix::test]
+async fn a_question_that_hangs_or_panics_is_a_failed_try() {
+    for (say, why) in [
+        (Say::Hang, "no answer within 100 ms"),
+        (Say::Panic, "asking it panicked: what a question"),
+        (Say::PanicAtOnce, "asking it panicked: what a question"),
+    ] {
+        let server = server(say);
+        let error = tokio::time::timeout(Duration::from_secs(20), server.well()).await.unwrap().unwrap_err();
+        assert_eq!(error, format!("unavailable: the server of binding `db` is down: {why}"));
+        assert!(server.circuit.status().next_try.is_some());
+        if !matches!(say, Say::Hang) {
+            assert!(server.circuit.check().await.unwrap_err().contains("what a question"));
+        }
+        *server.say.lock() = Say::Well;
+        server.until(BackendState::Connected).await;
+        assert_eq!(server.circuit.check().await, Ok(()));
+    }
+}
+
+#[actix::test]
+async fn nobody_is_asked_when_the_last_clone_is_gone() {
+    let Server { circuit, asked, _io, .. } = server(Say::Down);
+    let other = circuit.clone();
+    drop(circuit);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(asked.load(SeqCst) > 1);
+    drop(other);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let before = asked.load(SeqCst);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(asked.load(SeqCst), before);
+}
