@@ -64,7 +64,8 @@ impl State {
             }
         };
         let now = Instant::now();
-        let limit = turnstile.timeout().map(|timeout| now + timeout).filter(|limit| *limit < call.caller.deadline);
+        // A call that comes by again, since its binding was replaced while it waited, has its limit as its deadline.
+        let limit = turnstile.timeout().map(|timeout| call.caller.deadline.min(now + timeout));
         if let Some(limit) = limit {
             call.caller.deadline = limit;
         }
@@ -82,8 +83,8 @@ impl State {
         }
     }
 
-    /// Hands a call that has its place to the binding. `limit` is where the binding's own time ends, if that is sooner than
-    /// the guest's.
+    /// Hands a call that has its place to the binding. `limit` is where the binding's own time ends, where it has one, at
+    /// the guest's deadline at the latest.
     pub(super) fn take_admitted(this: &Rc<Self>, call: BindingCall, permit: Permit, limit: Option<Instant>) -> Reply {
         let phase = this.phase.borrow();
         let Phase::Serving { binding, generation, turnstile } = &*phase else {

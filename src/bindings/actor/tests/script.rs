@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::bindings::{
-    Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory,
+    Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Turnstile,
     actor::{Refuse, Serve},
     testing::call,
 };
@@ -206,6 +206,12 @@ impl Fixture {
             })
             .await
             .unwrap();
+    }
+
+    /// Serves within these limits, anew each time.
+    pub(super) async fn serve_within(&self, turnstile: &Arc<Turnstile>) {
+        let (backend, turnstile) = (Arc::clone(&self.factory), Arc::clone(turnstile));
+        self.address.send(Serve { backend, turnstile }).await.unwrap();
     }
 
     pub(super) async fn send(&self, operation: &str) -> Result<String, String> {
