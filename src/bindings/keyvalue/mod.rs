@@ -45,6 +45,7 @@ mod operations;
 mod record;
 mod redb;
 mod redis;
+mod refusals;
 mod replies;
 mod requests;
 mod store;

@@ -15,6 +15,7 @@ use super::{
     command::{Entry, KeysPage, Read, Write},
     key::Key,
     record::{Millis, Record, RecordError, expired},
+    refusals::{NO_NUMBER, OVERFLOW, conflict, not_found, taken, too_many_bytes, unexpected},
 };
 use crate::host::{HostCallError, HostErrorKind};
 
@@ -167,12 +168,6 @@ impl Values {
     }
 }
 
-/// The values under the keys of one request are too large for one answer.
-pub(super) fn too_many_bytes(max_bytes: u64) -> HostCallError {
-    let why = format!("the values under these keys are over the limit of {max_bytes} bytes: ask for fewer at once");
-    HostCallError::new(HostErrorKind::TooLarge, why)
-}
-
 fn set_many(entries: Vec<Entry>, table: &mut impl TableMut, now: Millis) -> Result<Outcome, OperationError> {
     let records: Vec<(Key, Record)> = entries
         .into_iter()
@@ -205,17 +200,6 @@ pub(super) fn incremented(key: &Key, by: i64, old: Option<Record>) -> Result<(i6
     };
     let number = number.checked_add(by).ok_or_else(|| conflict(key, OVERFLOW))?;
     Ok((number, Record { value: number.to_string().into(), expires }))
-}
-
-/// What is wrong with a value that cannot be incremented.
-pub(super) const NO_NUMBER: &str = "is no decimal number of 64 bits";
-
-/// What is wrong with a number that is too near to its bound.
-pub(super) const OVERFLOW: &str = "would leave the range of 64 bits";
-
-/// The value under the key is not what the request demands.
-pub(super) fn conflict(key: &Key, why: &str) -> HostCallError {
-    HostCallError::new(HostErrorKind::Conflict, format!("the value under key `{}` {why}", key.shown()))
 }
 
 /// A number as `increment` writes it: no sign but `-`, no zeros in front, no spaces. Every backend can read these, and
@@ -267,19 +251,4 @@ pub(super) fn page_of(names: impl IntoIterator<Item = String>, limit: usize) -> 
 pub(super) fn expiry(ttl: Option<Duration>, now: Millis) -> Option<Millis> {
     let millis = u64::try_from(ttl?.as_nanos().div_ceil(1_000_000)).ok()?;
     now.checked_add(millis)
-}
-
-/// There is nothing to get.
-pub(super) fn not_found(key: &Key) -> HostCallError {
-    HostCallError::new(HostErrorKind::NotFound, format!("no value under key `{}`", key.shown()))
-}
-
-/// There is a value where there should be none.
-pub(super) fn taken(key: &Key) -> HostCallError {
-    HostCallError::new(HostErrorKind::Conflict, format!("there is a value under key `{}`", key.shown()))
-}
-
-/// The value is not what `compare_and_set` expected.
-pub(super) fn unexpected(key: &Key, found: bool) -> HostCallError {
-    conflict(key, if found { "is not what was expected" } else { "is absent" })
 }

@@ -4,6 +4,7 @@ mod durable;
 mod faults;
 mod races;
 mod secured;
+mod shared;
 mod suite;
 
 use std::path::PathBuf;

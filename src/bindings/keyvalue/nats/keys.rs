@@ -1,7 +1,7 @@
 //! `keys`: a page of names in their order, out of a stream that has them in the order of their writes.
 //!
 //! JetStream is asked for the last message under every subject of the space, without values, by way of a consumer that lives as long as
-//! the page takes. So a page costs as much as the space has entries (some 0.2 s for 10,000), and no more memory than
+//! the page takes. So a page costs as much as the space has entries (some 50 ms for 10,000), and no more memory than
 //! the page.
 
 use std::{sync::Arc, time::Duration};

@@ -23,8 +23,9 @@ use crate::{
         keyvalue::{
             command::{Command, Entry, Read, Write},
             key::Key,
-            operations::{Outcome, Values, expiry, incremented, not_found, taken, unexpected},
+            operations::{Outcome, Values, expiry, incremented},
             record::Record,
+            refusals::{not_found, taken, unexpected},
             store::Clock,
         },
     },

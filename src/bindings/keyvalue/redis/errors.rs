@@ -7,7 +7,7 @@ use crate::{
         circuit::Failure,
         keyvalue::{
             key::Key,
-            operations::{NO_NUMBER, OVERFLOW, conflict},
+            refusals::{NO_NUMBER, OVERFLOW, conflict},
         },
     },
     host::{HostCallError, HostErrorKind},

@@ -16,7 +16,8 @@ use crate::bindings::{
     keyvalue::{
         command::{Command, Entry, Read, Write},
         key::Key,
-        operations::{Outcome, Values, not_found, taken, too_many_bytes, unexpected},
+        operations::{Outcome, Values},
+        refusals::{not_found, taken, too_many_bytes, unexpected},
     },
 };
 

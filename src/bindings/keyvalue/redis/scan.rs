@@ -1,7 +1,7 @@
 //! `keys`: a page of names in their order, out of a server that has none.
 //!
 //! Redis keeps names in a hash table, and walks all of its database with `SCAN`, a few at a time, without holding up anybody else. So
-//! a page costs as much as the database has names (some 0.2 s for 100,000), and no more memory than the page. The alternative, an
+//! a page costs as much as the database has names (some 0.5 s for 100,000), and no more memory than the page. The alternative, an
 //! index of our own beside the values, makes every write two, and lies as soon as Redis evicts an entry or somebody else deletes
 //! one.
 
