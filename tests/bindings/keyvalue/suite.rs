@@ -44,6 +44,7 @@ async fn conforms(opened: &Opened) {
     takes_and_gives_many(opened).await;
     keeps_spaces_apart(opened).await;
     takes_keys_and_values_of_every_kind(opened).await;
+    takes_the_longest_key_and_the_largest_value(opened).await;
     names_every_mistake(opened).await;
 }
 
@@ -309,6 +310,10 @@ async fn takes_keys_and_values_of_every_kind(opened: &Opened) {
     let mut sorted = keys.to_vec();
     sorted.sort_unstable();
     assert_eq!(guest.ok("keys", json!({})).await, json!({"keys": sorted}));
+}
+
+async fn takes_the_longest_key_and_the_largest_value(opened: &Opened) {
+    let guest = guest(opened, "large");
     let long = "k".repeat(1024);
     let large: Vec<u8> = (0..MAX_VALUE).map(|n| u8::try_from(n * 7 % 256).unwrap()).collect();
     let value = serde_json::to_value(Bin(large)).unwrap();
