@@ -57,7 +57,7 @@ impl Program {
         };
         let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         let pid = pid.ok_or_else(|| io::Error::other("it has no process id"))?;
-        let pidfd = AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?;
+        let pidfd = watch(pidfd_open(pid, PidfdFlags::empty())?)?;
         Ok((Running { child, pid, pidfd }, pipes))
     }
 
@@ -88,6 +88,13 @@ impl Program {
         }
         command
     }
+}
+
+fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    #[allow(unsafe_code, reason = "there is no safe way to wait for a descriptor that is no socket or pipe")]
+    // SAFETY: an `OwnedFd` is a valid descriptor, which is closed only when it is dropped, and nobody here replaces it.
+    let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+    Ok(watched?)
 }
 
 impl Running {

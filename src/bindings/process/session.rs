@@ -191,7 +191,7 @@ impl Session {
             std::mem::take(&mut state.waiting)
         };
         self.more.notify_one();
-        for (Waiting::Call(answer) | Waiting::Ping(answer)) in waiting.into_values() {
+        for Waiting::Call(answer) | Waiting::Ping(answer) in waiting.into_values() {
             drop(answer.send(Err(self.over(why))));
         }
     }
