@@ -44,7 +44,8 @@ use super::{BindingCall, BindingCounters, Observer};
 /// more than 128 instances wait a round, and the double gains nothing.
 const MAILBOX: usize = 256;
 
-/// Host calls of one binding that may be waiting for their answer on one worker; beyond it they are `unavailable`.
+/// Host calls that may wait for a binding on one worker while there is none, or be in one that counts nothing itself; beyond it
+/// they are `unavailable`.
 ///
 /// Each holds its payload and a future. With 1024 the backend's own queues are full long before; twice as many would
 /// only wait for their deadlines.

@@ -11,6 +11,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// A host call was answered with `not_granted` or `not_allowed`.
     fn denied(&self, denial: Denial<'_>);
+
+    /// A module is gone, and what was noted about it may be forgotten.
+    fn module_removed(&self, module: &str);
 }
 
 /// A host call that is not allowed.
@@ -38,6 +41,8 @@ impl Observer for Deaf {
     fn backend_changed(&self, _: &Arc<str>, _: &BackendStatus) {}
 
     fn denied(&self, _: Denial<'_>) {}
+
+    fn module_removed(&self, _: &str) {}
 }
 
 /// How a binding stands with the server or process behind it.

@@ -90,6 +90,11 @@ impl Turnstile {
         &self.limits
     }
 
+    /// Whether calls are counted here, and wait in turns.
+    pub(super) fn counts(&self) -> bool {
+        self.counts
+    }
+
     /// How long a call may take, waiting included.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.limits.timeout
@@ -183,6 +188,16 @@ impl State {
         longest.turns.pop_back();
         self.waiting -= 1;
         true
+    }
+}
+
+impl Permit {
+    /// Whether it lets through this turnstile.
+    pub(super) fn is_of(&self, turnstile: &Arc<Turnstile>) -> bool {
+        match &self.0 {
+            Some(own) => Arc::ptr_eq(own, turnstile),
+            None => !turnstile.counts,
+        }
     }
 }
 

@@ -403,6 +403,7 @@ impl Supervisor {
                     // One that was added again under the name goes on with the series.
                     if let Some(child) = gone.filter(|child| self.modules.find(&child.config.name).is_none()) {
                         self.context.metrics.forget(&child.config.name);
+                        self.context.observer.module_removed(&child.config.name);
                     }
                     self.histories.clear([node]);
                     self.retire_bindings(ctx);

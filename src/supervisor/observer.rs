@@ -16,8 +16,9 @@ use crate::bindings::{BackendStatus, Denial, Observer};
 /// of the events, and an operator who watches wants to see that it goes on.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Denials that are told apart. Beyond it those that are not quiet any more are forgotten, and if that is not enough, all.
-const TOLD_APART: usize = 1024;
+/// Denials of one module that are told apart: guests choose names, and one that makes them up must not fill the events. What is
+/// beyond it is counted together, under the first of them.
+const TOLD_APART: usize = 16;
 
 /// The backend of a binding, by its name, stands otherwise than before.
 #[derive(Debug, Message)]
@@ -28,12 +29,13 @@ pub(super) struct BackendChanged(pub(super) Arc<str>);
 pub(super) struct Ear {
     events: Events,
     supervisor: Recipient<BackendChanged>,
-    denials: Mutex<HashMap<(Arc<str>, String, String), Told>>,
+    /// By module: what was denied, by binding and operation.
+    denials: Mutex<HashMap<Arc<str>, HashMap<(String, String), Told>>>,
 }
 
 /// When a denial was told, and how often it happened since.
 struct Told {
-    at: Instant,
+    at: Option<Instant>,
     since: u64,
 }
 
@@ -45,23 +47,29 @@ impl Ear {
     /// Counts a denial; how often it happened if it is to be told now.
     fn due(&self, denial: &Denial<'_>, now: Instant) -> Option<u64> {
         let mut denials = self.denials.lock();
-        if denials.len() >= TOLD_APART {
-            denials.retain(|_, told| now.saturating_duration_since(told.at) < QUIET);
-            if denials.len() >= TOLD_APART {
-                denials.clear();
+        let of_module = denials.entry(Arc::clone(denial.module)).or_default();
+        let mut key = (denial.binding.to_owned(), denial.operation.to_owned());
+        if !of_module.contains_key(&key) && of_module.len() >= TOLD_APART {
+            of_module.retain(|_, told| !told.is_due(now));
+            if of_module.len() >= TOLD_APART {
+                // Nothing that can be called has an empty name.
+                key = (String::new(), String::new());
             }
         }
-        let key = (Arc::clone(denial.module), denial.binding.to_owned(), denial.operation.to_owned());
-        let Some(told) = denials.get_mut(&key) else {
-            denials.insert(key, Told { at: now, since: 0 });
-            return Some(1);
-        };
+        let told = of_module.entry(key).or_insert(Told { at: None, since: 0 });
         told.since += 1;
-        if now.saturating_duration_since(told.at) < QUIET {
+        if !told.is_due(now) {
             return None;
         }
-        told.at = now;
+        told.at = Some(now);
         Some(std::mem::take(&mut told.since))
+    }
+}
+
+impl Told {
+    /// Whether the next one is told.
+    fn is_due(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| now.saturating_duration_since(at) >= QUIET)
     }
 }
 
@@ -79,5 +87,69 @@ impl Observer for Ear {
         let (binding, operation, why) = (binding.to_owned(), operation.to_owned(), error.to_string());
         let what = What::Denied { instance, call, binding, operation, why, times };
         self.events.record(Subject::Module(Arc::clone(module)), what);
+    }
+
+    fn module_removed(&self, module: &str) {
+        self.denials.lock().remove(module);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use actix::{Actor, Context, Handler};
+
+    use super::*;
+    use crate::host::{HostCallError, HostErrorKind};
+
+    struct Nobody;
+
+    impl Actor for Nobody {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<BackendChanged> for Nobody {
+        type Result = ();
+
+        fn handle(&mut self, _: BackendChanged, _: &mut Self::Context) {}
+    }
+
+    fn told(work: impl FnOnce(&Ear, &dyn Fn(&str, Instant) -> Option<u64>)) {
+        actix::System::new().block_on(async {
+            let ear = Ear::new(Events::default(), Nobody.start().recipient());
+            let (module, error) = (Arc::from("m"), HostCallError::new(HostErrorKind::NotAllowed, "no"));
+            let due = |operation: &str, at: Instant| {
+                let denial = Denial { module: &module, instance: 1, call: 2, binding: "b", operation, error: &error };
+                ear.due(&denial, at)
+            };
+            work(&ear, &due);
+        });
+    }
+
+    #[test]
+    fn the_same_denial_is_told_again_after_a_while_with_how_often_it_happened() {
+        told(|_, due| {
+            let start = Instant::now();
+            assert_eq!(due("get", start), Some(1));
+            assert_eq!(due("set", start), Some(1));
+            assert!((0..100).all(|_| due("get", start).is_none()));
+            assert_eq!(due("get", start + QUIET), Some(101));
+            assert_eq!(due("get", start + QUIET), None);
+        });
+    }
+
+    #[test]
+    fn made_up_names_are_told_together() {
+        told(|ear, due| {
+            let start = Instant::now();
+            let events = (0..10_000).filter(|n| due(&format!("made up {n}"), start).is_some()).count();
+            assert_eq!(events, TOLD_APART + 1);
+            let next = (0..10_000).filter(|n| due(&format!("made up {n}"), start + QUIET).is_some()).count();
+            assert!(next <= TOLD_APART + 1, "{next}");
+            assert!(ear.denials.lock().values().all(|of_module| of_module.len() <= TOLD_APART + 1));
+            ear.module_removed("m");
+            assert!(ear.denials.lock().is_empty());
+        });
     }
 }

@@ -22,7 +22,7 @@ use wapcd::{
         ModuleCaller, Observer, payload::Blob, start_backend,
     },
     config::{Binding, BindingSettings, HttpRules, Link, Operations, Rules, Space, SqlRules},
-    host::{HostCallError, HostErrorKind, LineLimit},
+    host::{HostCallError, HostErrorKind, LineLimit, chain},
 };
 
 /// How long anything may take that should happen soon. Only a failure takes so long.
@@ -131,7 +131,8 @@ impl Opened {
                 .await
                 .unwrap_or_else(|_| panic!("`{operation}` gets no answer within {} s", SOON.as_secs())),
         };
-        reply.map_err(|error| error.to_string())
+        // As a guest reads it, with the causes.
+        reply.map_err(|error| chain(&error))
     }
 
     /// What is behind it.
@@ -181,6 +182,8 @@ impl Observer for Heard {
     fn backend_changed(&self, _: &Arc<str>, now: &BackendStatus) {
         self.0.lock().push(now.state);
     }
+
+    fn module_removed(&self, _: &str) {}
 
     fn denied(&self, _: Denial<'_>) {}
 }

@@ -87,10 +87,15 @@ impl State {
     /// the guest's deadline at the latest.
     pub(super) fn take_admitted(this: &Rc<Self>, call: BindingCall, permit: Permit, limit: Option<Instant>) -> Reply {
         let phase = this.phase.borrow();
-        let Phase::Serving { binding, generation, turnstile } = &*phase else {
-            // It went away while the call waited for its place, which is given back.
-            drop((phase, permit));
-            return Self::take(this, call);
+        let (binding, generation, turnstile) = match &*phase {
+            Phase::Serving { binding, generation, turnstile } if permit.is_of(turnstile) => {
+                (binding, generation, turnstile)
+            }
+            // It went away, or another came, while the call waited for its place, which is given back.
+            _ => {
+                drop((phase, permit));
+                return Self::take(this, call);
+            }
         };
         let subject = Subject::of(&call, &this.counters);
         let (generation, max_response) = (*generation, turnstile.limits().max_response);
@@ -112,7 +117,8 @@ impl State {
         if call.caller.deadline <= now {
             return Err(self.error(HostErrorKind::TimedOut, LATE));
         }
-        if self.in_flight.get() >= MAX_IN_FLIGHT {
+        // What counts has a bound of its own, in which modules take turns.
+        if !turnstile.counts() && self.in_flight.get() >= MAX_IN_FLIGHT {
             return Err(self.error(HostErrorKind::Unavailable, &busy()));
         }
         let (size, most) = (call.payload.len() as u64, turnstile.limits().max_request);

@@ -39,6 +39,8 @@ impl Observer for Changes {
         self.0.lock().push(now.state);
     }
 
+    fn module_removed(&self, _: &str) {}
+
     fn denied(&self, _: Denial<'_>) {}
 }
 
