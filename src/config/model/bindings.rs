@@ -277,6 +277,7 @@ pub struct MessagingSettings {
 
 /// Who carries the messages of a `messaging` binding.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each binding")]
 pub enum MessagingBackend {
     /// The daemon, to subscribers inside it.
     Local,

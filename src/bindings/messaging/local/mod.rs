@@ -153,7 +153,7 @@ impl Shared {
             }
         });
         // One group may listen with several patterns.
-        groups.sort_by(|(left, _), (right, _)| left.cmp(right));
+        groups.sort_by_key(|(group, _)| *group);
         for members in groups.chunk_by(|(left, _), (right, _)| left == right) {
             let received = received.get_or_insert_with(|| message.received());
             delivered.meant += 1;
