@@ -306,17 +306,17 @@ async fn a_slow_subscriber_loses_alone_and_knows_how_many(opened: &Opened) {
         let got = next(&mut quick).await;
         assert_eq!((got.payload, got.missed), (number.to_string().into(), 0));
     }
-    let first = next(&mut slow).await;
-    assert_eq!((&*first.payload, first.missed), (&b"0"[..], 0));
-    let mut got = 1;
+    let (mut expected, mut got) = (0, 0);
     while let Some(message) = next_at_once(&mut slow).await {
-        assert_eq!((message.payload, message.missed), (got.to_string().into(), 0));
-        got += 1;
+        expected += message.missed;
+        assert_eq!(message.payload, expected.to_string());
+        (expected, got) = (expected + 1, got + 1);
     }
-    assert_eq!(got, u64::from(QUEUE));
+    // One more where the first was taken before the last had come.
+    assert!((QUEUE..=QUEUE + 1).contains(&got), "{got}");
     publish(opened, "stored.flood", "after").await.unwrap();
     let after = next(&mut slow).await;
-    assert_eq!((&*after.payload, after.missed), (&b"after"[..], sent - got));
+    assert_eq!((&*after.payload, after.missed), (&b"after"[..], sent - expected));
 }
 
 async fn wrong_requests_are_named(opened: &Opened) {

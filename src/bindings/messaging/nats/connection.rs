@@ -31,8 +31,9 @@ const NOWHERE: &str = "nats://127.0.0.1:0";
 /// Messages that the client holds for one subscription until they are put into its queue, which takes microseconds.
 const BEFORE_QUEUE: usize = 4096;
 
-/// How long the acknowledgement of a stream is waited for: for ever, as those who wait have deadlines of their own.
-const ACKNOWLEDGEMENT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the acknowledgement of a stream is waited for: it takes milliseconds, and none comes where somebody listens to
+/// a topic that no stream stores. Shorter than calls usually may take, so that a guest reads an error instead of being ended.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(3);
 
 /// How long an echo is waited for. Less than what a suspected server is given, so that it can be connected to anew in what
 /// is left.

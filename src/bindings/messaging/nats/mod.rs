@@ -30,6 +30,7 @@ use self::{
 };
 use super::{
     broker::{Broker, Carrier, Published, Publishing, Subscription},
+    inboxes,
     message::{Message, Outgoing},
     operations::nobody_answers,
     queue::{Queue, Room},
@@ -112,7 +113,9 @@ impl Broker for NatsBroker {
         if let Err(error) = message.check_size(self.max_message) {
             return Publishing::Now(Err(error));
         }
-        if self.jetstream { self.store(&message) } else { self.hand_over(&message) }
+        // An answer is for the one who waits for it, and no stream's.
+        let is_answer = message.topic().starts_with(inboxes::PREFIX);
+        if self.jetstream && !is_answer { self.store(&message) } else { self.hand_over(&message) }
     }
 
     fn request(&self, message: Outgoing<'_>, until: Instant) -> BoxFuture<'static, Result<Message, HostCallError>> {
