@@ -7,10 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::json;
-use wapcd::bindings::{
-    BackendState,
-    messaging::{Broker as _, Outgoing},
-};
+use wapcd::bindings::{BackendState, messaging::Outgoing};
 
 use crate::{
     harness::{Opened, SOON, open, try_open},

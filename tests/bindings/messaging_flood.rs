@@ -3,7 +3,7 @@
 use std::{thread, time::Instant};
 
 use wapcd::{
-    bindings::messaging::{Broker as _, Outgoing, Publishing},
+    bindings::messaging::{Outgoing, Publishing},
     config::MessagingBackend,
 };
 
