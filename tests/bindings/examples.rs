@@ -8,9 +8,12 @@ use std::{
     thread,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
 use crate::{
     client::Client,
-    daemon::{Daemon, Home, guest_file},
+    daemon::{Daemon, Home, eventually, guest_file},
 };
 
 /// Their modules, and the words that the SDK puts before errors of host calls.
@@ -19,13 +22,13 @@ const GUESTS: [(&str, &str); 2] = [("rust", "Host error: "), ("assemblyscript", 
 /// The example as it stands, in a directory of its own.
 fn start() -> Daemon {
     let home = Home::new("");
-    for entry in ["rust", "assemblyscript", "token", "quickstart"] {
-        let folder = if entry == "quickstart" { "examples" } else { "examples/bindings" };
-        symlink(guest_file(folder).join(entry), home.path().join(entry)).unwrap();
+    for entry in ["bindings/rust", "bindings/assemblyscript", "bindings/token", "quickstart", "process"] {
+        let path = guest_file("examples").join(entry);
+        symlink(&path, home.path().join(path.file_name().unwrap())).unwrap();
     }
     let toml = fs::read_to_string(guest_file("examples/bindings/wapcd.toml")).unwrap();
-    // There it lies beside the folder of the example; here everything lies in one.
-    home.write("wapcd.toml", toml.replace("../quickstart", "quickstart"));
+    // The other examples lie beside its folder; here everything lies in one.
+    home.write("wapcd.toml", toml.replace("\"../", "\""));
     home.start()
 }
 
@@ -149,6 +152,35 @@ fn messaging_from_two_languages() {
             ("messaging.request", "news.local who listens?", Err("not_found: ")),
             ("messaging.request", "orders.new who listens?", Err("not_allowed: ")),
         ]);
+        let client = daemon.client();
+        let listener = thread::spawn(move || answer_one(&client));
+        let mut answer = Err(String::new());
+        eventually("somebody listens", || {
+            answer = guest.call("messaging.request", "news.asked who listens?");
+            !answer.as_ref().is_err_and(|why| why.contains("not_found: "))
+        });
+        assert_eq!(answer, Ok("you asked: who listens?".to_owned()));
+        listener.join().unwrap();
+    }
+}
+
+/// Waits for one message, as an operator may, and answers it.
+fn answer_one(client: &Client) {
+    let path = "/v1/bindings/messaging/messages";
+    let heard = client.request("GET", &format!("{path}?topic=news.asked&limit=1"), "", b"").unwrap().text();
+    let line = heard.lines().find(|line| line.starts_with('{')).unwrap();
+    let message: Value = serde_json::from_str(line).unwrap();
+    let question = STANDARD.decode(message["payload"].as_str().unwrap()).unwrap();
+    let path = format!("{path}?topic={}", message["reply_to"].as_str().unwrap());
+    let answered = client.request("POST", &path, "", &[b"you asked: ", question.as_slice()].concat()).unwrap();
+    assert_eq!(answered.status, 200, "{}", answered.text());
+}
+
+#[test]
+fn a_program_in_python_from_two_languages() {
+    let daemon = start();
+    for guest in guests(&daemon) {
+        guest.answers(&[("process.wait", "0.1", Ok("0.1")), ("process.wait", "soon", Err("internal: "))]);
     }
 }
 
