@@ -46,7 +46,8 @@ async fn endless_statements_end_with_their_callers_and_hold_up_nobody() {
         for _ in 0..3 {
             // More of them than there are threads or connections.
             let all = (0..6).map(|_| give_up(&db, "query", json!({ "sql": ENDLESS })));
-            futures_util::future::join_all(all).await;
+            let (_, well) = futures_util::future::join(futures_util::future::join_all(all), db.check()).await;
+            assert_eq!(well, Ok(()));
             let insert = format!("INSERT INTO t {ENDLESS}");
             give_up(&db, "execute", json!({ "sql": insert })).await;
             let batch = json!({"statements": [{"sql": "INSERT INTO t VALUES (1)"}, { "sql": insert }]});
@@ -355,6 +356,11 @@ async fn no_statement_leaves_the_file_of_sqlite() {
     }
     err(&db, "query", json!({"sql": "SELECT $1 AS a", "params": [[1]]}), "bad_request", "json_each").await;
     err(&db, "query", json!({"sql": "SELECT length(zeroblob(100000000)) AS n"}), "too_large", "").await;
+    let large: Vec<_> = (0..30).map(|n| format!("CAST(zeroblob(60000000) AS TEXT) AS b{n}")).collect();
+    let request = json!({"sql": format!("SELECT {}", large.join(", "))});
+    err(&db, "query", request, "unavailable", "memory").await;
+    err(&db, "query", json!({"sql": "SELECT zeroblob(60000000) AS b"}), "too_large", "65536 bytes").await;
+    rows(&db, "SELECT 1 AS one").await;
 }
 
 #[actix::test]

@@ -57,6 +57,14 @@ impl Rows {
         !self.more
     }
 
+    /// Whether a row with texts and bytes of this length could still be taken; asked before they are copied.
+    ///
+    /// # Errors
+    /// `too_large`: the answer would be larger than the binding allows.
+    pub(super) fn admit(&self, length: u64) -> Result<(), HostCallError> {
+        if self.weight.saturating_add(length) <= self.room.bytes { Ok(()) } else { Err(self.too_large()) }
+    }
+
     /// Takes a row.
     ///
     /// # Errors
@@ -65,12 +73,16 @@ impl Rows {
         let values: usize = row.iter().map(Value::weight).sum();
         self.weight += values as u64 + self.names;
         if self.weight > self.room.bytes {
-            let (count, bytes) = (self.rows.len() + 1, self.room.bytes);
-            let why = format!("the first {count} rows are larger than an answer may be ({bytes} bytes)");
-            return Err(HostCallError::new(HostErrorKind::TooLarge, why));
+            return Err(self.too_large());
         }
         self.rows.push(row);
         Ok(())
+    }
+
+    fn too_large(&self) -> HostCallError {
+        let (count, bytes) = (self.rows.len() + 1, self.room.bytes);
+        let why = format!("the first {count} rows are larger than an answer may be ({bytes} bytes)");
+        HostCallError::new(HostErrorKind::TooLarge, why)
     }
 }
 

@@ -33,11 +33,15 @@ pub(super) fn explain(binding: &str, error: Error) -> HostCallError {
             let text = format!("the database of binding `{binding}` is locked by another process");
             HostCallError::with_source(HostErrorKind::Unavailable, text, error)
         }
+        ErrorCode::OutOfMemory => {
+            let text = "the statement needs more memory than SQLite may have now";
+            HostCallError::with_source(HostErrorKind::Unavailable, text, error)
+        }
         ErrorCode::DiskFull => {
             let text = format!("the disk of binding `{binding}` is full");
             HostCallError::with_source(HostErrorKind::Unavailable, text, error)
         }
-        // Input and output, a damaged file, memory, permissions: none of it is the guest's doing.
+        // Input and output, a damaged file, permissions: none of it is the guest's doing.
         _ => {
             tracing::error!(binding, %error, "database failed");
             let text = format!("the database of binding `{binding}` failed");

@@ -17,6 +17,11 @@ use crate::{bindings::BindingError, config::Durability};
 /// one thread may hold several times over while it builds a value; SQLite's own limit, 1 GB, is most of a small machine.
 const MAX_LENGTH: i32 = 64 * 1024 * 1024;
 
+/// Bytes of memory that SQLite may have, over all databases of the process: a statement can ask for a hundred values of
+/// the largest length at once. Caches take some 2 MB for each connection; half of it would fail large sorts, and with the
+/// double two guests could take what a small machine has. Beyond it a statement fails with `unavailable`.
+const MAX_HEAP: i64 = 512 * 1024 * 1024;
+
 /// A database file with its settings.
 #[derive(Clone)]
 pub(super) struct Place {
@@ -86,6 +91,7 @@ impl Place {
         }
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH)?;
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+        connection.pragma_update_and_check(None, "hard_heap_limit", MAX_HEAP, |_| Ok(()))?;
         match role {
             Role::Writer => {
                 connection.pragma_update(None, "journal_mode", "WAL")?;

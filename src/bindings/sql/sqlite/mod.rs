@@ -5,6 +5,7 @@
 //!                                            │ a query that changes something (INSERT ... RETURNING)
 //!          ── execute, batch ─▶ queue ◀──────┘
 //!                                 └─────▶ writer: one transaction for each command, answered after its commit
+//!  health check ──────────────▶ queue ──▶ a reader of its own, since busy readers are well
 //! ```
 //!
 //! In the write-ahead log readers and the writer do not wait for each other. Every command ends when nobody waits for it
@@ -52,7 +53,9 @@ const CHECKED_WITHIN: Duration = Duration::from_secs(60);
 pub(super) struct SqliteStore {
     reads: Arc<Queue>,
     writes: Arc<Queue>,
+    checks: Arc<Queue>,
     readers: Mutex<Vec<JoinHandle<()>>>,
+    checker: Mutex<Vec<JoinHandle<()>>>,
     writer: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -71,38 +74,30 @@ impl SqliteStore {
         let store = Self {
             reads: Arc::new(Queue::new(Arc::clone(&binding), "queries")),
             writes: Arc::new(Queue::new(Arc::clone(&binding), "changes")),
+            checks: Arc::new(Queue::new(Arc::clone(&binding), "checks")),
             readers: Mutex::default(),
+            checker: Mutex::default(),
             writer: Mutex::default(),
+        };
+        let worker = |role, queue: &Arc<Queue>| Worker {
+            place: place.clone(),
+            role,
+            queue: Arc::clone(queue),
+            writes: Arc::clone(&store.writes),
         };
         for _ in 0..READERS {
             let reader = place.open(Role::Reader)?;
-            store.spawn(&store.readers, "sql-read", &place, reader, Role::Reader)?;
+            spawn(&store.readers, "sql-read", worker(Role::Reader, &store.reads), reader)?;
         }
-        store.spawn(&store.writer, "sql-write", &place, writer, Role::Writer)?;
+        let checker = place.open(Role::Reader)?;
+        spawn(&store.checker, "sql-check", worker(Role::Reader, &store.checks), checker)?;
+        spawn(&store.writer, "sql-write", worker(Role::Writer, &store.writes), writer)?;
         Ok(store)
-    }
-
-    fn spawn(
-        &self,
-        threads: &Mutex<Vec<JoinHandle<()>>>,
-        thread: &'static str,
-        place: &Place,
-        connection: rusqlite::Connection,
-        role: Role,
-    ) -> Result<(), BindingError> {
-        let session = Session { binding: Arc::clone(&place.binding), connection, role };
-        let queue = Arc::clone(if role == Role::Reader { &self.reads } else { &self.writes });
-        let worker = Worker { place: place.clone(), role, queue, writes: Arc::clone(&self.writes) };
-        let name = format!("{thread}:{}", place.binding);
-        let started = thread::Builder::new().name(name).spawn(move || worker.run(session));
-        let binding = Arc::clone(&place.binding);
-        threads.lock().push(started.map_err(|source| BindingError::Thread { binding, thread, source })?);
-        Ok(())
     }
 
     /// The name of a thread that ended, though nobody stopped it. While somebody stops it, nothing is said.
     fn ended_thread(&self) -> Option<String> {
-        [&self.readers, &self.writer].into_iter().find_map(|threads| {
+        [&self.readers, &self.checker, &self.writer].into_iter().find_map(|threads| {
             let threads = threads.try_lock()?;
             let ended = threads.iter().find(|thread| thread.is_finished())?;
             Some(ended.thread().name().unwrap_or_default().to_owned())
@@ -112,17 +107,14 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn submit(&self, command: Command, deadline: Instant) -> Result<Waiting, HostCallError> {
-        let queue = if command.is_query() { &self.reads } else { &self.writes };
-        let (caller, waiting) = pair();
-        queue.push(Job { command, caller, deadline }).map_err(|(_, error)| error)?;
-        Ok(waiting)
+        submit(if command.is_query() { &self.reads } else { &self.writes }, command, deadline)
     }
 
-    /// One read goes the way of all queries, through a thread to the file. The thread that writes is only looked at: a write
-    /// would wake the disk.
+    /// One read goes the way of all queries, through a thread to the file. The other threads are only looked at: they may be
+    /// busy, and a write would wake the disk.
     fn check(&self) -> Check {
         let ended = self.ended_thread();
-        let submitted = self.submit(Command::probe(), Instant::now() + CHECKED_WITHIN);
+        let submitted = submit(&self.checks, Command::probe(), Instant::now() + CHECKED_WITHIN);
         Box::pin(async move {
             if let Some(thread) = ended {
                 return Err(format!("the thread `{thread}` has ended"));
@@ -136,7 +128,8 @@ impl Store for SqliteStore {
     fn stop(&self) {
         // Held to the end: whoever asks for a second stop returns when the file is free as well. Readers first, since
         // they hand work on to the writer.
-        for (threads, queue) in [(&self.readers, &self.reads), (&self.writer, &self.writes)] {
+        let all = [(&self.readers, &self.reads), (&self.checker, &self.checks), (&self.writer, &self.writes)];
+        for (threads, queue) in all {
             let mut threads = threads.lock();
             queue.end();
             for thread in threads.drain(..) {
@@ -151,6 +144,25 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn submit(queue: &Queue, command: Command, deadline: Instant) -> Result<Waiting, HostCallError> {
+    let (caller, waiting) = pair();
+    queue.push(Job { command, caller, deadline }).map_err(|(_, error)| error)?;
+    Ok(waiting)
+}
+
+fn spawn(
+    threads: &Mutex<Vec<JoinHandle<()>>>,
+    thread: &'static str,
+    worker: Worker,
+    connection: rusqlite::Connection,
+) -> Result<(), BindingError> {
+    let binding = Arc::clone(&worker.place.binding);
+    let session = Session { binding: Arc::clone(&binding), connection, role: worker.role };
+    let started = thread::Builder::new().name(format!("{thread}:{binding}")).spawn(move || worker.run(session));
+    threads.lock().push(started.map_err(|source| BindingError::Thread { binding, thread, source })?);
+    Ok(())
 }
 
 /// One thread.

@@ -147,6 +147,7 @@ impl Session {
             if !answer.has_room() {
                 break;
             }
+            answer.admit(columns.length(row).map_err(|error| self.explain(error))?)?;
             answer.push(columns.read(row).map_err(|error| self.explain(error))?)?;
         }
         Ok(answer)

@@ -94,6 +94,17 @@ impl Columns {
         Self { names, booleans }
     }
 
+    /// Bytes of texts and bytes in a row.
+    pub(super) fn length(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
+        let lengths = (0..self.booleans.len()).map(|index| {
+            Ok(match row.get_ref(index)? {
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+                ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
+            })
+        });
+        lengths.sum()
+    }
+
     /// The values of a row.
     pub(super) fn read(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Vec<Value>> {
         let columns = self.booleans.iter().enumerate();
