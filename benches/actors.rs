@@ -3,28 +3,18 @@
 //! Caller, instance and binding share one worker, as wapcd places them.
 
 mod harness;
+mod parts;
 
-use std::{
-    convert::Infallible,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 
-use actix::{Actor, Addr, Context, Handler, Message, Recipient, SystemRunner};
+use actix::{Actor, Addr, Context, Handler, Message, SystemRunner};
 use bytes::Bytes;
 use harness::{Contender, Failure, Report, Stopwatch, race};
 use wapcd::{
-    actors::{
-        CallRequest, Gate, Guest, GuestActor, InstanceExited, InstanceParts, Links, ModuleQueue, Origin, QueueBudget,
-        QueueSettings,
-    },
-    bindings::{
-        Answer, Binding, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Chain, Deaf,
-        Turnstile, actor::Serve,
-    },
-    config::{BindingLimits, Link, OnFull, Operations, Rules},
-    host::{EngineSettings, HostOptions, Limits, WapcHostAsync, WasiParams, WasmtimeEngine},
+    actors::ModuleQueue,
+    bindings::{Answer, Binding, BindingCall, BindingFactory, Turnstile},
+    config::{BindingLimits, Rules},
+    host::{EngineSettings, WasmtimeEngine},
 };
 
 /// What the design aims at on an idle machine: nanoseconds of a call, and of a call with one host call in it.
@@ -82,14 +72,7 @@ where
 }
 
 async fn call(queue: Arc<ModuleQueue>, operation: &str, payload: Bytes) -> Result<Bytes, Failure> {
-    let request = CallRequest {
-        operation: operation.to_owned(),
-        payload,
-        deadline: None,
-        origin: Origin::Control,
-        chain: Chain::default(),
-    };
-    Ok(queue.call(request, None).await.outcome?)
+    Ok(queue.call(parts::request(operation, payload), None).await.outcome?)
 }
 
 async fn message(echo: Addr<Echo>, payload: Bytes) -> Result<Bytes, Failure> {
@@ -98,51 +81,10 @@ async fn message(echo: Addr<Echo>, payload: Bytes) -> Result<Bytes, Failure> {
 
 /// Starts a guest with a link to an echoing binding, all on the current thread.
 async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
-    let settings = QueueSettings {
-        calls: 16,
-        bytes: 1 << 20,
-        timeout: None,
-        on_full: OnFull::Reject,
-        rate: None,
-        call_timeout: Duration::from_secs(5),
-        payload: 1 << 20,
-    };
-    let name: Arc<str> = "echo".into();
-    let budget = Arc::new(QueueBudget::new(1 << 20));
-    let queue = Arc::new(ModuleQueue::new(Arc::clone(&name), settings, Gate::Open, budget, || ()));
-    let counters = Arc::new(BindingCounters::default());
-    let exits: Recipient<BindingExited> = Nobody.start().recipient();
-    let binding = BindingActor::new(0, "test".into(), 0, counters, exits, Arc::new(Deaf)).start();
-    binding
-        .send(Serve { backend: Arc::new(EchoFactory), turnstile: Turnstile::open(BindingLimits::default()) })
-        .await?;
-    let link = Link {
-        binding: "test".to_owned(),
-        namespace: None,
-        to: "test".into(),
-        operations: Operations::All,
-        required: false,
-        rules: Rules::None,
-    };
-    let links = Links::new([(Arc::new(link), binding.recipient())], Arc::clone(&name), 1, 1, Arc::new(Deaf));
-    links.begin_start(Instant::now() + Duration::from_secs(5));
-    let module = WasmtimeEngine::new(EngineSettings::default())?.compile(guest)?;
-    let limits = Limits { deadline: Some(Duration::from_secs(5)), ..Limits::default() };
-    let provider = Box::new(module.provider(WasiParams::default()));
-    let options = HostOptions { limits, ..HostOptions::default() };
-    let host = WapcHostAsync::with_options(provider, Some(links.callback()), options).await?;
-    let supervisor: Recipient<InstanceExited> = Nobody.start().recipient();
-    let parts = InstanceParts {
-        guest: Guest { host, links, generation: 1 },
-        queue: Arc::clone(&queue),
-        supervisor,
-        facts: Arc::default(),
-        module: 0,
-        slot: 0,
-        instance: 1,
-        worker: 0,
-    };
-    GuestActor::new(parts).start();
+    let queue = parts::queue("echo");
+    let binding = parts::binding(&[], Arc::new(EchoFactory), Turnstile::open(BindingLimits::default())).await?;
+    let code = WasmtimeEngine::new(EngineSettings::default())?.compile(guest)?;
+    parts::instance(&code, &queue, [(parts::link("test", Rules::None), binding)]).await?;
     Ok(queue)
 }
 
@@ -163,25 +105,6 @@ impl Handler<Ping> for Echo {
     fn handle(&mut self, Ping(payload): Ping, _: &mut Self::Context) -> Self::Result {
         Ok(payload)
     }
-}
-
-/// A supervisor for an instance that never ends.
-struct Nobody;
-
-impl Actor for Nobody {
-    type Context = Context<Self>;
-}
-
-impl Handler<InstanceExited> for Nobody {
-    type Result = ();
-
-    fn handle(&mut self, _: InstanceExited, _: &mut Self::Context) {}
-}
-
-impl Handler<BindingExited> for Nobody {
-    type Result = ();
-
-    fn handle(&mut self, _: BindingExited, _: &mut Self::Context) {}
 }
 
 /// A binding that answers with its payload.

@@ -4,7 +4,8 @@
 //! contenders take turns: a round gives each of them one short batch of calls, and the order turns from round to round.
 //! What is claimed is the ratio of the medians over all rounds; what is printed beside it is the middle half of the
 //! ratios within the rounds. Times are those of the thread on its core: they leave out a neighbour's turns there, though
-//! not what he does to caches and to the other half of a core. No contender waits for anything, so nothing is hidden.
+//! not what he does to caches and to the other half of a core. No contender waits for anything, so nothing is hidden; those
+//! that do wait are timed by the clock on the wall, in fewer and longer batches.
 
 #![allow(dead_code, reason = "every benchmark compiles this module for itself and none needs all of it")]
 #![allow(unreachable_pub, reason = "every benchmark compiles this module for itself, as a crate without users")]
@@ -14,20 +15,33 @@ mod report;
 
 pub use report::Report;
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// Any failure ends a benchmark.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Rounds of a race: an odd number, so that the median is one that was seen. At 2 ms a batch and four contenders this
-/// takes a second; half as many let a neighbour's compiler move a median by a tenth.
-const ROUNDS: usize = 121;
+/// How contenders take turns.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Rounds of a race: an odd number, so that the median is one that was seen.
+    rounds: usize,
+    /// What one batch should take at least.
+    batch: Duration,
+}
 
-/// What one batch should take: long beside the half microsecond of reading the clock, short beside the seconds in which
-/// the load of the machine changes.
-const BATCH: Duration = Duration::from_millis(2);
+/// For what never waits and is timed by the thread's clock: a batch is long beside the half microsecond of reading that clock,
+/// and short beside the seconds in which the load of the machine changes. Four contenders take a second; half as many
+/// rounds let a neighbour's compiler move a median by a tenth.
+pub const BUSY: Pace = Pace { rounds: 121, batch: Duration::from_millis(2) };
+
+/// For what waits for other threads, disks and servers, and is timed by the time that passes: a batch is long beside the slices
+/// that the system gives to neighbours, and beside its own beginning and end, when not everything is in flight.
+pub const WAITING: Pace = Pace { rounds: 15, batch: Duration::from_millis(200) };
 
 /// Time that this thread has spent on a core.
 pub struct Stopwatch(Duration);
@@ -68,15 +82,26 @@ impl<'a> Contender<'a> {
         })
     }
 
+    /// Makes a contender out of one call that waits, which is timed by the time that passes.
+    pub fn waiting(name: &'static str, mut call: impl FnMut() -> Result<(), Failure> + 'a) -> Self {
+        Self::timed(name, move |calls| {
+            let started = Instant::now();
+            for _ in 0..calls {
+                call()?;
+            }
+            Ok(started.elapsed())
+        })
+    }
+
     /// Makes a contender that runs so many calls and takes the time itself.
     pub fn timed(name: &'static str, run: impl FnMut(u32) -> Result<Duration, Failure> + 'a) -> Self {
         Self { name, run: Box::new(run) }
     }
 
     /// How many calls fill a batch; warms up on the way.
-    fn calibrate(&mut self) -> Result<u32, Failure> {
+    fn calibrate(&mut self, batch: Duration) -> Result<u32, Failure> {
         let mut calls = 1;
-        while (self.run)(calls)? < BATCH && calls < 1 << 24 {
+        while (self.run)(calls)? < batch && calls < 1 << 24 {
             calls *= 2;
         }
         Ok(calls)
@@ -105,11 +130,19 @@ pub struct Ratio {
 ///
 /// # Errors
 /// The first error of a contender.
-pub fn race(mut contenders: Vec<Contender<'_>>) -> Result<Vec<Laps>, Failure> {
-    let calls = contenders.iter_mut().map(Contender::calibrate).collect::<Result<Vec<_>, _>>()?;
+pub fn race(contenders: Vec<Contender<'_>>) -> Result<Vec<Laps>, Failure> {
+    race_at(BUSY, contenders)
+}
+
+/// Lets the contenders take turns at another pace.
+///
+/// # Errors
+/// The first error of a contender.
+pub fn race_at(pace: Pace, mut contenders: Vec<Contender<'_>>) -> Result<Vec<Laps>, Failure> {
+    let calls = contenders.iter_mut().map(|c| c.calibrate(pace.batch)).collect::<Result<Vec<_>, _>>()?;
     let mut laps: Vec<Laps> = contenders.iter().map(|c| Laps { name: c.name, rounds: Vec::new() }).collect();
     let mut order: Vec<usize> = (0..contenders.len()).collect();
-    for _ in 0..ROUNDS {
+    for _ in 0..pace.rounds {
         for &turn in &order {
             let (Some(contender), Some(&calls), Some(laps)) =
                 (contenders.get_mut(turn), calls.get(turn), laps.get_mut(turn))

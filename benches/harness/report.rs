@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::Laps;
+use super::{Laps, Ratio};
 
 /// Collects the claims of one benchmark.
 pub struct Report {
@@ -51,6 +51,47 @@ impl Report {
                 nanos(lap.median())
             );
         }
+    }
+
+    /// Prints how long a call of each contender takes and how many a second that makes, and of the others how many times as
+    /// long the first takes.
+    pub fn times(&self, measure: &str, laps: &[Laps]) {
+        println!("  {measure}");
+        for lap in laps {
+            self.line(lap);
+            match laps.first() {
+                Some(own) if own.name != lap.name => {
+                    let Ratio { median, low, high } = own.ratio_to(lap);
+                    println!("   takes {median:.2} ({low:.2} to {high:.2}) times as long");
+                }
+                _ => println!(),
+            }
+        }
+    }
+
+    /// The same for throughput: the first contender has a share of what each of the others does in the same time, and of
+    /// the second it must be at least this.
+    pub fn shares(&mut self, measure: &str, least: f64, laps: &[Laps]) {
+        println!("  {measure}");
+        for (place, lap) in laps.iter().enumerate() {
+            self.line(lap);
+            match laps.first() {
+                Some(own) if place > 0 => {
+                    // The time of the one by that of the other is the throughput of the other by that of the one.
+                    let Ratio { median, low, high } = lap.ratio_to(own);
+                    print!("   share {median:.2} ({low:.2} to {high:.2})");
+                    match place {
+                        1 => println!(", goal at least {least:.2}: {}", self.verdict(median >= least)),
+                        _ => println!(),
+                    }
+                }
+                _ => println!(),
+            }
+        }
+    }
+
+    fn line(&self, lap: &Laps) {
+        print!("    {:<34} {:>9} {:>11.0} /s", lap.name, nanos(lap.median()), 1e9 / lap.median());
     }
 
     /// Prints a figure that has a bound of its own and no peer.
