@@ -37,6 +37,9 @@ pub(crate) fn value() -> Bytes {
     Bytes::from(vec![b'v'; VALUE])
 }
 
+/// What is published to.
+pub(crate) const TOPIC: &str = "bench.topic";
+
 /// A host call that a guest makes again and again, with another key each time.
 #[derive(Clone)]
 pub(crate) struct Calls {
@@ -61,6 +64,12 @@ struct Set<'v> {
     value: Blob<'v>,
 }
 
+#[derive(Serialize)]
+struct Publish<'v> {
+    topic: &'v str,
+    payload: Blob<'v>,
+}
+
 impl Calls {
     /// Host calls without a key.
     pub(crate) fn new(namespace: &'static str, operation: &'static str, payload: &[u8]) -> Self {
@@ -75,6 +84,12 @@ impl Calls {
     /// Writes under one key after the other.
     pub(crate) fn set() -> Result<Self, Failure> {
         Self::keyed("set", rmp_serde::to_vec_named(&Set { key: key(0), value: Blob::from(&*value()) })?)
+    }
+
+    /// Messages to one topic.
+    pub(crate) fn publish(topic: &str) -> Result<Self, Failure> {
+        let payload = rmp_serde::to_vec_named(&Publish { topic, payload: Blob::from(&*value()) })?;
+        Ok(Self::new("", "publish", &payload))
     }
 
     fn keyed(operation: &'static str, payload: Vec<u8>) -> Result<Self, Failure> {

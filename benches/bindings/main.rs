@@ -9,10 +9,22 @@ mod harness;
 #[path = "../parts/mod.rs"]
 mod parts;
 
+#[path = "../../tests/bindings/servers/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it belongs to the tests, which need more of it")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "without its servers nothing is measured"
+)]
+mod servers;
+
 mod calls;
+mod clients;
 mod daemon;
 mod memory;
 mod modules;
+mod publish;
 mod redb;
 mod stage;
 mod turnstile;
@@ -26,7 +38,7 @@ fn main() -> Result<ExitCode, Failure> {
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wanted = |measure: &str| named.is_empty() || named.iter().any(|name| name == measure);
     let stage = stage::Stage::new()?;
-    let report = Report::new("Host calls, beside what they are made for");
+    let mut report = Report::new("Host calls, beside what they are made for");
     if wanted("memory") {
         memory::measure(&stage, &report)?;
     }
@@ -37,8 +49,17 @@ fn main() -> Result<ExitCode, Failure> {
         modules::same_worker(&stage, &report)?;
         modules::other_worker(&stage, &report)?;
     }
+    if wanted("publish") {
+        publish::measure(&stage, &report)?;
+    }
     if wanted("redb") {
         redb::measure(&stage, &report)?;
+    }
+    if wanted("redis") {
+        clients::redis(&stage, &mut report)?;
+    }
+    if wanted("nats") {
+        clients::nats(&stage, &mut report)?;
     }
     Ok(report.finish())
 }

@@ -72,10 +72,13 @@ impl Stage {
     /// Host calls of a player: a batch is one guest call.
     pub(crate) fn host_calls<'s>(&'s self, name: &'static str, player: &Player, calls: &Calls) -> Contender<'s> {
         let (player, calls) = (player.clone(), calls.clone());
-        Contender::timed(name, move |times| {
-            let (player, payload) = (player.clone(), calls.times(times)?);
-            self.timed(async move { player.call("calls", payload).await.map(drop) })
-        })
+        Contender::timed(name, move |times| self.time(&player, &calls, times))
+    }
+
+    /// How long the thread works on so many host calls.
+    pub(crate) fn time(&self, player: &Player, calls: &Calls, times: u32) -> Result<Duration, Failure> {
+        let (player, payload) = (player.clone(), calls.times(times)?);
+        self.timed(async move { player.call("calls", payload).await.map(drop) })
     }
 
     /// Guest calls of a player from outside, on its own thread.

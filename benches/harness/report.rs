@@ -53,18 +53,17 @@ impl Report {
         }
     }
 
-    /// Prints how long a call of each contender takes and how many a second that makes, and of the others how many times as
-    /// long the first takes.
+    /// Prints how long a call of each contender takes, how many a second that makes, and how many times as long it takes as
+    /// one of the second contender.
     pub fn times(&self, measure: &str, laps: &[Laps]) {
         println!("  {measure}");
-        for lap in laps {
+        let [_, peer, ..] = laps else { return };
+        for (place, lap) in laps.iter().enumerate() {
             self.line(lap);
-            match laps.first() {
-                Some(own) if own.name != lap.name => {
-                    let Ratio { median, low, high } = own.ratio_to(lap);
-                    println!("   takes {median:.2} ({low:.2} to {high:.2}) times as long");
-                }
-                _ => println!(),
+            let Ratio { median, low, high } = lap.ratio_to(peer);
+            match place {
+                1 => println!(),
+                _ => println!("   {median:.2} ({low:.2} to {high:.2}) times as long"),
             }
         }
     }
