@@ -150,7 +150,8 @@ fn filter(level: LogLevel, variable: Option<String>) -> Result<EnvFilter, Loggin
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let others = own.min(LevelFilter::WARN);
-    let value = format!("{others},wapcd={own}");
+    // What the client of NATS says of lost connections is told by the binding, once and with its name.
+    let value = format!("{others},async_nats=off,wapcd={own}");
     EnvFilter::builder().parse(&value).map_err(|source| LoggingError::Filter { value, source })
 }
 
@@ -249,10 +250,10 @@ mod tests {
 
     #[test]
     fn the_level_is_wapcds_own_and_the_rest_only_warns() {
-        assert_eq!(filter(LogLevel::Debug, None).unwrap().to_string(), "wapcd=debug,warn");
-        assert_eq!(filter(LogLevel::Error, None).unwrap().to_string(), "wapcd=error,error");
+        assert_eq!(filter(LogLevel::Debug, None).unwrap().to_string(), "async_nats=off,wapcd=debug,warn");
+        assert_eq!(filter(LogLevel::Error, None).unwrap().to_string(), "async_nats=off,wapcd=error,error");
         assert_eq!(filter(LogLevel::Error, Some("trace".into())).unwrap().to_string(), "trace");
-        assert_eq!(filter(LogLevel::Info, Some(" ".into())).unwrap().to_string(), "wapcd=info,warn");
+        assert_eq!(filter(LogLevel::Info, Some(" ".into())).unwrap().to_string(), "async_nats=off,wapcd=info,warn");
         let error = filter(LogLevel::Info, Some("wapcd=loud".into())).unwrap_err();
         assert_eq!(error.to_string(), "$WAPCD_LOG is not a log filter: `wapcd=loud`");
     }

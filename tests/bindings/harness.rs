@@ -54,6 +54,8 @@ struct Backend {
     heard: Arc<Heard>,
     /// Where it keeps what the configuration names no place for.
     _state_dir: TempDir,
+    /// What the daemon keeps as well, with the threads of connections.
+    _context: BindingContext,
 }
 
 /// Opens what the binding's settings name, with a link that allows everything its type has.
@@ -70,7 +72,7 @@ pub(crate) fn try_open(binding: &Binding) -> Result<Opened, String> {
     context.observer = Arc::clone(&heard) as Arc<dyn Observer>;
     context.state_dir = state_dir.path().to_owned();
     let factory = start_backend(binding, &context).map_err(|error| causes(&error))?;
-    let backend = Arc::new(Backend { factory, heard, _state_dir: state_dir });
+    let backend = Arc::new(Backend { factory, heard, _state_dir: state_dir, _context: context });
     Ok(Opened { backend, link: link(binding, everything(&binding.settings)) })
 }
 
