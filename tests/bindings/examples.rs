@@ -180,7 +180,8 @@ fn answer_one(client: &Client) {
 fn a_program_in_python_from_two_languages() {
     let daemon = start();
     for guest in guests(&daemon) {
-        guest.answers(&[("process.wait", "0.1", Ok("0.1")), ("process.wait", "soon", Err("internal: "))]);
+        let what = guest.module;
+        guest.answers(&[("process.count", what, Ok("1")), ("process.count", what, Ok("2"))]);
     }
 }
 

@@ -50,7 +50,7 @@ register("system.monotonic", system.monotonic);
 register("system.random", system.random);
 register("system.uuid", system.uuid);
 register("system.identity", system.identity);
-register("process.wait", raw.processWait);
+register("process.count", raw.processCount);
 register("module.call", raw.moduleCall);
 register("log.line", raw.logLine);
 

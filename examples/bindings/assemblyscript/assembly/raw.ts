@@ -14,7 +14,7 @@ export function moduleCall(payload: ArrayBuffer): Result<ArrayBuffer> {
   return hostCall("module", "greeter", "hello", payload);
 }
 
-// `SECONDS`: answers them after so long, by the program of `examples/process`, which takes and answers a text here.
-export function processWait(payload: ArrayBuffer): Result<ArrayBuffer> {
-  return hostCall("process", "", "wait", payload);
+// `WHAT`: counts it and answers how often it was, by the program of `examples/process`, which takes and answers a text here.
+export function processCount(payload: ArrayBuffer): Result<ArrayBuffer> {
+  return hostCall("process", "", "count", payload);
 }

@@ -63,7 +63,7 @@ const OPERATIONS: &[(&str, fn(&[u8]) -> CallResult)] = &[
     ("system.random", system::random),
     ("system.uuid", system::uuid),
     ("system.identity", system::identity),
-    ("process.wait", process::wait),
+    ("process.count", process::count),
     ("module.call", module::call),
     ("log.line", log::line),
 ];

@@ -2,7 +2,7 @@
 
 use wapc_guest::prelude::*;
 
-/// `SECONDS`: answers them after so long. Requests and answers are what the program says; here both are a text.
-pub fn wait(payload: &[u8]) -> CallResult {
-    host_call("process", "", "wait", payload)
+/// `WHAT`: counts it and answers how often it was. Requests and answers are what the program says; here both are a text.
+pub fn count(payload: &[u8]) -> CallResult {
+    host_call("process", "", "count", payload)
 }
