@@ -24,7 +24,8 @@ pub(super) fn failure(key: Option<&Key>, error: RedisError) -> Failure {
     let code = error.code().unwrap_or_default();
     // Without a code the error is not the server's: the connection failed, or what came over it was no answer.
     if code.is_empty() || DOWN.contains(&code) {
-        return Failure::Server(Box::new(error));
+        // Its causes say the same again.
+        return Failure::Server(error.to_string().into());
     }
     let detail = error.detail().unwrap_or_default();
     let about = |why: &str| key.map(|key| conflict(key, why));
@@ -45,7 +46,7 @@ fn other(error: RedisError) -> HostCallError {
     let refused = REFUSED.iter().any(|code| text.contains(code));
     let kind = if refused { HostErrorKind::Unavailable } else { HostErrorKind::Internal };
     let why = if refused { "the server does not take it now" } else { "the server answered with an error" };
-    HostCallError::with_source(kind, why, error)
+    HostCallError::new(kind, format!("{why}: {text}"))
 }
 
 /// An answer that the command cannot have.
