@@ -66,7 +66,7 @@ pub(super) fn authorizer(
 fn decide(action: AuthAction<'_>, rules: &SqlRules, inside: &BTreeSet<String>) -> Result<(), Denied> {
     use AuthAction as A;
     let listed = |table: &str| match &rules.tables {
-        Some(tables) => tables.contains(&table.to_lowercase()) || HARMLESS.contains(&table),
+        Some(tables) => tables.contains(&table.to_ascii_lowercase()) || HARMLESS.contains(&table),
         None => true,
     };
     match action {

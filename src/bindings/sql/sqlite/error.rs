@@ -11,11 +11,12 @@ use crate::{
 
 /// The error for the guest.
 pub(super) fn explain(binding: &str, error: Error) -> HostCallError {
-    let Some(code) = error.sqlite_error().copied() else {
-        return match error {
-            Error::MultipleStatement => bad_request("one statement at a time: several are for `batch`"),
-            other => bad_request(other.to_string()),
-        };
+    let code = match (&error, error.sqlite_error()) {
+        (Error::SqlInputError { error: code, .. }, _) | (_, Some(code)) => *code,
+        (Error::MultipleStatement, None) => {
+            return bad_request("one statement at a time: several are for `batch`");
+        }
+        (other, None) => return bad_request(other.to_string()),
     };
     let refused = |kind| HostCallError::new(kind, message(&error, code));
     match code.code {

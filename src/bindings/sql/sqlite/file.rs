@@ -11,11 +11,16 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
 
+use super::functions;
 use crate::{bindings::BindingError, config::Durability};
 
 /// Bytes of one value, row or statement of SQL at most. More than a request or an answer has by default, and as much as
 /// one thread may hold several times over while it builds a value; SQLite's own limit, 1 GB, is most of a small machine.
-const MAX_LENGTH: i32 = 64 * 1024 * 1024;
+pub(super) const MAX_LENGTH: i32 = 64 * 1024 * 1024;
+
+/// Bytes of the pattern of LIKE and GLOB at most. SQLite compares a pattern with every place of a text, and nothing can end
+/// that: with its own limit, 50,000, one comparison of the largest text would take hours; with this one a minute at most.
+const MAX_PATTERN: i32 = 256;
 
 /// Bytes of memory that SQLite may have, over all databases of the process: a statement can ask for a hundred values of
 /// the largest length at once. Caches take some 2 MB for each connection; half of it would fail large sorts, and with the
@@ -90,7 +95,9 @@ impl Place {
             connection.set_db_config(option, on)?;
         }
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_LENGTH)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN)?;
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+        functions::register(&connection)?;
         connection.pragma_update_and_check(None, "hard_heap_limit", MAX_HEAP, |_| Ok(()))?;
         match role {
             Role::Writer => {

@@ -14,6 +14,7 @@
 mod authorizer;
 mod error;
 mod file;
+mod functions;
 mod queue;
 mod session;
 mod values;
