@@ -72,7 +72,8 @@ impl HttpClient {
         // What the link refuses needs no other thread.
         rules::check(&request.hop.url, &request.hop.method, rules)?;
         let (exchange, rules, name) = (Arc::clone(exchange), rules.clone(), Arc::clone(name));
-        let running = io::run(io, async move { reply::write(format, &exchange.run(request, &rules).await?) });
+        let module = Arc::clone(&call.caller.module);
+        let running = io::run(io, async move { reply::write(format, &exchange.run(request, &rules, &module).await?) });
         Ok(Answer::Later(Box::pin(async move {
             running.await.unwrap_or_else(|error| {
                 // The threads end with the daemon; anything else is a panic.

@@ -1,6 +1,6 @@
 //! The one operation: a request, the redirects that follow, and the answer at their end.
 
-use std::{future::Future, time::Instant};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, header::HeaderMap};
@@ -36,7 +36,12 @@ impl Exchange {
     ///
     /// # Errors
     /// As the page of this binding says.
-    pub(super) async fn run(&self, request: Request, rules: &HttpRules) -> Result<Answered, HostCallError> {
+    pub(super) async fn run(
+        &self,
+        request: Request,
+        rules: &HttpRules,
+        module: &Arc<str>,
+    ) -> Result<Answered, HostCallError> {
         let Request { mut hop, timeout, redirects } = request;
         // A time beyond the end of the clock is no limit.
         let limit = Limit(timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
@@ -45,8 +50,8 @@ impl Exchange {
         loop {
             rules::check(&hop.url, &hop.method, rules).map_err(|error| after(from.as_deref(), error))?;
             let place = rules::place(&hop.url);
-            let mut visit = self.hosts.visit(&place)?;
-            limit.within(&place, visit.place()).await?;
+            let mut visit = self.hosts.visit(&place);
+            limit.within(&place, visit.place(module)).await??;
             let response = limit.within(&place, self.send(&hop, &place, rules)).await?;
             let response = response.map_err(|error| after(from.as_deref(), error))?;
             let status = response.status();
