@@ -222,6 +222,62 @@ async fn a_session_is_no_guests_and_nothing_of_it_lasts() {
 }
 
 #[actix::test]
+async fn statements_that_a_function_prepares_or_throws_away_are_in_nobodys_way() {
+    let server = Postgres::start();
+    let mut settings = server.server();
+    settings.connections = 1;
+    let db = open(&binding(SqlBackend::Postgres { server: settings }));
+    for sql in [
+        "CREATE TYPE one AS ENUM ('a')",
+        "CREATE TYPE two AS ENUM ('b')",
+        "CREATE FUNCTION run(what TEXT) RETURNS INT LANGUAGE plpgsql AS 'BEGIN EXECUTE what; RETURN 1; END'",
+        "CREATE FUNCTION take_names() RETURNS INT LANGUAGE plpgsql AS $$ BEGIN FOR i IN 0..2000 LOOP \
+             BEGIN EXECUTE 'PREPARE s' || i || ' AS SELECT 1'; EXCEPTION WHEN duplicate_prepared_statement THEN END; \
+         END LOOP; RETURN 1; END $$",
+    ] {
+        execute(&db, sql).await;
+    }
+    rows(&db, "SELECT take_names()").await;
+    for _ in 0..3 {
+        rows(&db, "SELECT 1 AS one").await;
+    }
+    // The client keeps the statement with which it asks for types.
+    rows(&db, "SELECT 'a'::one AS a").await;
+    rows(&db, "SELECT run('DEALLOCATE ALL')").await;
+    let first = db.call("m", "query", json!({"sql": "SELECT 'b'::two AS b"})).await;
+    assert!(first.is_ok() || is_unavailable(&first), "{first:?}");
+    assert_eq!(rows(&db, "SELECT 'b'::two AS b").await, json!([{"b": "b"}]));
+}
+
+#[actix::test]
+async fn a_module_that_keeps_all_connections_busy_holds_up_no_other_for_longer_than_a_turn() {
+    const SLOW: &str =
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300000) SELECT max(n) AS n FROM c";
+    let directory = tempfile::tempdir().unwrap();
+    let server = Postgres::start();
+    for db in [open(&binding(sqlite(directory.path()))), postgres(&server)] {
+        let one = Instant::now();
+        rows(&db, SLOW).await;
+        let one = one.elapsed();
+        let flood: Vec<_> = (0..80)
+            .map(|_| {
+                let db = db.clone();
+                actix::spawn(async move { db.call("flood", "query", json!({ "sql": SLOW })).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let start = Instant::now();
+        db.call("other", "query", json!({"sql": "SELECT 1 AS one"})).await.unwrap();
+        let waited = start.elapsed();
+        let left = flood.iter().filter(|call| !call.is_finished()).count();
+        assert!(left > 40, "{left} of 80 were left after {waited:?}; one takes {one:?}");
+        for call in flood {
+            call.abort();
+        }
+    }
+}
+
+#[actix::test]
 async fn what_functions_triggers_and_keys_reach_is_held_against_tables_too() {
     let server = Postgres::start();
     let db = postgres(&server);
@@ -248,6 +304,9 @@ async fn what_functions_triggers_and_keys_reach_is_held_against_tables_too() {
         "SELECT peek() AS word",
         "SELECT query_to_xml('SELECT word FROM secret', true, true, '')::text AS word",
         "SELECT rolname FROM pg_roles",
+        // These the whole server has in common.
+        "SELECT rolname, rolpassword FROM pg_authid",
+        "SELECT datname FROM pg_database",
         "SELECT table_name FROM information_schema.tables",
         "SELECT set_config('search_path', 'pg_catalog', true) AS x, relname FROM pg_class",
         "SELECT * INTO copied FROM open",
@@ -375,6 +434,20 @@ async fn a_lock_of_another_process_is_waited_for_as_long_as_it_is_said() {
     other.execute_batch("COMMIT").unwrap();
     execute(&db, "INSERT INTO t VALUES (2)").await;
     assert_eq!(rows(&db, "SELECT count(*) AS n FROM t").await, json!([{"n": 2}]));
+}
+
+#[actix::test]
+async fn what_sqlite_says_of_a_statement_does_not_repeat_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&binding(sqlite(directory.path())));
+    let sql = format!("SELECT {}", "(".repeat(100_000));
+    let error = db.call("m", "query", json!({ "sql": sql })).await.unwrap_err();
+    assert!(error.starts_with("bad_request: ") && error.len() < 200, "{error}");
+    // One comparison has an end.
+    let sql = format!("SELECT 'a' LIKE '%{}' AS x", "a".repeat(300));
+    err(&db, "query", json!({ "sql": sql }), "bad_request", "too complex").await;
+    let sql = "SELECT instr(zeroblob(30000000), CAST(zeroblob(15000000) || x'01' AS BLOB)) AS at";
+    assert_eq!(rows(&db, sql).await, json!([{"at": 0}]));
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(in crate::bindings) const OPERATIONS: [&str; 3] = ["query", "execute", "batc
 pub(super) struct Command {
     /// What to do.
     pub(super) work: Work,
+    /// Whose it is: modules take turns.
+    pub(super) module: Arc<str>,
     /// What the link of the module allows.
     pub(super) rules: Arc<SqlRules>,
     /// How the answer is written.
@@ -119,7 +121,7 @@ pub(super) struct Limits {
 impl Command {
     /// The daemon's own question.
     pub(super) fn probe() -> Self {
-        Self { work: Work::Probe, rules: Arc::default(), format: Format::Json }
+        Self { work: Work::Probe, module: Arc::from(""), rules: Arc::default(), format: Format::Json }
     }
 
     /// Writes the answer to it.
@@ -182,7 +184,7 @@ pub(super) fn parse(call: &BindingCall, limits: Limits) -> Result<Command, HostC
         Rules::Sql(rules) => Arc::new(rules.clone()),
         _ => Arc::default(),
     };
-    Ok(Command { work, rules, format })
+    Ok(Command { work, module: Arc::clone(&call.caller.module), rules, format })
 }
 
 fn checked(field: &str, statement: Statement) -> Result<Statement, HostCallError> {

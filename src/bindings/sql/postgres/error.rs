@@ -48,6 +48,9 @@ pub(super) fn explain(error: Error, words: Words) -> Failure {
         }
         "42501" => HostErrorKind::NotAllowed,
         "55P03" => HostErrorKind::Unavailable,
+        // No statement of a guest has a name: it is one of the client's that a function has thrown away, or whose name one has
+        // taken. A new connection has them all.
+        "26000" | "42P05" => return Failure::Server(error.into()),
         code => match code.get(..2).unwrap_or_default() {
             "08" | "28" | "57" | "F0" => return Failure::Server(error.into()),
             "23" | "40" | "44" => HostErrorKind::Conflict,

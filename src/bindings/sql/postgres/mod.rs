@@ -29,8 +29,8 @@ use std::{
 
 use deadpool_postgres::{Object, Pool};
 use parking_lot::{Condvar, Mutex};
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
-use tokio_postgres::CancelToken;
+use tokio::{runtime::Handle, time::timeout};
+use tokio_postgres::{CancelToken, SimpleQueryMessage};
 
 use self::connect::Target;
 use super::{
@@ -41,8 +41,9 @@ use crate::{
     bindings::{
         BackendStatus, BindingContext, BindingError, Check, Io,
         circuit::{Circuit, Failure},
+        turnstile::{Entry, Permit, Turnstile},
     },
-    config::Server,
+    config::{BindingLimits, Server},
     host::{HostCallError, HostErrorKind},
 };
 
@@ -50,6 +51,10 @@ use crate::{
 /// the last values of sequences. What `DISCARD ALL` does, but for the statements that the client keeps for itself.
 const CLEAR: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; UNLISTEN *; \
                      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+/// Statements that a function has prepared: they would stand in the way of those that the client prepares, and nothing
+/// takes away only them. What comes back says that the connection is in no state for another caller.
+const LEFT_PREPARED: &str = "SELECT 1 FROM pg_catalog.pg_prepared_statement() WHERE from_sql LIMIT 1";
 
 /// How often the server is told again to cancel a statement: it may be told between two statements of a batch.
 const TELL_AGAIN: Duration = Duration::from_millis(250);
@@ -66,8 +71,9 @@ struct Shared {
     binding: Arc<str>,
     target: Target,
     pool: Pool,
-    /// As many as there are connections; taken before one is, so that waiting is never the server's failure.
-    turns: Semaphore,
+    /// As many as there are connections, in turns of the modules; taken before one is, so that waiting is never the server's
+    /// failure.
+    turns: Arc<Turnstile>,
     circuit: Circuit,
     stopped: AtomicBool,
     running: Running,
@@ -96,7 +102,11 @@ impl PostgresStore {
             binding,
             target,
             pool,
-            turns: Semaphore::new(connections),
+            turns: Turnstile::new(BindingLimits {
+                concurrent: server.connections.max(1),
+                queue: u32::MAX,
+                ..BindingLimits::default()
+            }),
             circuit,
             stopped: AtomicBool::new(false),
             running: Running::default(),
@@ -143,16 +153,20 @@ impl Shared {
         }
     }
 
-    async fn attempt<'s>(
-        &'s self,
+    async fn attempt(
+        &self,
         command: &Command,
         caller: &mut Awaited,
         deadline: Instant,
-        lease: &mut Option<Lease<'s>>,
+        lease: &mut Option<Lease>,
     ) -> Result<Outcome, Failure> {
-        let turn = tokio::select! {
-            turn = self.turns.acquire() => turn.map_err(|closed| Failure::Server(closed.into()))?,
-            () = caller.gone() => return Err(self.too_late().into()),
+        let turn = match self.turns.enter(&command.module) {
+            Entry::Now(turn) => turn,
+            Entry::Full => return Err(self.too_late().into()),
+            Entry::Wait(turn) => tokio::select! {
+                turn = turn => turn.map_err(|closed| Failure::Server(closed.into()))?,
+                () = caller.gone() => return Err(self.too_late().into()),
+            },
         };
         let connection = self.pool.get().await.map_err(|error| Failure::Server(error.into()))?;
         let lease = lease.insert(Lease { connection: Some(connection), _turn: turn });
@@ -206,12 +220,12 @@ impl Shared {
 }
 
 /// A connection that a caller has, with its turn.
-struct Lease<'s> {
+struct Lease {
     connection: Option<Object>,
-    _turn: tokio::sync::SemaphorePermit<'s>,
+    _turn: Permit,
 }
 
-impl Lease<'_> {
+impl Lease {
     /// Closes the connection: it is in no state for another caller.
     fn break_off(&mut self) {
         if let Some(connection) = self.connection.take() {
@@ -223,8 +237,13 @@ impl Lease<'_> {
     /// Clears the session for the next caller, and closes the connection where that fails.
     async fn clear(&mut self, patience: Duration) {
         let Some(connection) = &self.connection else { return };
-        let cleared = timeout(patience, connection.batch_execute(CLEAR)).await;
-        if !matches!(cleared, Ok(Ok(()))) {
+        let clear = format!("{CLEAR}; {LEFT_PREPARED}");
+        // The only rows of text are those of the last statement, and of the one that unlocks, which is always one.
+        let cleared = match timeout(patience, connection.simple_query(&clear)).await {
+            Ok(Ok(said)) => said.iter().filter(|one| matches!(one, SimpleQueryMessage::Row(_))).count() <= 1,
+            Ok(Err(_)) | Err(_) => false,
+        };
+        if !cleared {
             self.break_off();
         }
     }

@@ -32,8 +32,7 @@ const TOUCHED: &str = "\
         pg_catalog.pg_identify_object(1259::pg_catalog.oid, held.relation, 0) AS what \
     WHERE held.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
         AND held.locktype OPERATOR(pg_catalog.=) 'relation'::pg_catalog.text \
-        AND held.relation OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[]) \
-        AND held.database OPERATOR(pg_catalog.<>) 0::pg_catalog.oid";
+        AND held.relation OPERATOR(pg_catalog.<>) ALL ($1::pg_catalog.oid[])";
 
 /// When it is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

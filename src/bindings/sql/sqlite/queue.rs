@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub(super) deadline: Instant,
 }
 
-/// A queue that several threads may serve.
+/// A queue that several threads may serve, and in which modules take turns: one that has much to do holds up itself.
 pub(super) struct Queue {
     name: Arc<str>,
     what: &'static str,
@@ -37,9 +37,32 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Modules whose jobs wait, in the order of their turns; none is without.
+    modules: VecDeque<(Arc<str>, VecDeque<Job>)>,
+    waiting: usize,
     bytes: usize,
     ended: bool,
+}
+
+impl State {
+    fn add(&mut self, job: Job) {
+        self.waiting += 1;
+        match self.modules.iter_mut().find(|(module, _)| *module == job.command.module) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => self.modules.push_back((Arc::clone(&job.command.module), VecDeque::from([job]))),
+        }
+    }
+
+    /// The next job of the module whose turn it is, which then waits for the others' turns.
+    fn take(&mut self) -> Option<Job> {
+        let (module, mut jobs) = self.modules.pop_front()?;
+        let job = jobs.pop_front();
+        self.waiting -= usize::from(job.is_some());
+        if !jobs.is_empty() {
+            self.modules.push_back((module, jobs));
+        }
+        job
+    }
 }
 
 impl Queue {
@@ -55,7 +78,7 @@ impl Queue {
     pub(super) fn push(&self, job: Job) -> Result<(), (Box<Job>, HostCallError)> {
         let size = job.command.size();
         let mut state = self.state.lock();
-        let (waiting, bytes) = (state.jobs.len(), state.bytes);
+        let (waiting, bytes) = (state.waiting, state.bytes);
         let refused = if state.ended {
             Some("was stopped".to_owned())
         } else if waiting >= MAX_WAITING {
@@ -70,7 +93,7 @@ impl Queue {
             return Err((Box::new(job), HostCallError::new(HostErrorKind::Unavailable, text)));
         }
         state.bytes += size;
-        state.jobs.push_back(job);
+        state.add(job);
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -80,7 +103,7 @@ impl Queue {
     pub(super) fn next(&self) -> Option<Job> {
         let mut state = self.state.lock();
         loop {
-            let Some(job) = state.jobs.pop_front() else {
+            let Some(job) = state.take() else {
                 if state.ended {
                     return None;
                 }
