@@ -125,7 +125,11 @@ fn run(configured: Configured) -> Result<(), Failure> {
     let logs = logging::start(&config.logging)?;
     let levels = logs.levels();
     let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)) };
-    actix::System::new().block_on(serve(config, surroundings))
+    let system = actix::System::new();
+    let done = system.block_on(serve(config, surroundings));
+    // Dropping it would wait for threads that are still closing what did not close in its time: they end with the process.
+    std::mem::forget(system);
+    done
 }
 
 /// The life of the daemon. The socket comes first, because it tells whether another daemon is at work here.

@@ -9,6 +9,7 @@ use actix::{Context, Handler};
 use tokio::sync::oneshot;
 
 use super::{
+    binding_child::BindingPhase,
     events::{Subject, What},
     instance::InstanceStarted,
     messages::{
@@ -264,6 +265,8 @@ impl Handler<EndWorkers> for Supervisor {
             let Node::Binding(at) = node else { continue };
             let Some(child) = self.bindings.get_mut(at) else { continue };
             open.extend(child.take_backend());
+            // Its end is no news from here on, and nothing opens another.
+            child.enter(BindingPhase::Stopped);
         }
         Backends(open)
     }
