@@ -292,15 +292,43 @@ impl fmt::Display for Part {
     }
 }
 
-/// Writes an error and all its causes on one line, outermost first.
+/// Writes an error and all its causes on one line, outermost first. Many libraries repeat the cause in the text of the
+/// error around it: what the line already ends with is not said again.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, io};
+
+    use super::chain;
+
+    /// An error that repeats its cause in its own text, or does not.
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
+        #[error("cannot connect: {0}")]
+        Repeats(#[source] io::Error),
+        #[error("cannot connect")]
+        Leaves(#[source] io::Error),
+    }
+
+    #[test]
+    fn a_cause_that_the_error_around_it_repeats_is_said_once() {
+        for outer in [Outer::Repeats, Outer::Leaves] {
+            let error: Box<dyn Error> = Box::new(outer(io::Error::other("refused")));
+            assert_eq!(chain(&*error), "cannot connect: refused");
+        }
+    }
 }
