@@ -18,7 +18,8 @@ fn a_secret_that_is_written_down_is_refused_and_not_repeated() {
         ("url = \"redis://h\"\npassword = {}\n", "found neither"),
         ("url = \"redis://h\"\npassword = { file = \"a\", credential = \"b\" }\n", "both `file` and `credential`"),
         ("url = \"redis://h\"\npassword = { credential = \"../b\" }\n", "without slashes"),
-        ("url = \"redis://h\"\ntls = { cert = \"a\" }\n", "both `cert` and `key`"),
+        ("url = \"rediss://h\"\ntls = { cert = \"a\" }\n", "both `cert` and `key`"),
+        ("url = \"redis://h\"\ntls = { ca = \"a\" }\n", "a `url` that begins with rediss://"),
     ] {
         let errors = bad(&format!("[bindings.a]\ntype = \"keyvalue\"\nbackend = \"redis\"\n{text}")).to_string();
         assert!(errors.contains(expected) && !errors.contains("hunter2"), "{errors}");

@@ -26,15 +26,38 @@ pub(super) struct Kind {
 /// Reads the keys of a server. `url` is one text, or a list where there may be several.
 pub(super) fn read(section: &Section<'_>, kind: &Kind, places: Places<'_>) -> Server {
     let node = section.require("url", &format!("where the server is, such as \"{}\"", kind.example));
+    let urls = node.and_then(|node| urls(&node, kind)).unwrap_or_default();
+    let tls = section.or("tls", TlsFiles::default(), |node| tls(node, places.directory));
+    if tls != TlsFiles::default() {
+        refuse_unused_tls(section, &urls);
+    }
     Server {
-        urls: node.and_then(|node| urls(&node, kind)).unwrap_or_default(),
+        urls,
         user: section.get("user").and_then(|node| node.text("a user's name").map(str::to_owned)),
         password: section.get("password").and_then(|node| secret_source::read(&node, places.directory)),
-        tls: section.or("tls", TlsFiles::default(), |node| tls(node, places.directory)),
+        tls,
         connect_timeout: section
             .or("connect_timeout", defaults::CONNECT_TIMEOUT, |node| node.time(&bounds::CONNECT_TIMEOUT)),
         connections: section.or("connections", defaults::CONNECTIONS, |node| node.count(&bounds::CONNECTIONS)),
         circuit: section.or("circuit", Circuit::default(), circuit),
+    }
+}
+
+/// Schemes of connections that nothing secures, each with the one of those that TLS does. Where the scheme does not decide
+/// (`nats`, `postgres`) files of TLS are enough.
+const PLAIN: [(&str, &str); 2] = [("redis", "rediss"), ("http", "https")];
+
+/// Whoever names files of TLS wants a secured connection: that the URL says otherwise must not be found out from a trace.
+fn refuse_unused_tls(section: &Section<'_>, urls: &[String]) {
+    let scheme = |url: &String| url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let plain = urls.iter().filter_map(scheme).find_map(|scheme| PLAIN.into_iter().find(|(plain, _)| *plain == scheme));
+    if let (Some(node), Some((plain, secured))) = (section.get("tls"), plain) {
+        node.problem::<()>(Problem {
+            kind: ConfigErrorKind::Conflict,
+            found: format!("files of TLS beside a `url` that begins with {plain}://, which is not secured"),
+            expected: format!("a `url` that begins with {secured}://"),
+            hint: None,
+        });
     }
 }
 
