@@ -168,7 +168,7 @@ async fn rows_are_bounded(db: &Opened) {
     assert_eq!((&last["rows"], &last["more"]), (&json!([{"n": 9}, {"n": 10}]), &json!(false)));
     let none = ok(db, "query", json!({"sql": "SELECT n FROM many WHERE n > 99"})).await;
     assert_eq!(none, json!({"columns": ["n"], "rows": [], "more": false}));
-    err(db, "query", json!({"sql": select, "limit": 11}), "bad_request", "field `limit`: 11 is not in 1 to 10").await;
+    err(db, "query", json!({"sql": select, "limit": 11}), "bad_request", "field `limit`: 11, expected 1 to 10").await;
     err(db, "query", json!({"sql": select, "limit": 0}), "bad_request", "field `limit`").await;
     err(db, "query", json!({"sql": "SELECT n, t FROM many"}), "too_large", "65536 bytes").await;
     // Rows without an end are no reason to wait for it.
@@ -203,8 +203,8 @@ async fn parameters_are_never_sql(db: &Opened) {
     let query = json!({"sql": "SELECT id FROM people WHERE (id = $2 OR id = $2) AND name = $1", "params": ["$1", 1]});
     assert_eq!(ok(db, "query", query).await["rows"], json!([{"id": 1}]));
     let sql = "SELECT id FROM people WHERE id = $1";
-    err(db, "query", json!({ "sql": sql }), "bad_request", "has 1 parameters, there are 0").await;
-    err(db, "query", json!({"sql": sql, "params": [1, 2]}), "bad_request", "has 1 parameters, there are 2").await;
+    err(db, "query", json!({ "sql": sql }), "bad_request", "there are 0, the statement takes 1").await;
+    err(db, "query", json!({"sql": sql, "params": [1, 2]}), "bad_request", "there are 2, the statement takes 1").await;
     let two = "SELECT 1 AS one; DROP TABLE people";
     err(db, "query", json!({ "sql": two }), "bad_request", "").await;
     assert_eq!(rows(db, "SELECT count(*) AS n FROM people").await, json!([{"n": 6}]));

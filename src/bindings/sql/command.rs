@@ -201,7 +201,7 @@ fn room(limit: Option<u64>, limits: Limits) -> Result<Room, HostCallError> {
     let most = u64::from(limits.max_rows);
     let rows = match limit.unwrap_or(most) {
         rows if (1..=most).contains(&rows) => usize::try_from(rows).unwrap_or(usize::MAX),
-        rows => return Err(bad_request(format!("field `limit`: {rows} is not in 1 to {most}"))),
+        rows => return Err(bad_request(format!("field `limit`: {rows}, expected 1 to {most}"))),
     };
     Ok(Room { rows, bytes: limits.max_response })
 }

@@ -90,7 +90,7 @@ fn nanoseconds(time: Duration) -> u64 {
 pub(super) fn random(payload: &[u8]) -> BindingReply {
     let (Random { length }, format) = decode(payload)?;
     if !(1..=MAX_RANDOM).contains(&length) {
-        return Err(bad_request(format!("field `length`: {length} is not between 1 and {MAX_RANDOM}")));
+        return Err(bad_request(format!("field `length`: {length}, expected 1 to {MAX_RANDOM}")));
     }
     let mut bytes = vec![0; length];
     rand::rng().fill_bytes(&mut bytes);

@@ -120,7 +120,8 @@ fn binding_state(binding: &BindingStatus, now: f64) -> String {
 fn backend(backend: &BackendStatus, now: f64) -> String {
     let why = backend.why.as_deref().unwrap_or_default();
     let (since, tries) = (ago(backend.since, now), backend.tries);
-    format!("  {} {since}, {tries} tries failed since:\n    {}\n", visible(&backend.state), visible(&in_one_line(why)))
+    let tries = if tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") };
+    format!("  {} {since}, {tries} failed since:\n    {}\n", visible(&backend.state), visible(&in_one_line(why)))
 }
 
 fn table_of_bindings(bindings: &[BindingStatus], now: f64) -> String {

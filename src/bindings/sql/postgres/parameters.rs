@@ -54,7 +54,7 @@ impl ToSql for Parameter {
 pub(super) fn parameters(values: &[Value], types: &[Type]) -> Result<Vec<Parameter>, HostCallError> {
     if values.len() != types.len() {
         let (expected, found) = (types.len(), values.len());
-        return Err(bad_request(format!("field `params`: the statement has {expected} parameters, there are {found}")));
+        return Err(bad_request(format!("field `params`: there are {found}, the statement takes {expected}")));
     }
     let numbered = values.iter().zip(types).enumerate();
     let texts = numbered.map(|(index, (value, ty))| {
@@ -200,6 +200,6 @@ mod tests {
             assert!(error.starts_with("bad_request: ") && error.contains(expected), "{error}");
         }
         let error = parameters(&[], &[Type::INT4]).unwrap_err().to_string();
-        assert!(error.contains("the statement has 1 parameters, there are 0"), "{error}");
+        assert!(error.contains("there are 0, the statement takes 1"), "{error}");
     }
 }

@@ -23,10 +23,7 @@ pub(super) fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<()
     }
     let most = numbers.iter().copied().max().unwrap_or(0);
     if most != params.len() {
-        return Err(refused(format!(
-            "field `params`: the statement has {most} parameters, there are {}",
-            params.len()
-        )));
+        return Err(refused(format!("field `params`: there are {}, the statement takes {most}", params.len())));
     }
     if let Some(missing) = (1..=most).find(|number| !numbers.contains(number)) {
         return Err(refused(format!("the statement has ${most}, but no ${missing}")));
