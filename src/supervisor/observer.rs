@@ -29,9 +29,12 @@ pub(super) struct BackendChanged(pub(super) Arc<str>);
 pub(super) struct Ear {
     events: Events,
     supervisor: Recipient<BackendChanged>,
-    /// By module: what was denied, by binding and operation.
-    denials: Mutex<HashMap<Arc<str>, HashMap<(String, String), Told>>>,
+    /// By module.
+    denials: Mutex<HashMap<Arc<str>, Denials>>,
 }
+
+/// What one module was denied, by binding and operation.
+type Denials = HashMap<(String, String), Told>;
 
 /// When a denial was told, and how often it happened since.
 struct Told {

@@ -210,6 +210,7 @@ pub struct BlobSettings {
 
 /// Where a `blob` binding keeps its objects.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each binding")]
 pub enum BlobBackend {
     /// In a directory; absolute path.
     Directory {

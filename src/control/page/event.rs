@@ -76,20 +76,18 @@ fn what(what: &What) -> String {
             format!("restarted too often, last because of {because} => {}", words(decision))
         }
         What::BackendChanged { state, why } => format!("its backend is {state}{}", with(": ", why.as_deref())),
-        What::Denied { binding, operation, why, times, .. } => {
-            let times = if *times > 1 { format!(", {times} times") } else { String::new() };
-            format!(
-                "denied: {} of binding {}{times}: {}",
-                in_one_line(operation),
-                in_one_line(binding),
-                in_one_line(why)
-            )
-        }
+        What::Denied { binding, operation, why, times, .. } => denied(binding, operation, why, *times),
         What::Asked { action } => format!("an operator asked for: {action}"),
         What::WorkerStalled { stalled_s } => format!("STALLED for {}: something blocks its thread", short(*stalled_s)),
         What::WorkerRecovered { stalled_s } => format!("turns over again, after {}", short(*stalled_s)),
         What::WorkerReplaced { replaced } => format!("its thread ended and was replaced, {replaced} times by now"),
     }
+}
+
+fn denied(binding: &str, operation: &str, why: &str, times: u64) -> String {
+    let (binding, operation, why) = (in_one_line(binding), in_one_line(operation), in_one_line(why));
+    let times = if times > 1 { format!(", {times} times") } else { String::new() };
+    format!("denied: {operation} of binding {binding}{times}: {why}")
 }
 
 /// The text behind what introduces it; nothing where there is none.
