@@ -84,15 +84,6 @@ async fn conforms(db: &Opened) {
     db.check().await.unwrap();
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Typed<'s> {
-    id: i64,
-    b: Option<bool>,
-    f: Option<f64>,
-    t: Option<&'s str>,
-    x: Option<Bin>,
-}
-
 async fn values_keep_their_types(db: &Opened) {
     execute(db, "CREATE TABLE typed (id BIGINT PRIMARY KEY, b BOOLEAN, f DOUBLE PRECISION, t TEXT, x BYTEA)").await;
     let insert = "INSERT INTO typed (id, b, f, t, x) VALUES ($1, $2, $3, $4, $5)";
