@@ -9,8 +9,8 @@
 //! | `delete` | `{name: str}` | `{deleted: bool}` | |
 //! | `copy` | `{from: str, to: str, only_if_absent?: bool}` | `{}` | `not_found`, `conflict`, `too_large` |
 //!
-//! Requests and answers are maps, in MessagePack or JSON (see [`payload`](super::payload)). A name is what [`name`] takes:
-//! parts with `/` between them. Each module has names of its own, except where links share a space (see [`space`]).
+//! Requests and answers are maps, in MessagePack or JSON (see [`payload`](super::payload)). A name is what `name` takes:
+//! parts with `/` between them. Each module has names of its own, except where links share a space (see `space`).
 //! `modified` is in milliseconds since 1970.
 //!
 //! A write is answered when it is done: in a directory, when it is on the disk. Nobody ever sees half an object: a `put`

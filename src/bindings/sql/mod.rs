@@ -8,7 +8,7 @@
 //!
 //! Requests and answers are maps, in MessagePack or JSON (see [`payload`](super::payload)). Each call is one transaction,
 //! committed before it is answered, or nothing was changed. Values only ever travel as parameters, `$1`, `$2` and so on in
-//! both databases; [`mod@value`] says how they look, and each backend which of its types are which.
+//! both databases; `value` says how they look, and each backend which of its types are which.
 //!
 //! Errors: `bad_request` (what the request or its SQL says cannot be), `conflict` (a constraint, a deadlock), `too_large`
 //! (the answer is over `limits.max_response`, or a value over what the database takes), `not_allowed` (a rule of the link,
