@@ -16,6 +16,8 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
+use super::BindingError;
+
 /// Threads at most: what is done there is moving bytes; the work is on the workers and in the servers.
 const MAX_THREADS: usize = 4;
 
@@ -39,6 +41,14 @@ impl Io {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let started = Builder::new_multi_thread().worker_threads(threads).thread_name("io").enable_all().build()?;
         Ok(runtime.insert(started).handle().clone())
+    }
+
+    /// The same for a binding, which the error names.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn handle_for(&self, binding: &Arc<str>) -> Result<Handle, BindingError> {
+        self.handle().map_err(|source| BindingError::Thread { binding: Arc::clone(binding), thread: "io", source })
     }
 }
 

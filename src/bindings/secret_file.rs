@@ -17,14 +17,6 @@ impl Secret {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
-
-    /// The bytes as text, as passwords are.
-    ///
-    /// # Errors
-    /// They are not UTF-8.
-    pub(super) fn text(&self) -> Result<&str, std::str::Utf8Error> {
-        std::str::from_utf8(&self.0)
-    }
 }
 
 impl fmt::Debug for Secret {
@@ -42,20 +34,42 @@ pub(super) fn read(
     source: &SecretSource,
     credentials: Option<&Path>,
 ) -> Result<Secret, BindingError> {
-    let (place, bytes) = match source {
-        SecretSource::File(path) => (format!("file `{}`", path.display()), content(path)),
+    let bytes = match source {
+        SecretSource::File(path) => content(path),
         SecretSource::Credential(name) => {
             let missing = || io::Error::new(io::ErrorKind::NotFound, "the service was given no credentials");
-            let bytes = credentials.ok_or_else(missing).and_then(|directory| content(&directory.join(name)));
-            (format!("credential `{name}`"), bytes)
+            credentials.ok_or_else(missing).and_then(|directory| content(&directory.join(name)))
         }
     };
-    let mut bytes = bytes.map_err(|source| BindingError::Secret { binding: Arc::clone(binding), place, source })?;
+    let mut bytes = bytes.map_err(|error| unreadable(binding, source, error))?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         bytes.pop_if(|last| *last == b'\r');
     }
     Ok(Secret(bytes.into()))
+}
+
+/// Reads a secret that is text, as passwords are.
+///
+/// # Errors
+/// As [`read`], or it is not UTF-8.
+pub(super) fn text(
+    binding: &Arc<str>,
+    source: &SecretSource,
+    credentials: Option<&Path>,
+) -> Result<String, BindingError> {
+    let secret = read(binding, source, credentials)?;
+    let text = std::str::from_utf8(secret.bytes());
+    let text = text.map_err(|error| unreadable(binding, source, io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(text.to_owned())
+}
+
+fn unreadable(binding: &Arc<str>, source: &SecretSource, error: io::Error) -> BindingError {
+    let place = match source {
+        SecretSource::File(path) => format!("file `{}`", path.display()),
+        SecretSource::Credential(name) => format!("credential `{name}`"),
+    };
+    BindingError::Secret { binding: Arc::clone(binding), place, source: error }
 }
 
 fn content(path: &Path) -> io::Result<Vec<u8>> {
@@ -84,7 +98,8 @@ mod tests {
             fs::write(directory.path().join("password"), written).unwrap();
             let file = SecretSource::File(directory.path().join("password"));
             let secret = read(&binding, &file, None).unwrap();
-            assert_eq!((secret.text().unwrap(), format!("{secret:?}")), (expected, "[secret]".to_owned()));
+            assert_eq!((secret.bytes(), format!("{secret:?}")), (expected.as_bytes(), "[secret]".to_owned()));
+            assert_eq!(text(&binding, &file, None).unwrap(), expected);
             let credential = SecretSource::Credential("password".to_owned());
             assert_eq!(read(&binding, &credential, Some(directory.path())).unwrap(), secret);
         }
@@ -102,5 +117,11 @@ mod tests {
             error(SecretSource::Credential("pass".to_owned())),
             "binding `db`: cannot read the secret in credential `pass`"
         );
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("pass"), b"s3cret\xff").unwrap();
+        let source = SecretSource::Credential("pass".to_owned());
+        let error = crate::host::chain(&text(&binding, &source, Some(directory.path())).unwrap_err());
+        assert!(error.starts_with("binding `db`: cannot read the secret in credential `pass`: "), "{error}");
+        assert!(error.contains("utf-8") && !error.contains("s3cret"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         BindingCall, BindingReply,
         payload::{Blob, Format, bad_request, cut, decode, encode},
     },
-    host::{HostCallError, HostErrorKind},
+    host::HostCallError,
 };
 
 /// Objects in one page where the guest does not say: a screen or two.
@@ -90,10 +90,7 @@ pub(super) fn parse(call: &BindingCall, max_object: u64) -> Result<(Command, For
         "list" => reader.read(|request| reader.page(request)),
         "delete" => reader.read(|request: NameRequest<'_>| Ok(Command::Delete(reader.place("name", &request.name)?))),
         "copy" => reader.read(|request| reader.copy(&request)),
-        other => Err(HostCallError::new(
-            HostErrorKind::NoSuchOperation,
-            format!("binding `{}` has no operation `{}`: {}", call.link.to, cut(other), OPERATIONS.join(", ")),
-        )),
+        _ => Err(call.no_such_operation(&call.link.to, &OPERATIONS)),
     }
 }
 

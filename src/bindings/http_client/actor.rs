@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{OPERATIONS, operations::Exchange, reply, request, rules};
 use crate::{
-    bindings::{Answer, Binding, BindingCall, BindingFactory, Io, io, payload::cut},
+    bindings::{Answer, Binding, BindingCall, BindingFactory, Io, io},
     config::Rules,
     host::{HostCallError, HostErrorKind},
 };
@@ -60,9 +60,7 @@ impl HttpClient {
             return Err(HostCallError::new(HostErrorKind::Unavailable, format!("binding `{name}` was stopped")));
         }
         if call.operation != "request" {
-            let (operation, operations) = (cut(&call.operation), OPERATIONS.join(", "));
-            let why = format!("binding `{name}` has no operation `{operation}`: {operations}");
-            return Err(HostCallError::new(HostErrorKind::NoSuchOperation, why));
+            return Err(call.no_such_operation(name, &OPERATIONS));
         }
         let Rules::Http(rules) = &call.link.rules else {
             let why = format!("the link to binding `{name}` says nothing about hosts");

@@ -63,11 +63,7 @@ pub(super) fn start(
 ) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let mut tls = tls::client(&binding, &settings.tls)?;
     tls.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).into();
-    let io = context.io.handle().map_err(|source| BindingError::Thread {
-        binding: Arc::clone(&binding),
-        thread: "io",
-        source,
-    })?;
+    let io = context.io.handle_for(&binding)?;
     let exchange = Exchange {
         clients: Clients::new(tls, settings),
         hosts: Hosts::new(settings.connections_per_host),

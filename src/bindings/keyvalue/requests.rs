@@ -122,10 +122,7 @@ pub(super) fn parse(call: &BindingCall, limits: Limits) -> Result<(Command, Form
         "compare_and_set" => reader.read(|request| reader.compare_and_set(request)),
         "get_many" => reader.read(|request| reader.get_many(&request)),
         "set_many" => reader.read(|request| reader.set_many(request)),
-        other => Err(HostCallError::new(
-            HostErrorKind::NoSuchOperation,
-            format!("binding `{}` has no operation `{}`: {}", call.link.to, cut(other), OPERATIONS.join(", ")),
-        )),
+        _ => Err(call.no_such_operation(&call.link.to, &OPERATIONS)),
     }
 }
 

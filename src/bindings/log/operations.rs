@@ -5,10 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use tracing::Level;
 
-use crate::{
-    bindings::{BindingCall, BindingReply, Caller, payload::cut},
-    host::{HostCallError, HostErrorKind},
-};
+use crate::bindings::{BindingCall, BindingReply, Caller, payload::cut};
 
 /// Target of all events that guests write, so that they can be filtered apart from the daemon's own.
 pub const TARGET: &str = "wapcd::guest";
@@ -48,12 +45,7 @@ pub(super) fn log(binding: &str, call: &BindingCall) -> BindingReply {
         "info" => write_event!(INFO, binding, call),
         "warn" => write_event!(WARN, binding, call),
         "error" => write_event!(ERROR, binding, call),
-        other => {
-            return Err(HostCallError::new(
-                HostErrorKind::NoSuchOperation,
-                format!("binding `{binding}` has no operation `{}`: {}", cut(other), OPERATIONS.join(", ")),
-            ));
-        }
+        _ => return Err(call.no_such_operation(binding, &OPERATIONS)),
     }
     Ok(Bytes::new())
 }

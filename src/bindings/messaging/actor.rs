@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     broker::{Broker, Carrier, Publishing},
-    operations::{answered, no_such_operation, publish, published, request},
+    operations::{OPERATIONS, answered, publish, published, request},
 };
 use crate::bindings::{Answer, BackendStatus, Binding, BindingCall, BindingFactory, Check};
 
@@ -52,7 +52,7 @@ impl Binding for Messaging {
         match call.operation.as_str() {
             "publish" => self.publish(&call),
             "request" => self.request(&call),
-            other => no_such_operation(&self.name, other).into(),
+            _ => call.no_such_operation(&self.name, &OPERATIONS).into(),
         }
     }
 }

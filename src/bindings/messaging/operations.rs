@@ -143,12 +143,6 @@ pub(super) fn answered(format: Format, answer: &Message) -> BindingReply {
     encode(format, &reply)
 }
 
-/// An operation that the binding does not have.
-pub(super) fn no_such_operation(binding: &str, operation: &str) -> HostCallError {
-    let text = format!("binding `{binding}` has no operation `{}`: {}", cut(operation), OPERATIONS.join(", "));
-    HostCallError::new(HostErrorKind::NoSuchOperation, text)
-}
-
 /// A request that nobody hears.
 pub(super) fn nobody_listens(topic: &str) -> HostCallError {
     HostCallError::new(HostErrorKind::NotFound, format!("nobody listens to topic `{topic}`"))

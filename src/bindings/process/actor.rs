@@ -34,8 +34,7 @@ impl ProcessFactory {
         context: &BindingContext,
     ) -> Result<Self, BindingError> {
         let name = Arc::clone(&binding.name);
-        let io = context.io.handle();
-        let io = io.map_err(|source| BindingError::Thread { binding: Arc::clone(&name), thread: "io", source })?;
+        let io = context.io.handle_for(&name)?;
         let session = Session::new(Arc::clone(&name));
         let plan = Plan::new(binding, settings, context);
         let (told, heard) = mpsc::sync_channel(1);

@@ -32,8 +32,7 @@ impl SecretFactory {
         for source in settings.secrets.values() {
             secret_file::read(&binding, source, context.credentials.as_deref())?;
         }
-        let io = context.io.handle();
-        let io = io.map_err(|source| BindingError::Thread { binding: Arc::clone(&binding), thread: "io", source })?;
+        let io = context.io.handle_for(&binding)?;
         let (sources, credentials) = (settings.secrets.clone(), context.credentials.clone());
         Ok(Self(Arc::new(Places { binding, sources, credentials, io })))
     }

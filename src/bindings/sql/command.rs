@@ -13,10 +13,10 @@ use super::{
 use crate::{
     bindings::{
         BindingCall, BindingReply,
-        payload::{Format, bad_request, cut, decode, encode},
+        payload::{Format, bad_request, decode, encode},
     },
     config::{Rules, SqlRules},
-    host::{HostCallError, HostErrorKind},
+    host::HostCallError,
 };
 
 /// The operations.
@@ -175,10 +175,7 @@ pub(super) fn parse(call: &BindingCall, limits: Limits) -> Result<Command, HostC
             let checked = indexed.map(|(index, statement)| checked(&format!("statements[{index}].sql"), statement));
             (Work::Batch(checked.collect::<Result<_, _>>()?), format)
         }
-        other => {
-            let why = format!("no operation `{}`: a sql binding has {}", cut(other), OPERATIONS.join(", "));
-            return Err(HostCallError::new(HostErrorKind::NoSuchOperation, why));
-        }
+        _ => return Err(call.no_such_operation(&call.link.to, &OPERATIONS)),
     };
     let rules = match &call.link.rules {
         Rules::Sql(rules) => Arc::new(rules.clone()),

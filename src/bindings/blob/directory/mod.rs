@@ -62,7 +62,7 @@ impl DirectoryStore {
             }
             _ => wrong("use the directory", error),
         })?;
-        let io = context.io.handle().map_err(|error| wrong("start the threads for the directory", error))?;
+        let io = context.io.handle_for(&name)?;
         let disk = Disk::new(Arc::clone(&name));
         Ok(Self { work: Arc::new(Work { name, tree, max_object }), disk, io, _threads: context.io.clone() })
     }

@@ -54,8 +54,7 @@ impl S3Store {
         context: &BindingContext,
     ) -> Result<Self, BindingError> {
         let wrong = |what: String, source: BoxError| BindingError::Backend { binding: Arc::clone(&name), what, source };
-        let io =
-            context.io.handle().map_err(|error| wrong("start the threads for its server".to_owned(), error.into()))?;
+        let io = context.io.handle_for(&name)?;
         let server = place.server;
         let bucket = builder(&name, place, context)?.build();
         let bucket = bucket.map_err(|error| wrong(format!("use bucket `{}`", place.bucket), error.into()))?;
@@ -135,11 +134,6 @@ fn builder(name: &Arc<str>, place: &Place<'_>, context: &BindingContext) -> Resu
         // Otherwise it would ask the machine's provider for credentials.
         return Ok(builder.with_skip_signature(true));
     };
-    let secret = secret_file::read(name, password, context.credentials.as_deref())?;
-    let secret = secret.text().map_err(|error| BindingError::Backend {
-        binding: Arc::clone(name),
-        what: "use its `password`".to_owned(),
-        source: error.into(),
-    })?;
+    let secret = secret_file::text(name, password, context.credentials.as_deref())?;
     Ok(builder.with_access_key_id(user).with_secret_access_key(secret))
 }

@@ -43,15 +43,10 @@ impl Connector {
         let mut auth = Auth::new();
         auth.username.clone_from(&server.user);
         if let Some(source) = &server.password {
-            let secret = secret_file::read(name, source, credentials)?;
-            let password = secret.text().map_err(|error| BindingError::Backend {
-                binding: Arc::clone(name),
-                what: "use its password".to_owned(),
-                source: error.into(),
-            })?;
+            let password = secret_file::text(name, source, credentials)?;
             // Without a user it is a token, which servers take in its place.
             let place = if server.user.is_some() { &mut auth.password } else { &mut auth.token };
-            *place = Some(password.to_owned());
+            *place = Some(password);
         }
         let (urls, timeout, bucket) = (server.urls.clone(), server.connect_timeout, bucket.to_owned());
         Ok(Self { urls, auth, tls: tls::client(name, &server.tls)?, timeout, bucket })

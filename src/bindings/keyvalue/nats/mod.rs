@@ -56,11 +56,7 @@ impl NatsStore {
         context: &BindingContext,
     ) -> Result<Self, BindingError> {
         let connector = Connector::new(name, server, bucket, context.credentials.as_deref())?;
-        let io = context.io.handle().map_err(|source| BindingError::Backend {
-            binding: Arc::clone(name),
-            what: "start the threads for connections".to_owned(),
-            source: source.into(),
-        })?;
+        let io = context.io.handle_for(name)?;
         let connection = Arc::new(Connection::new(connector, server.connect_timeout, io.clone()));
         let probed = Arc::clone(&connection);
         let circuit = Circuit::new(

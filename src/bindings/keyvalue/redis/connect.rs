@@ -60,9 +60,7 @@ impl Connector {
             settings = settings.set_username(user);
         }
         if let Some(source) = &server.password {
-            let secret = secret_file::read(name, source, credentials)?;
-            let password = secret.text().map_err(|error| wrong("use its password", Box::new(error)))?;
-            settings = settings.set_password(password);
+            settings = settings.set_password(secret_file::text(name, source, credentials)?);
         }
         let tls = if is_tls {
             let connector = TlsConnector::from(Arc::new(tls::client(name, &server.tls)?));

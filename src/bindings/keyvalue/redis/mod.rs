@@ -54,11 +54,7 @@ impl RedisStore {
         context: &BindingContext,
     ) -> Result<Self, BindingError> {
         let connector = Connector::new(name, server, context.credentials.as_deref().map(Path::new))?;
-        let io = context.io.handle().map_err(|source| BindingError::Backend {
-            binding: Arc::clone(name),
-            what: "start the threads for connections".to_owned(),
-            source: source.into(),
-        })?;
+        let io = context.io.handle_for(name)?;
         let pool = Arc::new(Pool::new(connector, server, io.clone()));
         let probed = Arc::clone(&pool);
         let circuit = Circuit::new(

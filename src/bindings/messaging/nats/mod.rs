@@ -61,11 +61,13 @@ impl NatsBroker {
         (server, jetstream): (&Server, bool),
         context: &BindingContext,
     ) -> Result<Self, BindingError> {
-        let failed =
-            |what: &str, source| BindingError::Backend { binding: Arc::clone(binding), what: what.to_owned(), source };
-        let io = context.io.handle().map_err(|error| failed("start the threads of connections", error.into()))?;
+        let io = context.io.handle_for(binding)?;
         let servers = server.urls.iter().map(|url| url.parse::<ServerAddr>()).collect::<Result<Vec<_>, _>>();
-        let servers = servers.map_err(|error| failed("use the URL of its server", error.into()))?;
+        let servers = servers.map_err(|error| BindingError::Backend {
+            binding: Arc::clone(binding),
+            what: "use the URL of its server".to_owned(),
+            source: error.into(),
+        })?;
         let options = options(binding, server, context)?;
         let link = Link::start(Way::new(Arc::clone(binding), servers, options), server, io, context);
         let (max_message, room) = (settings.max_message, Room::from(settings));
@@ -81,18 +83,12 @@ fn options(binding: &Arc<str>, server: &Server, context: &BindingContext) -> Res
         // A server that is silent for some of these is given up.
         .ping_interval(server.connect_timeout)
         .ignore_discovered_servers();
-    let secret = |source| secret_file::read(binding, source, context.credentials.as_deref());
     if let Some(source) = &server.password {
-        let secret = secret(source)?;
-        let text = secret.text().map_err(|source| BindingError::Backend {
-            binding: Arc::clone(binding),
-            what: "read its password as text".to_owned(),
-            source: source.into(),
-        })?;
+        let secret = secret_file::text(binding, source, context.credentials.as_deref())?;
         options = match &server.user {
-            Some(user) => options.user_and_password(user.clone(), text.to_owned()),
+            Some(user) => options.user_and_password(user.clone(), secret),
             // A secret alone is what NATS calls a token.
-            None => options.token(text.to_owned()),
+            None => options.token(secret),
         };
     }
     let is_secured = server.urls.iter().any(|url| url.starts_with("tls:"));
