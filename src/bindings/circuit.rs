@@ -127,8 +127,12 @@ impl Circuit {
         }
     }
 
-    /// Lets a call through, after a wait where nothing is known of the server yet.
-    async fn admit(&self) -> Result<(), HostCallError> {
+    /// Lets a call through, after a wait where nothing is known of the server yet. For calls that wait for a turn before they
+    /// are run: it says nothing of the server, and is of no use while that is down.
+    ///
+    /// # Errors
+    /// `unavailable` where the server is down.
+    pub(super) async fn admit(&self) -> Result<(), HostCallError> {
         if !*self.0.known.borrow() {
             // The sender lives as long as this.
             self.0.known.subscribe().wait_for(|known| *known).await.ok();

@@ -162,6 +162,28 @@ async fn a_server_that_stands_still_opens_the_circuit_and_closes_it_when_it_goes
 }
 
 #[actix::test]
+async fn calls_that_waited_behind_others_in_vain_do_not_speak_for_a_server_that_stands_still() {
+    let server = Postgres::start();
+    let mut settings = server.server();
+    settings.connections = 1;
+    let db = open(&binding(SqlBackend::Postgres { server: settings }));
+    rows(&db, "SELECT 1 AS one").await;
+    server.pause();
+    let start = Instant::now();
+    while db.status().state == BackendState::Connected {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", db.status());
+        let call = || timeout(Duration::from_millis(100), db.call("m", "query", json!({"sql": "SELECT 1 AS one"})));
+        futures_util::future::join_all((0..8).map(|_| call())).await;
+    }
+    let start = Instant::now();
+    err(&db, "query", json!({"sql": "SELECT 1 AS one"}), "unavailable", "is down").await;
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    server.resume();
+    db.until(BackendState::Connected).await;
+    rows(&db, "SELECT 1 AS one").await;
+}
+
+#[actix::test]
 async fn a_server_that_is_absent_at_the_start_is_waited_for_by_the_binding_only() {
     let mut server = Postgres::start();
     server.kill();

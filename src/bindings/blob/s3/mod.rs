@@ -78,6 +78,7 @@ impl Store for S3Store {
         let (requests, circuit) = (Arc::clone(&self.requests), self.circuit.clone());
         let (turns, name, io) = (Arc::clone(&self.turns), Arc::clone(&self.name), self.io.clone());
         Submitted::Waiting(Box::pin(async move {
+            circuit.admit().await?;
             let Ok(_turn) = turns.acquire_owned().await else {
                 return Err(HostCallError::new(HostErrorKind::Unavailable, format!("binding `{name}` is stopped")));
             };

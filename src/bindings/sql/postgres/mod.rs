@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  workers ── Job ──▶ a task on the threads for connections
-//!                       circuit ─▶ a turn ─▶ a connection of the pool ─▶ BEGIN, statements, COMMIT ─▶ answer
+//!                       a turn ─▶ circuit ─▶ a connection of the pool ─▶ BEGIN, statements, COMMIT ─▶ answer
 //!                                                    │ nobody waits any longer: cancelled at the server
 //!                                                    └─ afterwards what the guest left in the session is cleared
 //! ```
@@ -85,11 +85,7 @@ impl PostgresStore {
         let target = Target::new(&binding, server, context)?;
         let connections = usize::try_from(server.connections).unwrap_or(usize::MAX).max(1);
         let pool = target.pool(&binding, connections)?;
-        let io = context.io.handle().map_err(|source| BindingError::Thread {
-            binding: Arc::clone(&binding),
-            thread: "io",
-            source,
-        })?;
+        let io = context.io.handle_for(&binding)?;
         let circuit = Circuit::new(
             Arc::clone(&binding),
             server.circuit.clone(),
@@ -119,8 +115,7 @@ impl Store for PostgresStore {
     fn submit(&self, command: Command, deadline: Instant) -> Result<Waiting, HostCallError> {
         let running = RunningOne::of(&self.shared);
         if self.shared.stopped.load(Relaxed) {
-            let text = format!("binding `{}` was stopped", self.shared.binding);
-            return Err(HostCallError::new(HostErrorKind::Unavailable, text));
+            return Err(self.shared.stopped());
         }
         let (caller, waiting) = pair();
         self.io.spawn(async move { running.shared().serve(&command, caller, deadline).await });
@@ -143,10 +138,32 @@ impl Store for PostgresStore {
 }
 
 impl Shared {
+    /// Waits for the module's turn, unless the server is down.
+    async fn turn(&self, module: &Arc<str>) -> Result<Permit, HostCallError> {
+        self.circuit.admit().await?;
+        match self.turns.enter(module) {
+            Entry::Now(turn) => Ok(turn),
+            Entry::Wait(turn) => turn.await.map_err(|_closed| self.stopped()),
+            Entry::Full => {
+                let text = format!("binding `{}` is busy", self.binding);
+                Err(HostCallError::new(HostErrorKind::Unavailable, text))
+            }
+        }
+    }
+
     /// Does a command, answers, and leaves the connection as it found it.
     async fn serve(&self, command: &Command, mut caller: Awaited, deadline: Instant) {
+        let turn = tokio::select! {
+            turn = self.turn(&command.module) => turn,
+            // Nobody waits for an answer, and the server was asked nothing that would speak for it or against it.
+            () = caller.gone() => return,
+        };
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(error) => return caller.send(Err(error)),
+        };
         let mut lease = None;
-        let outcome = self.circuit.run(self.attempt(command, &mut caller, deadline, &mut lease)).await;
+        let outcome = self.circuit.run(self.attempt(command, &mut caller, (deadline, turn), &mut lease)).await;
         caller.send(outcome.and_then(|outcome| command.reply(&outcome)));
         if let Some(mut lease) = lease {
             lease.clear(self.target.patience).await;
@@ -157,20 +174,12 @@ impl Shared {
         &self,
         command: &Command,
         caller: &mut Awaited,
-        deadline: Instant,
+        (deadline, turn): (Instant, Permit),
         lease: &mut Option<Lease>,
     ) -> Result<Outcome, Failure> {
-        let turn = match self.turns.enter(&command.module) {
-            Entry::Now(turn) => turn,
-            Entry::Full => return Err(self.too_late().into()),
-            Entry::Wait(turn) => tokio::select! {
-                turn = turn => turn.map_err(|closed| Failure::Server(closed.into()))?,
-                () = caller.gone() => return Err(self.too_late().into()),
-            },
-        };
         let connection = self.pool.get().await.map_err(|error| Failure::Server(error.into()))?;
         let lease = lease.insert(Lease { connection: Some(connection), _turn: turn });
-        let Some(connection) = &mut lease.connection else { return Err(self.too_late().into()) };
+        let Some(connection) = &mut lease.connection else { return Err(self.stopped().into()) };
         let (cancel, left) = (connection.cancel_token(), caller.left());
         let outcome = {
             let mut work = pin!(run::run(connection, command, left, deadline));
@@ -213,9 +222,8 @@ impl Shared {
         }
     }
 
-    fn too_late(&self) -> HostCallError {
-        let text = format!("binding `{}` did not reach the request before the deadline", self.binding);
-        HostCallError::new(HostErrorKind::TimedOut, text)
+    fn stopped(&self) -> HostCallError {
+        HostCallError::new(HostErrorKind::Unavailable, format!("binding `{}` was stopped", self.binding))
     }
 }
 
