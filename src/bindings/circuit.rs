@@ -227,13 +227,21 @@ impl Inner {
     /// Tries the server, the first time with this patience, again and again until it answers or nobody has the circuit any
     /// more.
     fn try_until_connected(self: &Arc<Self>, first: Duration) {
-        let (circuit, patience) = (Arc::downgrade(self), self.patience);
-        self.io.spawn(async move {
+        let (circuit, patience, mut known) = (Arc::downgrade(self), self.patience, self.known.subscribe());
+        let tries = async move {
             let mut tries = 0;
             let mut patience = Some(first).into_iter().chain(std::iter::repeat(patience));
             while let Some(wait) = Self::try_once(&circuit, tries, patience.next().unwrap_or(first)).await {
                 tries += 1;
                 tokio::time::sleep(wait).await;
+            }
+        };
+        // In the middle of a question as well: it may hang for as long as a connection may take.
+        let gone = async move { while known.changed().await.is_ok() {} };
+        self.io.spawn(async move {
+            tokio::select! {
+                () = tries => {}
+                () = gone => {}
             }
         });
     }

@@ -238,3 +238,29 @@ async fn nobody_is_asked_when_the_last_clone_is_gone() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(asked.load(SeqCst), before);
 }
+
+#[actix::test]
+async fn a_question_that_hangs_ends_with_the_circuit() {
+    struct Told(std::sync::mpsc::Sender<()>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.send(()).ok();
+        }
+    }
+    let (ended, heard) = std::sync::mpsc::channel();
+    let io = Io::default();
+    let probe: Probe = Arc::new(move || {
+        let told = Told(ended.clone());
+        Box::pin(async move {
+            let _told = told;
+            std::future::pending().await
+        })
+    });
+    let (patience, observer) = (Duration::from_secs(600), Arc::new(Changes::default()));
+    let circuit = Circuit::new("db".into(), Settings::default(), patience, observer, io.handle().unwrap(), probe);
+    let other = circuit.clone();
+    drop(circuit);
+    assert!(heard.recv_timeout(Duration::from_millis(50)).is_err());
+    drop(other);
+    heard.recv_timeout(Duration::from_secs(10)).unwrap();
+}

@@ -122,6 +122,9 @@ async fn what_a_binding_needs_is_asked_for_at_its_start_and_no_secret_is_told() 
     let opened = open(&s3(wrong.clone()));
     let error = put(&opened, "m", "x", b"").await.unwrap_err();
     assert!(error.starts_with("unavailable: ") && !error.contains("s3cr3t"), "{error}");
+    // The same cause reads the same each time, and once.
+    let cause = "error sending request: client error (Connect): tcp connect error: Connection refused";
+    assert!(error.contains(cause) && error.matches("error sending").count() == 1 && error.len() < 250, "{error}");
     let backend = |prefix: &str| BlobBackend::S3 {
         server: wrong.clone(),
         bucket: "b".to_owned(),

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::super::store::Place;
 use crate::{
     bindings::circuit::Failure,
-    host::{HostCallError, HostErrorKind},
+    host::{BoxError, HostCallError, HostErrorKind, chain},
 };
 
 /// An answer that is no success.
@@ -60,9 +60,26 @@ fn element(body: &str, name: &str) -> String {
     text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default().to_owned()
 }
 
+/// Why the store did not answer as it should: its refusal, or what failed on the way to it.
+///
+/// The client's own words repeat their causes, the address, and how long it took, which would make news of every try.
+pub(super) fn why(error: object_store::Error) -> BoxError {
+    if let Some(refusal) = Refusal::of(&error) {
+        return refusal.clone().into();
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if error.is::<reqwest::Error>() {
+            return chain(error).into();
+        }
+        cause = error.source();
+    }
+    error.into()
+}
+
 /// What a failed request for an object means.
 pub(super) fn failure(error: object_store::Error, place: Option<&Place>) -> Failure {
-    let Some(refusal) = Refusal::of(&error).cloned() else { return Failure::Server(error.into()) };
+    let Some(refusal) = Refusal::of(&error).cloned() else { return Failure::Server(why(error)) };
     let refused = |kind, text: &str| HostCallError::with_source(kind, text, refusal.clone()).into();
     match (refusal.status, &*refusal.code, place) {
         (404, "NoSuchBucket", _) => Failure::Server(refusal.into()),

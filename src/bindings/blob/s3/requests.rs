@@ -11,7 +11,7 @@ use object_store::{
 
 use super::{
     super::store::{Command, Entry, Facts, Listed, Outcome, Page, Place, Span},
-    failure::{Refusal, failure},
+    failure::{Refusal, failure, why},
 };
 use crate::{
     bindings::{circuit::Failure, payload::bad_request},
@@ -50,10 +50,7 @@ impl Requests {
     /// Asks for something that needs the bucket, and the right to list it.
     pub(super) async fn probe(&self) -> Result<(), BoxError> {
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
-        match self.bucket.list_paginated(Some(&self.prefix), options).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Refusal::of(&error).cloned().map_or_else(|| error.into(), BoxError::from)),
-        }
+        self.bucket.list_paginated(Some(&self.prefix), options).await.map(drop).map_err(why)
     }
 
     /// Does one operation.
