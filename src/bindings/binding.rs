@@ -88,8 +88,9 @@ pub trait BindingFactory: Send + Sync + 'static {
         None
     }
 
-    /// Ends the backend: what was accepted is finished and durable when this returns, what comes later is answered
-    /// with `unavailable`.
+    /// Ends the backend: what comes later is answered with `unavailable`. What was begun on a disk, in a database or by a
+    /// program is finished when this returns, and durable where it promises that; requests to other servers are not waited
+    /// for, and go on as long as somebody waits for their answers.
     ///
     /// May block for as long as the disk does, so it is called off the workers. A second call does nothing.
     fn stop(&self) {}

@@ -156,7 +156,7 @@ impl Pool {
     /// Opens the connection of a slot without anybody waiting for it.
     fn open_behind(self: &Arc<Self>, index: usize) {
         let Some(slot) = self.slots.get(index) else { return };
-        if slot.opening.swap(true, Relaxed) {
+        if self.closed.load(Relaxed) || slot.opening.swap(true, Relaxed) {
             return;
         }
         let pool = Arc::clone(self);
@@ -183,9 +183,10 @@ impl Pool {
             }
         });
         ping(connection.clone()).await?;
-        if let Some(slot) = self.slots.get(index)
-            && !self.closed.load(Relaxed)
-        {
+        if self.closed.load(Relaxed) {
+            return Err(self.connector.unconnected());
+        }
+        if let Some(slot) = self.slots.get(index) {
             slot.in_doubt.store(false, Relaxed);
             *slot.connection.lock() = Some(Open { id, connection });
         }
