@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{OPERATIONS, operations};
 use crate::{
     bindings::{Answer, Binding, BindingCall, BindingContext, BindingError, BindingFactory, secret_file},
     config::{SecretSettings, SecretSource},
-    host::{HostCallError, HostErrorKind, chain},
+    host::{BoxError, HostCallError, HostErrorKind, chain},
 };
+
+/// Secrets that are read at once: each takes microseconds, and a disk that hangs must not take all of the threads that block,
+/// of which there are 512 for all bindings.
+const AT_ONCE: usize = 8;
 
 /// Makes the `secret` binding of each worker.
 pub(super) struct SecretFactory(Arc<Places>);
@@ -20,6 +24,7 @@ struct Places {
     sources: BTreeMap<String, SecretSource>,
     credentials: Option<PathBuf>,
     io: Handle,
+    turns: Arc<Semaphore>,
 }
 
 impl SecretFactory {
@@ -34,7 +39,8 @@ impl SecretFactory {
         }
         let io = context.io.handle_for(&binding)?;
         let (sources, credentials) = (settings.secrets.clone(), context.credentials.clone());
-        Ok(Self(Arc::new(Places { binding, sources, credentials, io })))
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Ok(Self(Arc::new(Places { binding, sources, credentials, io, turns })))
     }
 }
 
@@ -66,18 +72,30 @@ impl Secrets {
             return Err(operations::unknown(&self.0.binding, &name));
         }
         let (places, name) = (Arc::clone(&self.0), name.into_owned());
-        // A file may be on a disk that is slow.
-        let reading = self.0.io.spawn_blocking(move || places.read(&name));
         Ok(Answer::Later(Box::pin(async move {
-            let secret = reading.await.map_err(|error| {
-                HostCallError::with_source(HostErrorKind::Internal, "reading the secret ended early", error)
-            })??;
+            let secret = places.read_aside(name).await?;
             operations::reply(format, secret.bytes())
         })))
     }
 }
 
 impl Places {
+    /// Reads a secret on a thread that may block: its file may be on a disk that is slow.
+    async fn read_aside(self: Arc<Self>, name: String) -> Result<secret_file::Secret, HostCallError> {
+        let ended = |error: BoxError| {
+            let why = format!("reading secret `{name}` of binding `{}` ended early", self.binding);
+            HostCallError::with_source(HostErrorKind::Internal, why, error)
+        };
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|closed| ended(closed.into()))?;
+        let (places, wanted) = (Arc::clone(&self), name.clone());
+        let reading = self.io.spawn_blocking(move || {
+            // Held until the file is read, whoever waits for it.
+            let _turn = turn;
+            places.read(&wanted)
+        });
+        reading.await.map_err(|error| ended(error.into()))?
+    }
+
     fn read(&self, name: &str) -> Result<secret_file::Secret, HostCallError> {
         let binding = &*self.binding;
         let source = self.sources.get(name).ok_or_else(|| operations::unknown(binding, name))?;
