@@ -153,7 +153,8 @@ pub(super) type Outcomes = Result<Outcome, HostCallError>;
 pub(super) enum Submitted {
     /// It is there.
     Done(Outcomes),
-    /// It comes later. What has begun on a disk is ended when this is dropped; what goes to a server is not.
+    /// It comes later. Where this is dropped, what has begun on a disk goes on to its end, and a request to a server is
+    /// broken off.
     Waiting(BoxFuture<'static, Outcomes>),
 }
 
