@@ -31,25 +31,29 @@ fn instr(context: &Context<'_>) -> rusqlite::Result<Option<i64>> {
     let (what, sought) = (context.get_raw(0), context.get_raw(1));
     let in_bytes = matches!((what, sought), (ValueRef::Blob(_), ValueRef::Blob(_)));
     let (Some(what), Some(sought)) = (bytes(what), bytes(sought)) else { return Ok(None) };
-    let Some(at) = memmem::find(&what, &sought) else { return Ok(Some(0)) };
-    let before = what.get(..at).unwrap_or_default();
+    let begins = |byte: &u8| (*byte & 0xC0) != 0x80;
+    let found = match sought.first() {
+        // What begins within a character begins nowhere but at the start.
+        Some(first) if !in_bytes && !begins(first) => what.starts_with(&sought).then_some(0),
+        _ => memmem::find(&what, &sought),
+    };
+    let Some(at) = found else { return Ok(Some(0)) };
     // Of a character only the first byte counts.
-    let count = if in_bytes { at } else { before.iter().filter(|byte| (**byte & 0xC0) != 0x80).count() };
+    let passed = what.get(1..=at).unwrap_or_default();
+    let count = if in_bytes { at } else { passed.iter().filter(|byte| begins(byte)).count() };
     Ok(i64::try_from(count + 1).ok())
 }
 
 fn replace(context: &Context<'_>) -> rusqlite::Result<Value> {
-    let (Some(what), Some(old), Some(new)) =
-        (bytes(context.get_raw(0)), bytes(context.get_raw(1)), bytes(context.get_raw(2)))
-    else {
+    let (Some(what), Some(old)) = (bytes(context.get_raw(0)), bytes(context.get_raw(1))) else {
         return Ok(Value::Null);
     };
-    if old.first().is_none_or(|byte| *byte == 0) {
-        return context
-            .get_raw(0)
-            .try_into()
-            .map_err(|error: rusqlite::types::FromSqlError| Error::UserFunctionError(error.into()));
-    }
+    // What begins with NUL is empty to SQLite; there the third value is not looked at.
+    let nothing = old.first().is_none_or(|byte| *byte == 0);
+    let new = bytes(context.get_raw(2));
+    let (false, Some(new)) = (nothing, new) else {
+        return if nothing { text(what.into_owned()) } else { Ok(Value::Null) };
+    };
     let found = memmem::find_iter(&what, &*old).count();
     let length = what.len() - found * old.len() + found.saturating_mul(new.len());
     if length > super::file::MAX_LENGTH.unsigned_abs() as usize {
@@ -62,7 +66,11 @@ fn replace(context: &Context<'_>) -> rusqlite::Result<Value> {
         end = at + old.len();
     }
     replaced.extend_from_slice(what.get(end..).unwrap_or_default());
-    String::from_utf8(replaced).map(Value::Text).map_err(|_bytes| no_text("replace"))
+    text(replaced)
+}
+
+fn text(bytes: Vec<u8>) -> rusqlite::Result<Value> {
+    String::from_utf8(bytes).map(Value::Text).map_err(|_bytes| no_text("replace"))
 }
 
 fn trim(context: &Context<'_>, left: bool, right: bool) -> rusqlite::Result<Option<String>> {
@@ -71,7 +79,8 @@ fn trim(context: &Context<'_>, left: bool, right: bool) -> rusqlite::Result<Opti
     let (Ok(mut what), Ok(given)) = (std::str::from_utf8(&what), std::str::from_utf8(&given)) else {
         return Err(no_text("trim"));
     };
-    let given: HashSet<char> = given.chars().collect();
+    // To SQLite the set ends at NUL.
+    let given: HashSet<char> = given.chars().take_while(|c| *c != '\0').collect();
     if left {
         what = what.trim_start_matches(|c| given.contains(&c));
     }
@@ -102,7 +111,8 @@ fn real(number: f64) -> String {
     }
     let rounded = format!("{number:.0$e}", 14);
     let exponent = rounded.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or_default();
-    if (-4..DIGITS).contains(&exponent) {
+    if (-4..=DIGITS).contains(&exponent) {
+        let number = rounded.parse::<f64>().unwrap_or(number);
         let places = usize::try_from(DIGITS - 1 - exponent).unwrap_or_default();
         return with_point(&format!("{number:.places$}"));
     }
@@ -156,7 +166,7 @@ mod tests {
         "9e999",
     ];
 
-    fn text(connection: &Connection, sql: &str) -> Option<String> {
+    fn quoted(connection: &Connection, sql: &str) -> Option<String> {
         let quoted = connection.query_row(&format!("SELECT quote({sql}) || typeof({sql})"), [], |row| row.get(0));
         quoted.ok()
     }
@@ -175,11 +185,11 @@ mod tests {
             }
             for call in calls {
                 // What is not UTF-8 is an error here, and other bytes there.
-                let Some(own) = text(&own, &call) else {
+                let Some(own) = quoted(&own, &call) else {
                     assert!(call.contains("b6'"), "{call}");
                     continue;
                 };
-                assert_eq!(Some(own), text(&theirs, &call), "{call}");
+                assert_eq!(Some(own), quoted(&theirs, &call), "{call}");
             }
         }
     }
