@@ -19,7 +19,7 @@ use crate::{
         BackendState, BindingActor, BindingCall, BindingCounters, BindingExited, BindingFactory, Hold, Observer,
         Refuse, Serve, Turnstile, operations,
     },
-    config::{Binding, Shutdown},
+    config::{Binding, BindingSettings::Process, Shutdown},
 };
 
 /// A binding under supervision.
@@ -237,6 +237,10 @@ impl BindingChild {
     /// Answers every call with `unavailable`, and why.
     pub(super) fn refuse(&self) {
         let why = match &self.last_exit {
+            // What a program said last may be about another module: it is in the causes, which operators see.
+            Some(_) if self.phase == BindingPhase::Failed && matches!(self.config.settings, Process(_)) => {
+                "it has failed: its program ended too often, or does not start".to_owned()
+            }
             Some(exit) if self.phase == BindingPhase::Failed => format!("it has failed: {}", exit.causes.join(": ")),
             _ => "it is stopped".to_owned(),
         };

@@ -57,14 +57,17 @@ impl BindingFactory for ProcessFactory {
 
     fn check(&self) -> Option<Check> {
         let (pong, since) = (self.session.ping(), Instant::now());
+        let session = Arc::clone(&self.session);
         Some(Box::pin(async move {
             let answer = match pong {
                 Ok(pong) => pong.await,
                 Err(error) => Err(error),
             };
-            answer
-                .map(|_pong| ())
-                .map_err(|error| format!("{} after {} ms", error.message, since.elapsed().as_millis()))
+            answer.map(|_pong| ()).map_err(|error| {
+                // Whoever asks is told more than guests are.
+                let why = session.ended().map_or(error.message, |why| why.to_string());
+                format!("{why} after {} ms", since.elapsed().as_millis())
+            })
         }))
     }
 

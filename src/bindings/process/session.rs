@@ -121,14 +121,15 @@ impl Session {
 
     fn refuse_if_over(&self, state: &State) -> Result<(), HostCallError> {
         match &state.ended {
-            Some(why) => Err(self.over(why)),
-            None if state.closing => Err(self.over("it is being stopped")),
+            Some(_) => Err(self.over("has ended")),
+            None if state.closing => Err(self.over("is being stopped")),
             None => Ok(()),
         }
     }
 
-    fn over(&self, why: &str) -> HostCallError {
-        let text = format!("the program of binding `{}` does not answer: {why}", self.binding);
+    /// What guests are told. How the program ended is for operators: its last words may be about another module.
+    fn over(&self, what: &str) -> HostCallError {
+        let text = format!("the program of binding `{}` {what}", self.binding);
         HostCallError::new(HostErrorKind::Unavailable, text)
     }
 
@@ -192,7 +193,7 @@ impl Session {
         };
         self.more.notify_one();
         for Waiting::Call(answer) | Waiting::Ping(answer) in waiting.into_values() {
-            drop(answer.send(Err(self.over(why))));
+            drop(answer.send(Err(self.over("has ended"))));
         }
     }
 
@@ -347,7 +348,7 @@ mod tests {
         let session = session();
         let (waiting, ping) = (ask(&session), session.ping().unwrap());
         session.end(&"exit code 3".into());
-        let error = "unavailable: the program of binding `geo` does not answer: exit code 3";
+        let error = "unavailable: the program of binding `geo` has ended";
         assert_eq!(waiting.await.unwrap_err().to_string(), error);
         assert_eq!(ping.await.unwrap_err().to_string(), error);
         assert_eq!(session.submit(&call("locate", "x")).unwrap_err().to_string(), error);

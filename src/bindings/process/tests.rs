@@ -216,11 +216,11 @@ async fn whatever_it_does_wrong_ends_it_and_answers_what_waits_with_the_reason()
         let pid = program.pid().await;
         let (kept, since) = (program.submit("keep", ""), Instant::now());
         let error = program.ask(operation, "").await.unwrap_err();
-        let expected = format!("unavailable: the program of binding `geo` does not answer: {why}");
-        assert!(error.starts_with(&expected), "{operation}: {error}");
+        assert_eq!(error, "unavailable: the program of binding `geo` has ended", "{operation}");
         assert_eq!(kept.await.unwrap_err().to_string(), error);
         assert!(since.elapsed() < SOON / 4, "{operation} took {:?}", since.elapsed());
-        assert!(error.ends_with(&program.ended().await), "{operation}");
+        let ended = program.ended().await;
+        assert!(ended.starts_with(why), "{operation}: {ended}");
         assert_eq!(program.ask("echo", "").await.unwrap_err(), error);
         let status = program.factory.backend().unwrap();
         assert!(status.state == BackendState::Disconnected && status.why.unwrap().starts_with(why));
@@ -294,7 +294,8 @@ async fn one_that_ignores_the_end_and_the_signal_is_killed_within_its_time() {
     let took = program.stop().await;
     assert!((shutdown / 2..shutdown).contains(&took), "{took:?}");
     let error = kept.await.unwrap_err().to_string();
-    assert!(error.ends_with("does not answer: it was stopped: signal 9"), "{error}");
+    assert!(error.ends_with("has ended"), "{error}");
+    assert_eq!(program.ended().await, "it was stopped: signal 9");
     gone(pid).await;
     let program = start_with(settings(&["stubborn"]), |binding, _| binding.shutdown = Shutdown::Kill).unwrap();
     let pid = program.pid().await;
