@@ -128,7 +128,11 @@ pub(crate) fn nats(stage: &Stage, report: &mut Report) -> Result<(), Failure> {
     let url = server.url();
     let bare = Bare::new(workers())?;
     let client = bare.0.block_on(async_nats::connect(&url))?;
-    let jetstream = jetstream::new(client.clone());
+    let jetstream = {
+        // It starts a task of its own.
+        let _inside = bare.0.enter();
+        jetstream::new(client.clone())
+    };
     bare.0.block_on(jetstream.create_stream(jetstream::stream::Config {
         name: "stored".to_owned(),
         subjects: vec![STORED.to_owned()],

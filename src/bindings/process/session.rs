@@ -360,7 +360,7 @@ mod tests {
         let session = session();
         let waiting = ask(&session);
         session.close();
-        assert!(session.submit(&call("locate", "x")).unwrap_err().to_string().ends_with("it is being stopped"));
+        assert!(session.submit(&call("locate", "x")).unwrap_err().to_string().ends_with("is being stopped"));
         assert!(written(&session).is_some() && session.next().await.is_none());
         session.take(reply(1, "done")).unwrap();
         assert_eq!(waiting.await.unwrap(), Bytes::from("done"));
