@@ -128,7 +128,7 @@ impl std::error::Error for Outer {
 fn the_guest_is_told_the_whole_chain_of_causes() {
     both(|kind| {
         let text = told(Setup::answering(|_, _| Err(Outer(Box::new(Outer("innermost".into()))).into())), kind);
-        assert_eq!(text, "internal: outer: outer: innermost");
+        assert_eq!(text, "internal: outer: innermost");
         let typed = Setup::answering(|_, _| {
             Err(HostCallError::with_source(HostErrorKind::Unavailable, "no database", Outer("refused".into())).into())
         });
