@@ -300,7 +300,9 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let said = error.to_string();
-        if !text.ends_with(&said) {
+        // Only whole parts: the end of a word is not a cause that was told.
+        let before = text.strip_suffix(&said);
+        if !before.is_some_and(|before| before.is_empty() || before.ends_with(": ")) {
             text.push_str(": ");
             text.push_str(&said);
         }
@@ -330,5 +332,11 @@ mod tests {
             let error: Box<dyn Error> = Box::new(outer(io::Error::other("refused")));
             assert_eq!(chain(&*error), "cannot connect: refused");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_word_is_no_cause_that_was_told() {
+        let outer = Outer::Leaves(io::Error::other("connect"));
+        assert_eq!(chain(&outer), "cannot connect: connect");
     }
 }

@@ -100,7 +100,7 @@ impl Handler<GetBroker> for Supervisor {
     type Result = Result<Arc<dyn Broker>, NoBroker>;
 
     fn handle(&mut self, GetBroker(name): GetBroker, _: &mut Context<Self>) -> Self::Result {
-        let child = self.bindings.values().find(|child| **child.name() == *name).ok_or(NoBroker::NoSuchBinding)?;
+        let child = self.bindings.find(&name).and_then(|at| self.bindings.get(at)).ok_or(NoBroker::NoSuchBinding)?;
         if !matches!(child.config.settings, BindingSettings::Messaging(_)) {
             return Err(NoBroker::NotMessaging(child.config.settings.type_name()));
         }

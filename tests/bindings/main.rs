@@ -10,9 +10,7 @@ mod client;
 #[path = "../daemon/harness.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon, which use the rest")]
 mod daemon;
-#[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod harness;
-#[allow(dead_code, reason = "what no suite uses yet is there for the next")]
 mod servers;
 
 mod blob;

@@ -109,17 +109,17 @@ fn each_stable_kind_reaches_the_guest_in_front_of_the_message() {
 }
 
 #[derive(Debug)]
-struct Outer(BoxError);
+struct Outer(&'static str, BoxError);
 
 impl fmt::Display for Outer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("outer")
+        f.write_str(self.0)
     }
 }
 
 impl std::error::Error for Outer {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
+        Some(&*self.1)
     }
 }
 
@@ -127,14 +127,19 @@ impl std::error::Error for Outer {
 #[test]
 fn the_guest_is_told_the_whole_chain_of_causes() {
     both(|kind| {
-        let text = told(Setup::answering(|_, _| Err(Outer(Box::new(Outer("innermost".into()))).into())), kind);
-        assert_eq!(text, "internal: outer: innermost");
+        let text = told(
+            Setup::answering(|_, _| Err(Outer("outer", Box::new(Outer("middle", "innermost".into()))).into())),
+            kind,
+        );
+        assert_eq!(text, "internal: outer: middle: innermost");
         let typed = Setup::answering(|_, _| {
-            Err(HostCallError::with_source(HostErrorKind::Unavailable, "no database", Outer("refused".into())).into())
+            Err(HostCallError::with_source(HostErrorKind::Unavailable, "no database", Outer("outer", "refused".into()))
+                .into())
         });
         assert_eq!(told(typed, kind), "unavailable: no database: outer: refused");
-        let wrapped =
-            Setup::answering(|_, _| Err(Outer(HostCallError::new(HostErrorKind::Conflict, "changed").into()).into()));
+        let wrapped = Setup::answering(|_, _| {
+            Err(Outer("outer", HostCallError::new(HostErrorKind::Conflict, "changed").into()).into())
+        });
         assert_eq!(told(wrapped, kind), "conflict: outer: conflict: changed");
     });
 }

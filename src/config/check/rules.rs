@@ -113,8 +113,9 @@ fn items<T>(node: &Node<'_>, expected: &str, read: impl Fn(&Node<'_>) -> Option<
     Some(items.iter().filter_map(read).collect())
 }
 
+/// As databases compare names: only the letters of ASCII have another case. `É` and `é` are two tables.
 fn lower(names: Vec<String>) -> Vec<String> {
-    names.into_iter().map(|name| name.to_lowercase()).collect()
+    names.into_iter().map(|name| name.to_ascii_lowercase()).collect()
 }
 
 fn missing(link: &WrittenLink<'_>, key: &str, expected: &str) {

@@ -77,7 +77,7 @@ pub enum Space {
 pub struct SqlRules {
     /// Whether nothing may be changed.
     pub read_only: bool,
-    /// The only tables that statements may name, in lower case; `None`: all.
+    /// The only tables that statements may name, their ASCII letters in lower case; `None`: all.
     pub tables: Option<Vec<String>>,
 }
 

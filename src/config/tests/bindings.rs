@@ -68,6 +68,15 @@ fn each_type_has_its_own_rules_of_links() {
 }
 
 #[test]
+fn names_of_tables_differ_where_databases_say_that_they_do() {
+    let config = good(
+        "bindings.db.type = \"sql\"\nmodules.a = { path = \"a\", links = [{ to = \"db\", tables = [\"Orders\", \"É\"] }] }\n",
+    );
+    let Rules::Sql(rules) = &config.modules[0].links[0].rules else { panic!("sql") };
+    assert_eq!(rules.tables.as_ref().unwrap(), &["orders", "É"]);
+}
+
+#[test]
 fn rules_of_another_type_missing_ones_and_empty_ones_are_refused() {
     let bindings = "bindings = { kv = { type = \"keyvalue\" }, web = { type = \"http_client\" }, \
                     keys = { type = \"secret\", secrets = { a = { file = \"a\" } } }, bus = { type = \"messaging\" } }\n";

@@ -43,9 +43,4 @@ impl Certificates {
     pub(crate) fn trusted(&self) -> TlsFiles {
         TlsFiles { ca: Some(self.path("ca.pem")), cert: None, key: None }
     }
-
-    /// What a binding needs to trust the server and to be trusted by it.
-    pub(crate) fn known(&self) -> TlsFiles {
-        TlsFiles { cert: Some(self.path("client.pem")), key: Some(self.path("client.key")), ..self.trusted() }
-    }
 }

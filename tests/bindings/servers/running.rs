@@ -76,11 +76,6 @@ impl Running {
         self.directory.path()
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Ends it and its children in the middle of everything, and waits until they are gone.
     pub(crate) fn kill(&mut self) {
         let mut all = family(self.child.id());

@@ -31,7 +31,7 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Blo
     });
     let max_bytes = section.or("max_bytes", defaults::BLOB_MAX_BYTES, |node| {
         owned(node, Backend::Memory)?;
-        node.size(&bounds::KEYVALUE_MAX_BYTES)
+        node.size(&bounds::MEMORY_MAX_BYTES)
     });
     let text = |key, default: &str, what| {
         section.or(key, default.to_owned(), |node| {

@@ -1,6 +1,6 @@
 //! A `keyvalue` binding.
 
-use super::{Places, belongs, server};
+use super::{DURABILITIES, Places, belongs, server};
 use crate::config::{
     bounds, defaults,
     error::ConfigErrorKind,
@@ -19,16 +19,8 @@ enum Backend {
 const BACKENDS: &[(&str, Backend)] =
     &[("redb", Backend::Redb), ("memory", Backend::Memory), ("redis", Backend::Redis), ("nats", Backend::Nats)];
 
-/// When a change of an embedded database is answered.
-pub(super) const DURABILITIES: &[(&str, Durability)] =
-    &[("immediate", Durability::Immediate), ("eventual", Durability::Eventual)];
-
 const REDIS: server::Kind =
     server::Kind { schemes: &["redis", "rediss"], example: "redis://127.0.0.1:6379/0", several: false };
-
-/// The servers of NATS.
-pub(super) const NATS: server::Kind =
-    server::Kind { schemes: &["nats", "tls"], example: "nats://127.0.0.1:4222", several: true };
 
 /// Reads what belongs to the type.
 pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> KeyValueSettings {
@@ -44,7 +36,7 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Key
     });
     let max_bytes = section.or("max_bytes", defaults::KEYVALUE_MAX_BYTES, |node| {
         owned(node, Backend::Memory)?;
-        node.size(&bounds::KEYVALUE_MAX_BYTES)
+        node.size(&bounds::MEMORY_MAX_BYTES)
     });
     let prefix = section.or("prefix", String::new(), |node| {
         owned(node, Backend::Redis)?;
@@ -58,7 +50,7 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Key
         Backend::Redb => KeyValueBackend::Redb { path, durability },
         Backend::Memory => KeyValueBackend::Memory { max_bytes },
         Backend::Redis => KeyValueBackend::Redis { server: server::read(section, &REDIS, places), prefix },
-        Backend::Nats => KeyValueBackend::Nats { server: server::read(section, &NATS, places), bucket },
+        Backend::Nats => KeyValueBackend::Nats { server: server::read(section, &server::NATS, places), bucket },
     };
     if matches!(backend, KeyValueBackend::Redb { .. } | KeyValueBackend::Memory { .. }) {
         server::refuse(section, "\"redis\" and \"nats\"");

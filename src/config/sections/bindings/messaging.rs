@@ -1,6 +1,6 @@
 //! A `messaging` binding.
 
-use super::{Places, belongs, keyvalue::NATS, server};
+use super::{Places, belongs, server};
 use crate::config::{
     bounds, defaults,
     model::{MessagingBackend, MessagingSettings},
@@ -25,7 +25,7 @@ pub(super) fn read(section: &Section<'_>, places: Places<'_>) -> MessagingSettin
     });
     let backend = match backend {
         Backend::Local => MessagingBackend::Local,
-        Backend::Nats => MessagingBackend::Nats { server: server::read(section, &NATS, places), jetstream },
+        Backend::Nats => MessagingBackend::Nats { server: server::read(section, &server::NATS, places), jetstream },
     };
     if matches!(backend, MessagingBackend::Local) {
         server::refuse(section, "\"nats\"");

@@ -17,7 +17,7 @@ use super::{health, names, restart, shutdown};
 use crate::config::{
     bounds, defaults,
     error::ConfigErrorKind,
-    model::{BindingLimits, BindingSettings, HealthCheck, MetricsSettings, Restart, Shutdown},
+    model::{BindingLimits, BindingSettings, Durability, HealthCheck, MetricsSettings, Restart, Shutdown},
     reader::{Named, Node, Problem, Section},
 };
 
@@ -54,6 +54,9 @@ const TYPES: &[(&str, BindingType)] = &[
     ("log", BindingType::Log),
     ("module", BindingType::Module),
 ];
+
+/// When a change of an embedded database is answered.
+const DURABILITIES: &[(&str, Durability)] = &[("immediate", Durability::Immediate), ("eventual", Durability::Eventual)];
 
 /// Where relative paths of bindings are meant to be.
 #[derive(Clone, Copy)]

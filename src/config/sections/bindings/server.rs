@@ -23,6 +23,9 @@ pub(super) struct Kind {
     pub(super) several: bool,
 }
 
+/// The servers of NATS, which carry messages and keep values.
+pub(super) const NATS: Kind = Kind { schemes: &["nats", "tls"], example: "nats://127.0.0.1:4222", several: true };
+
 /// Reads the keys of a server. `url` is one text, or a list where there may be several.
 pub(super) fn read(section: &Section<'_>, kind: &Kind, places: Places<'_>) -> Server {
     let node = section.require("url", &format!("where the server is, such as \"{}\"", kind.example));

@@ -1,6 +1,6 @@
 //! A `sql` binding.
 
-use super::{Places, belongs, keyvalue::DURABILITIES, server};
+use super::{DURABILITIES, Places, belongs, server};
 use crate::config::{
     bounds, defaults,
     model::{Durability, SqlBackend, SqlSettings},
