@@ -9,6 +9,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;
+mod files;
 pub mod host;
 pub mod logging;
 pub mod signals;

@@ -121,12 +121,6 @@ pub(super) fn module_name(file: &OsStr) -> Result<&str, Refusal> {
         .ok_or_else(|| Refusal::Name { file: file.to_string_lossy().into_owned() })
 }
 
-/// Whether a name is one that tools give to what they are still writing, or put aside.
-pub(super) fn is_temporary(file: &OsStr) -> bool {
-    let name = file.as_encoded_bytes();
-    name.starts_with(b".") || [&b"~"[..], b".part", b".tmp"].iter().any(|ending| name.ends_with(ending))
-}
-
 /// Users and groups, as the system knows them.
 pub(super) trait Accounts {
     /// The number of the user of this name.
@@ -462,16 +456,6 @@ mod tests {
                 let refusal = module_name(OsStr::new(&file)).unwrap_err();
                 assert!(refusal.to_string().contains(&file), "{refusal}");
             }
-        }
-    }
-
-    #[test]
-    fn temporary_names_are_known() {
-        for name in [".a.wasm", ".a", "a.wasm~", "a.wasm.part", "a.tmp", "a.wasm.tmp"] {
-            assert!(is_temporary(OsStr::new(name)), "{name}");
-        }
-        for name in ["a.wasm", "part", "tmp.wasm", "a.partial", "a~b.wasm"] {
-            assert!(!is_temporary(OsStr::new(name)), "{name}");
         }
     }
 }

@@ -15,12 +15,15 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    accept::{Facts, Refusal, Rules, is_temporary, module_name},
+    accept::{Facts, Refusal, Rules, module_name},
     loader::{Acceptance, link_owner},
     read::{Fingerprint, ReadError, read_settled},
     status::RefusedFile,
 };
-use crate::config::{self, Config, DropIn, Module, WatchMode};
+use crate::{
+    config::{self, Config, DropIn, Module, WatchMode},
+    files::names::is_temporary,
+};
 
 /// Bytes of `NAME.toml` at most: the table of one module.
 const LONGEST_SETTINGS: u64 = 1 << 20;

@@ -23,7 +23,7 @@
 //! Code changes in `swap.rs` (from a request to its end), `roll.rs` (one instance after the other) and `probation.rs`, with
 //! `swaps.rs` and `generations.rs` as plain values; `keeper.rs` and `kept.rs` write down what runs instead of a file. The
 //! configuration changes in `reload.rs` (from a request to a plan, made by `planner.rs`) and `apply.rs`. `follow.rs` is told
-//! by `watch` that a file rests, `drop_in.rs` with `accept.rs` finds modules in a directory, `read.rs` reads none by halves.
+//! by `files::watch` that a file rests, `drop_in.rs` with `accept.rs` finds modules in a directory, `files::read` reads none by halves.
 //!
 //! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
 //! actor, and the way from an exit to its consequence); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
@@ -63,7 +63,6 @@ mod observer;
 mod outcomes;
 mod planner;
 mod probation;
-mod read;
 mod reload;
 mod roll;
 mod start;
@@ -73,9 +72,9 @@ mod swap;
 mod swaps;
 mod topology;
 mod tree;
-mod watch;
 mod workers;
-#[allow(dead_code, unused_imports, reason = "the supervisor starts it next")]
+use crate::files::{read, watch};
+
 pub use self::{
     decide::{Decision, Exit, Histories, decide},
     drop_in::dropped_modules,

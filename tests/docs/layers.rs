@@ -5,18 +5,20 @@ use std::path::Path;
 use crate::repository::{files, text};
 
 /// Every part of the library with the parts it may name, from those that know nothing up to the commands.
-const PARTS: [(&str, &[&str]); 11] = [
+const PARTS: [(&str, &[&str]); 13] = [
     ("host", &[]),
     ("config", &[]),
     ("signals", &[]),
     ("command", &[]),
     ("logging", &["config"]),
     ("bindings", &["host", "config"]),
+    ("files", &["config"]),
     ("actors", &["host", "config", "bindings"]),
-    ("supervisor", &["host", "config", "bindings", "actors"]),
-    ("control", &["host", "config", "bindings", "actors", "supervisor"]),
+    ("triggers", &["host", "config", "files", "bindings", "actors"]),
+    ("supervisor", &["host", "config", "files", "bindings", "actors", "triggers"]),
+    ("control", &["host", "config", "bindings", "actors", "triggers", "supervisor"]),
     ("single_call", &["host", "config", "supervisor"]),
-    ("daemon", &["host", "config", "bindings", "actors", "supervisor", "control"]),
+    ("daemon", &["host", "config", "bindings", "actors", "triggers", "supervisor", "control"]),
 ];
 
 /// The code of a file: without comments, and without the tests at its foot, which may name anything.
@@ -118,7 +120,7 @@ fn only_one_file_names_signal_hook() {
 
 #[test]
 fn only_one_file_names_notify() {
-    assert_eq!(naming(&["notify"], "::"), ["src/supervisor/watch/notices.rs"]);
+    assert_eq!(naming(&["notify"], "::"), ["src/files/watch/notices.rs"]);
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn only_what_the_commands_share_writes_to_standard_output() {
 fn decisions_read_no_clock_and_know_no_actor() {
     let decisions = [
         "src/supervisor/decide.rs",
-        "src/supervisor/watch/settle.rs",
+        "src/files/watch/settle.rs",
         "src/config/plan/diff.rs",
         "src/bindings/keyvalue/operations.rs",
         "src/bindings/log/operations.rs",

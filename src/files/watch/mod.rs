@@ -38,7 +38,7 @@ mod target;
 mod tests;
 mod watcher;
 
-pub(super) use self::{
+pub(crate) use self::{
     target::{Target, TargetKind},
     watcher::{Notice, Watcher},
 };

@@ -26,7 +26,7 @@ const F_SETSIG: libc::c_int = 10;
 
 /// Why a file was not read.
 #[derive(Debug, Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     /// It cannot be opened or read.
     #[error("cannot read `{}`", path.display())]
     Io {
@@ -65,22 +65,22 @@ pub(super) enum ReadError {
 /// Equal values mean an unchanged file, as far as the file system's clock tells moments apart; the hash of the content
 /// decides whether a change matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// The file system.
-    pub(super) dev: u64,
+    pub(crate) dev: u64,
     /// The file's number in it.
-    pub(super) ino: u64,
+    pub(crate) ino: u64,
     /// Bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// When the content changed last, in nanoseconds since 1970.
-    pub(super) mtime_ns: i128,
+    pub(crate) mtime_ns: i128,
     /// When the content, the owner, the mode or a name changed last, in nanoseconds since 1970.
-    pub(super) ctime_ns: i128,
+    pub(crate) ctime_ns: i128,
 }
 
 impl Fingerprint {
     /// Takes it from facts that are known.
-    pub(super) fn of(facts: &Metadata) -> Self {
+    pub(crate) fn of(facts: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
             dev: facts.dev(),
@@ -95,7 +95,7 @@ impl Fingerprint {
     ///
     /// # Errors
     /// When it cannot be told whether something is there.
-    pub(super) fn at(path: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
         match std::fs::metadata(path) {
             Ok(facts) => Ok(Some(Self::of(&facts))),
             // A link whose target is missing is nothing, and so is a name below something that is no directory.
@@ -107,15 +107,15 @@ impl Fingerprint {
 
 /// A file that was read whole.
 #[derive(Debug)]
-pub(super) struct ReadFile {
+pub(crate) struct ReadFile {
     /// What it contains.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The state in which it was read.
-    pub(super) fingerprint: Fingerprint,
+    pub(crate) fingerprint: Fingerprint,
     /// The number of the user that it belongs to.
-    pub(super) owner: u32,
+    pub(crate) owner: u32,
     /// Type and permission bits, as `st_mode` has them.
-    pub(super) mode: u32,
+    pub(crate) mode: u32,
 }
 
 /// Reads a file of at most `limit` bytes that nobody is writing.
@@ -125,14 +125,14 @@ pub(super) struct ReadFile {
 ///
 /// # Errors
 /// When it cannot be read, is no regular file, is larger than `limit`, or is being written.
-pub(super) fn read_settled(path: &Path, limit: u64) -> Result<ReadFile, ReadError> {
+pub(crate) fn read_settled(path: &Path, limit: u64) -> Result<ReadFile, ReadError> {
     read_while(path, limit, |_| ())
 }
 
 /// Whether somebody has the file open for writing, as far as the kernel tells: `false` where it does not.
 ///
 /// Where nothing can be read, nothing is being written that could be waited for: the reader meets the reason.
-pub(super) fn is_being_written(path: &Path) -> bool {
+pub(crate) fn is_being_written(path: &Path) -> bool {
     match open(path) {
         Ok(file) => matches!(Lease::take(&file), Asked::BeingWritten),
         Err(error) => matches!(error, ReadError::BeingWritten { .. }),

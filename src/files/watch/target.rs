@@ -7,20 +7,20 @@ use std::{
 };
 
 use super::{route::Route, settle::Settling};
-use crate::supervisor::{accept::is_temporary, read::Fingerprint};
+use crate::files::{names::is_temporary, read::Fingerprint};
 
 /// A path of which every change is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervisor) struct Target {
+pub(crate) struct Target {
     /// The path; absolute. Reports name it as it is given here.
-    pub(in crate::supervisor) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it is.
-    pub(in crate::supervisor) kind: TargetKind,
+    pub(crate) kind: TargetKind,
 }
 
 /// What a target is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervisor) enum TargetKind {
+pub(crate) enum TargetKind {
     /// One file, which may be missing.
     File {
         /// The state that is known already; `None`: a file that is there is reported.

@@ -3,11 +3,11 @@
 use std::{fmt, io, path::PathBuf, sync::Arc, thread, time::Instant};
 
 use super::{Target, inbox::Inbox, notices::Notices, sights::Sights};
-use crate::{config::Watch, supervisor::read::Fingerprint};
+use crate::{config::Watch, files::read::Fingerprint};
 
 /// What the watcher tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervisor) enum Notice {
+pub(crate) enum Notice {
     /// A file has changed and rests again.
     Settled {
         /// The path, as the target names it.
@@ -18,7 +18,7 @@ pub(in crate::supervisor) enum Notice {
 }
 
 /// Watches files; its thread ends when this is dropped.
-pub(in crate::supervisor) struct Watcher {
+pub(crate) struct Watcher {
     inbox: Arc<Inbox>,
 }
 
@@ -27,7 +27,7 @@ impl Watcher {
     ///
     /// # Errors
     /// When there can be no further thread.
-    pub(in crate::supervisor) fn start(settings: Watch, notify: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(settings: Watch, notify: impl Fn(Notice) + Send + 'static) -> io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let theirs = Arc::clone(&inbox);
         thread::Builder::new().name("wapcd-watch".to_owned()).spawn(move || watch(&theirs, settings, &notify))?;
@@ -35,18 +35,18 @@ impl Watcher {
     }
 
     /// Replaces what is watched. Paths that were watched before keep what was seen of them.
-    pub(in crate::supervisor) fn set(&self, targets: Vec<Target>) {
+    pub(crate) fn set(&self, targets: Vec<Target>) {
         self.inbox.tell(|letters| letters.targets = Some(targets));
     }
 
     /// Goes on with other settings.
-    pub(in crate::supervisor) fn configure(&self, settings: Watch) {
+    pub(crate) fn configure(&self, settings: Watch) {
         self.inbox.tell(|letters| letters.settings = Some(settings));
     }
 
     /// Reports a watched path after it has rested again, even if nothing changes: it was being written when it was to be
     /// read.
-    pub(in crate::supervisor) fn look_again(&self, path: PathBuf) {
+    pub(crate) fn look_again(&self, path: PathBuf) {
         self.inbox.tell(|letters| {
             letters.asked.insert(path);
         });
