@@ -15,6 +15,7 @@ pub mod logging;
 pub mod signals;
 pub mod single_call;
 pub mod supervisor;
+pub mod triggers;
 
 /// Runs the program of the README as a test.
 #[cfg(doctest)]

@@ -124,7 +124,8 @@ fn run(configured: Configured) -> Result<(), Failure> {
     let config = config::load(&configured.path(), &environment)?;
     let logs = logging::start(&config.logging)?;
     let levels = logs.levels();
-    let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)) };
+    let sockets = Arc::default();
+    let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)), sockets };
     let system = actix::System::new();
     let done = system.block_on(serve(config, surroundings));
     // Dropping it would wait for threads that are still closing what did not close in its time: they end with the process.

@@ -16,7 +16,7 @@ pub struct CallRequest {
     pub payload: Bytes,
     /// When the caller stops waiting, where that is earlier than the module's `call_timeout` from now.
     pub deadline: Option<Instant>,
-    /// Who asks, for events: `control`, later a trigger's name, or the calling module.
+    /// Who asks, for events: `control`, a trigger, or the calling module.
     pub origin: Origin,
     /// The modules that wait for this call.
     pub chain: Chain,
@@ -31,6 +31,8 @@ pub enum Origin {
     Health,
     /// The supervisor, which hands an instance's state over to new code.
     Swap,
+    /// The trigger of this name.
+    Trigger(Arc<str>),
     /// Another module: the instance that waits.
     Module {
         /// Name of the calling module.
@@ -46,6 +48,7 @@ impl fmt::Display for Origin {
             Self::Control => f.write_str("control"),
             Self::Health => f.write_str("health check"),
             Self::Swap => f.write_str("swap"),
+            Self::Trigger(name) => write!(f, "trigger {name}"),
             Self::Module { module, .. } => write!(f, "module {module}"),
         }
     }

@@ -37,6 +37,8 @@ pub enum ExitReason {
     Unhealthy,
     /// What is behind a binding ended by itself.
     BackendEnded,
+    /// A trigger ended by itself.
+    Ended,
 }
 
 impl ExitReason {
@@ -54,6 +56,7 @@ impl ExitReason {
             Self::StartFailed => "start_failed",
             Self::Unhealthy => "unhealthy",
             Self::BackendEnded => "backend_ended",
+            Self::Ended => "ended",
         }
     }
 

@@ -62,5 +62,5 @@ pub use self::{
     queue::{ModuleQueue, QueueNumbers},
     queued_call::QueuedCall,
     settings::{Gate, QueueSettings},
-    workers::{WorkerEnded, Workers, current_worker},
+    workers::{WorkerEnded, WorkerHandles, Workers, current_worker},
 };

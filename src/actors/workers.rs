@@ -13,6 +13,7 @@ use std::{
 };
 
 use actix::{Arbiter, ArbiterHandle, Message, Recipient};
+use parking_lot::RwLock;
 
 thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -34,9 +35,49 @@ pub struct WorkerEnded {
     pub life: u64,
 }
 
+/// Everybody's way to the workers: a thread that is replaced is the new one here too. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerHandles(Arc<RwLock<Vec<WorkerHandle>>>);
+
+#[derive(Debug)]
+struct WorkerHandle {
+    arbiter: ArbiterHandle,
+    stalled: bool,
+}
+
+impl WorkerHandles {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// The worker of that index.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<ArbiterHandle> {
+        self.0.read().get(index).map(|worker| worker.arbiter.clone())
+    }
+
+    /// Whether the worker of that index turns over, as far as is known.
+    #[must_use]
+    pub fn turns_over(&self, index: usize) -> bool {
+        self.0.read().get(index).is_some_and(|worker| !worker.stalled)
+    }
+
+    fn set(&self, index: usize, arbiter: ArbiterHandle) {
+        let mut workers = self.0.write();
+        let worker = WorkerHandle { arbiter, stalled: false };
+        match workers.get_mut(index) {
+            Some(place) => *place = worker,
+            None => workers.push(worker),
+        }
+    }
+}
+
 /// All workers: one thread with one arbiter each.
 #[derive(Debug)]
 pub struct Workers {
+    handles: WorkerHandles,
     workers: Vec<Worker>,
     ended: Recipient<WorkerEnded>,
     /// Set when the workers are asked to end, which is no news then.
@@ -75,8 +116,21 @@ impl Workers {
     #[must_use]
     pub fn start(count: usize, ended: Recipient<WorkerEnded>) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        let workers = (0..count.max(1)).map(|index| Worker::start(index, 0, &ended, &stopping)).collect();
-        Self { workers, ended, stopping }
+        let workers: Vec<_> = (0..count.max(1)).map(|index| Worker::start(index, 0, &ended, &stopping)).collect();
+        let handles = WorkerHandles::default();
+        workers.iter().enumerate().for_each(|(index, worker)| handles.set(index, worker.arbiter.handle()));
+        Self { handles, workers, ended, stopping }
+    }
+
+    /// Everybody's way to them.
+    #[must_use]
+    pub fn handles(&self) -> WorkerHandles {
+        self.handles.clone()
+    }
+
+    /// Notes whether a worker turns over.
+    pub fn set_stalled(&self, index: usize, stalled: bool) {
+        self.handles.0.write().get_mut(index).into_iter().for_each(|worker| worker.stalled = stalled);
     }
 
     /// How many there are.
@@ -101,6 +155,7 @@ impl Workers {
     pub fn replace(&mut self, index: usize) {
         if let Some(worker) = self.workers.get_mut(index) {
             *worker = Worker::start(index, worker.life + 1, &self.ended, &self.stopping);
+            self.handles.set(index, worker.arbiter.handle());
         }
     }
 

@@ -59,20 +59,55 @@ pub struct Caller {
     pub lines: LineLimit,
 }
 
-/// The modules in a chain of nested guest calls, cheap to extend and to share.
+/// How a guest call came about: the modules in a chain of nested guest calls, and the trace that the outermost caller gave.
+/// Cheap to extend and to share.
 #[derive(Clone, Default)]
-pub struct Chain(Option<Arc<ChainLink>>);
+pub struct Chain {
+    modules: Option<Arc<ChainLink>>,
+    trace: Option<Arc<Trace>>,
+}
 
 struct ChainLink {
     module: Arc<str>,
-    outer: Chain,
+    outer: Option<Arc<ChainLink>>,
+}
+
+/// A trace as W3C's `traceparent` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace; not zero.
+    pub id: u128,
+    /// The span of whoever called; not zero.
+    pub parent: u64,
+    /// Whether the caller records it, and other flags.
+    pub flags: u8,
+}
+
+impl fmt::Display for Trace {
+    /// Writes the trace's id, as logs have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.id)
+    }
 }
 
 impl Chain {
     /// This chain with one more module at its inner end.
     #[must_use]
     pub fn with(&self, module: Arc<str>) -> Self {
-        Self(Some(Arc::new(ChainLink { module, outer: self.clone() })))
+        let outer = self.modules.clone();
+        Self { modules: Some(Arc::new(ChainLink { module, outer })), trace: self.trace.clone() }
+    }
+
+    /// A chain without modules, which belongs to a trace.
+    #[must_use]
+    pub fn traced(trace: Trace) -> Self {
+        Self { modules: None, trace: Some(Arc::new(trace)) }
+    }
+
+    /// The trace that it belongs to, where the outermost caller gave one.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
     }
 
     /// Whether the module is part of the chain.
@@ -84,12 +119,12 @@ impl Chain {
     /// Whether no module waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.modules.is_none()
     }
 
     /// The modules, innermost first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
-        std::iter::successors(self.0.as_deref(), |link| link.outer.0.as_deref()).map(|link| &link.module)
+        std::iter::successors(self.modules.as_deref(), |link| link.outer.as_deref()).map(|link| &link.module)
     }
 }
 

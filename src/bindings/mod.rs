@@ -59,7 +59,7 @@ mod turnstile;
 
 pub use actor::{BindingActor, BindingExited, Hold, Refuse, Serve};
 pub use binding::{Answer, Binding, BindingFactory, BindingFuture, BindingReply, Check, ModuleCaller};
-pub use call::{BindingCall, Caller, Chain};
+pub use call::{BindingCall, Caller, Chain, Trace};
 pub use context::BindingContext;
 pub use counters::{BindingCounters, BindingCounts};
 pub use error::BindingError;

@@ -135,3 +135,25 @@ pub(super) const HTTP_IDLE: RangeInclusive<u32> = 0..=10_000;
 pub(super) const METRICS_SERIES: RangeInclusive<u32> = 1..=100_000;
 /// From the shortest timer to five minutes: a program that starts for longer is not what a guest waits for.
 pub(super) const PROCESS_START: RangeInclusive<Duration> = TICK..=Duration::from_secs(5 * 60);
+
+/// A head has room for some headers; a mebibyte of them is an attack.
+pub(super) const HTTP_HEAD: RangeInclusive<u64> = KIB..=MIB;
+/// One connection is a choice; a million are more than a process has descriptors.
+pub(super) const HTTP_CONNECTIONS: RangeInclusive<u32> = 1..=1_000_000;
+/// From the shortest timer to a day.
+pub(super) const HTTP_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
+/// What is an error in HTTP.
+pub(super) const ROUTE_ERROR_STATUS: RangeInclusive<u32> = 400..=599;
+/// None: a browser asks each time. Beyond a day browsers do not remember it.
+pub(super) const CORS_MAX_AGE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// From the shortest time between calls that a timer keeps to a year.
+pub(super) const SCHEDULE_EVERY: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(365 * 24 * 60 * 60);
+/// None to a day.
+pub(super) const SCHEDULE_JITTER: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// One after the other is a choice; ten thousand calls fill any queue.
+pub(super) const TRIGGER_CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
+/// Once is a choice; what failed a thousand times fails again.
+pub(super) const TRIGGER_ATTEMPTS: RangeInclusive<u32> = 1..=1_000;
+/// None to a day.
+pub(super) const RETRY_DELAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;

@@ -9,7 +9,7 @@ use std::{
 use super::{
     model::{
         Backoff, Binding, BindingLimits, BindingSettings, Circuit, Declared, EngineKind, Group, HealthCheck,
-        HttpClientSettings, Instances, LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart,
+        HttpClientSettings, HttpLimits, Instances, LogFormat, LogLevel, Logging, Module, ModuleLimits, OnFull, Restart,
         RestartType, Shutdown, Strategy, Swap, TlsFiles, Wasi, Watch, WatchMode,
     },
     size::{KIB, MIB},
@@ -145,6 +145,55 @@ pub const HTTP_USER_AGENT: &str = "wapcd";
 pub const METRICS_SERIES: u32 = 100;
 /// Interpreters with many imports take seconds on a busy machine.
 pub const PROCESS_START: Duration = Duration::from_secs(10);
+
+/// A call that a trigger began ends by its own deadline of five seconds at most, where nobody has set a longer one.
+pub const TRIGGER_SHUTDOWN: Shutdown = Shutdown::After(Duration::from_secs(10));
+/// As for the control socket: a proxy in the group may connect.
+pub const LISTENER_MODE: u32 = 0o660;
+/// The largest payload that a module takes by default.
+pub const HTTP_BODY: u64 = PAYLOAD;
+/// What the common servers take.
+pub const HTTP_HEAD: u64 = 16 * KIB;
+/// Some 20 KiB each are 200 MiB at most.
+pub const HTTP_CONNECTIONS: u32 = 10_000;
+/// A head is a packet or two; who takes longer holds a connection.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest default body over a slow mobile connection.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// As for bodies.
+pub const HTTP_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than the minute after which most proxies give up theirs, so that it is not we who close under a request.
+pub const HTTP_KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Bad Gateway: what is behind the daemon did not do it.
+pub const ROUTE_ERROR_STATUS: u16 = 502;
+/// What browsers take by default.
+pub const CORS_MAX_AGE: Duration = Duration::from_secs(5);
+/// The zone that has no summer.
+pub const SCHEDULE_TIMEZONE: &str = "UTC";
+/// Enough to keep several instances busy; a module's queue holds the rest.
+pub const TRIGGER_CONCURRENCY: u32 = 16;
+/// Files in their order, one after the other.
+pub const FILES_CONCURRENCY: u32 = 1;
+/// A hiccup is over by then; what fails five times fails again.
+pub const MAX_DELIVERIES: u32 = 5;
+/// As for messages.
+pub const FILE_ATTEMPTS: u32 = 5;
+/// Longer than a restart takes.
+pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            body: HTTP_BODY,
+            head: HTTP_HEAD,
+            connections: HTTP_CONNECTIONS,
+            head_timeout: HTTP_HEAD_TIMEOUT,
+            body_timeout: HTTP_BODY_TIMEOUT,
+            write_timeout: HTTP_WRITE_TIMEOUT,
+            keep_alive: HTTP_KEEP_ALIVE,
+        }
+    }
+}
 
 impl Default for BindingLimits {
     fn default() -> Self {

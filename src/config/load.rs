@@ -13,7 +13,7 @@ use super::{
     merge,
     model::{Config, ModuleDefaults},
     reader::{self, Report, Section},
-    sections::{bindings, control, daemon, drop_in, groups, logging, metrics, module, root, watch},
+    sections::{bindings, control, daemon, drop_in, groups, logging, metrics, module, root, triggers, watch},
 };
 
 /// Reads and checks a configuration file with the files that it includes. An empty file is a valid configuration without
@@ -116,7 +116,8 @@ pub(super) fn read_sections<'d>(
     let written_drop_in = drop_in::read(sections.drop_in, &daemon.state_dir);
 
     let mut names = merge::Names::default();
-    let (mut written_bindings, mut written_modules, mut written_groups) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut written_bindings, mut written_modules) = (Vec::new(), Vec::new());
+    let (mut written_groups, mut written_triggers) = (Vec::new(), Vec::new());
     let main = Part { children: sections.children, base: directory(&source) };
     for part in std::iter::once(main).chain(parts) {
         let named = names.fresh(part.children);
@@ -124,12 +125,16 @@ pub(super) fn read_sections<'d>(
         written_bindings.extend(bindings::read_all(&named.bindings, places, &defaults.restart));
         written_modules.extend(module::read_all(&named.modules, &defaults, part.base));
         written_groups.extend(groups::read_all(&named.groups));
+        let (state_dir, runtime_dir) = (&*daemon.state_dir, &*daemon.runtime_dir);
+        let places = triggers::Places { state_dir, runtime_dir, directory: part.base };
+        written_triggers.extend(triggers::read_all(&named.triggers, places, &defaults.restart));
     }
 
     let bindings = check::bindings(&written_bindings, &written_modules, written_drop_in.as_ref());
     let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
-    let groups = check::groups(written_groups, &written_modules, &written_bindings);
+    let groups = check::groups(written_groups, &written_modules, &written_bindings, &written_triggers);
     check::private_directories(&written_modules, &daemon.state_dir);
+    let triggers = check::triggers(written_triggers, &written_modules, &bindings, drop_in.is_some());
     let modules = check::modules(written_modules, &bindings, &written_bindings);
     Config {
         files: Vec::new(),
@@ -141,6 +146,7 @@ pub(super) fn read_sections<'d>(
         bindings,
         modules,
         groups,
+        triggers,
         metrics,
         watch,
         drop_in,

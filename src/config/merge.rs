@@ -1,4 +1,4 @@
-//! Modules, bindings and groups of several files: each name is there once, and the first file that has it keeps it.
+//! Modules, bindings, groups and triggers of several files: each name is there once, and the first file that has it keeps it.
 
 use std::collections::HashMap;
 
@@ -14,6 +14,7 @@ pub(super) struct Names<'d> {
     bindings: HashMap<&'d str, Named<'d>>,
     modules: HashMap<&'d str, Named<'d>>,
     groups: HashMap<&'d str, Named<'d>>,
+    triggers: HashMap<&'d str, Named<'d>>,
 }
 
 /// What one file adds, in its order.
@@ -24,6 +25,8 @@ pub(super) struct Fresh<'d> {
     pub(super) modules: Vec<Named<'d>>,
     /// Groups.
     pub(super) groups: Vec<Named<'d>>,
+    /// Triggers.
+    pub(super) triggers: Vec<Named<'d>>,
 }
 
 impl<'d> Names<'d> {
@@ -33,6 +36,7 @@ impl<'d> Names<'d> {
             bindings: fresh(&mut self.bindings, children.bindings, "binding"),
             modules: fresh(&mut self.modules, children.modules, "module"),
             groups: fresh(&mut self.groups, children.groups, "group"),
+            triggers: fresh(&mut self.triggers, children.triggers, "trigger"),
         }
     }
 }

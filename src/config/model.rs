@@ -3,6 +3,7 @@
 mod bindings;
 mod links;
 mod server;
+mod triggers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,6 +15,11 @@ pub use self::{
     },
     links::{AddressRange, HostPattern, HttpRules, Link, Operations, Rules, Space, SqlRules, Topic},
     server::{Circuit, SecretSource, Server, TlsFiles},
+    triggers::{
+        AfterFile, Authentication, Cors, DurableConsumer, FilesSettings, HttpLimits, HttpSettings, Listen, Listener,
+        MessagesSettings, Overlap, Payload, PayloadFormat, Route, ScheduleSettings, ServerTls, Target, Template,
+        Trigger, TriggerSettings, When,
+    },
 };
 
 /// A checked configuration.
@@ -38,6 +44,8 @@ pub struct Config {
     pub modules: Vec<Module>,
     /// `[groups.*]` in file order.
     pub groups: Vec<Group>,
+    /// `[triggers.*]` in file order.
+    pub triggers: Vec<Trigger>,
     /// `[metrics]`.
     pub metrics: Metrics,
     /// `[watch]`.
@@ -399,6 +407,8 @@ pub enum Member {
     Binding(Arc<str>),
     /// Another group.
     Group(Arc<str>),
+    /// A trigger.
+    Trigger(Arc<str>),
 }
 
 /// OTP's strategies.

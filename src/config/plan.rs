@@ -5,6 +5,7 @@
 mod bindings;
 mod children;
 mod diff;
+mod triggers;
 
 use std::fmt;
 
@@ -12,7 +13,7 @@ use super::model::Member;
 
 pub use self::diff::plan;
 
-/// Everything that differs, in the order in which it is told: sections of the daemon, bindings, groups and modules as the
+/// Everything that differs, in the order in which it is told: sections of the daemon, bindings, groups, modules and triggers as the
 /// new configuration orders them, then what is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -104,6 +105,7 @@ impl fmt::Display for Changed {
             Self::Child(Member::Module(name)) => write!(f, "modules.{name}"),
             Self::Child(Member::Binding(name)) => write!(f, "bindings.{name}"),
             Self::Child(Member::Group(name)) => write!(f, "groups.{name}"),
+            Self::Child(Member::Trigger(name)) => write!(f, "triggers.{name}"),
             Self::Section(name) => f.write_str(name),
         }
     }

@@ -23,6 +23,7 @@ use super::{
     swaps::{SwapRequest, SwapSource},
     topology::{Node, Topology},
     tree::Supervisor,
+    trigger_child::{TriggerChild, TriggerPhase},
 };
 use crate::{
     actors::{Gate, ModuleQueue, QueueSettings},
@@ -83,6 +84,10 @@ impl Supervisor {
         for node in gone.into_iter().rev() {
             self.retire(node, ctx);
         }
+        if config.watch != old.watch {
+            let running = self.triggers.values().filter_map(|child| child.running.as_ref());
+            running.for_each(|running| running.watch(config.watch.clone()));
+        }
         if config.drop_in != old.drop_in {
             let config = Arc::clone(&config);
             self.keeper.then(move || make_directory(&config));
@@ -100,6 +105,7 @@ impl Supervisor {
             Member::Module(name) => self.modules.find(name).map(Node::Module),
             Member::Binding(name) => self.bindings.find(name).map(Node::Binding),
             Member::Group(name) => self.groups.find(name).map(Node::Group),
+            Member::Trigger(name) => self.triggers.find(name).map(Node::Trigger),
         }
     }
 
@@ -121,6 +127,10 @@ impl Supervisor {
                 self.bindings.get_mut(at).into_iter().for_each(|child| child.removed = true);
             }
             (Member::Group(_), Node::Group(at)) => self.groups.give_up(at),
+            (Member::Trigger(name), Node::Trigger(at)) => {
+                self.triggers.unname(name);
+                self.triggers.get_mut(at).into_iter().for_each(|child| child.removed = true);
+            }
             _ => {}
         }
         self.parked.remove(&node);
@@ -150,6 +160,11 @@ impl Supervisor {
             Member::Group(name) => {
                 self.groups.set(config.groups.iter().find(|group| group.name == *name)?.clone());
                 Some(Node::Group(self.groups.find(name)?))
+            }
+            Member::Trigger(name) => {
+                let at = self.add_trigger(config.triggers.iter().find(|trigger| trigger.name == *name)?);
+                self.triggers.get_mut(at)?.groundwork = prepared.triggers.remove(name);
+                Some(Node::Trigger(at))
             }
         }
     }
@@ -223,6 +238,10 @@ impl Supervisor {
                 self.change_module(at, change.action, prepared.code.remove(name), outcomes, ctx);
             }
             (Member::Binding(_), Node::Binding(at)) => self.change_binding(at, change.action, ctx),
+            (Member::Trigger(name), Node::Trigger(at)) => {
+                let groundwork = prepared.triggers.remove(name);
+                self.change_trigger(at, change.action, groundwork, ctx);
+            }
             _ => {}
         }
     }
@@ -348,6 +367,7 @@ impl Supervisor {
             Node::Module(module) => self.stop_module(module, HowToStop::Asked, ctx),
             // One that has stopped before is forgotten here, others when they have closed.
             Node::Binding(_) => self.forget_removed(node, ctx),
+            Node::Trigger(trigger) => self.retire_trigger(trigger, ctx),
             Node::Group(group) => {
                 self.groups.end(group);
                 self.histories.clear([node]);
@@ -361,6 +381,7 @@ impl Supervisor {
         let has_failed = match leaf {
             Node::Module(at) => self.modules.get(at).is_some_and(|child| child.phase == Phase::Failed),
             Node::Binding(at) => self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Failed),
+            Node::Trigger(at) => self.triggers.get(at).is_some_and(|child| child.phase == TriggerPhase::Failed),
             Node::Group(_) => false,
         };
         if has_failed && !self.in_failed_group(leaf) && !self.parked.contains(&leaf) {
@@ -413,6 +434,15 @@ impl Supervisor {
                 let ended = |child: &BindingChild| child.removed && child.phase == BindingPhase::Stopped;
                 if self.bindings.get(at).is_some_and(ended) {
                     self.bindings.remove(at);
+                    self.histories.clear([node]);
+                }
+            }
+            Node::Trigger(at) => {
+                let ended = |child: &TriggerChild| {
+                    child.removed && matches!(child.phase, TriggerPhase::Stopped | TriggerPhase::Failed)
+                };
+                if self.triggers.get(at).is_some_and(ended) {
+                    self.triggers.remove(at);
                     self.histories.clear([node]);
                 }
             }

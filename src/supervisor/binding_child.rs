@@ -11,7 +11,7 @@ use actix::{Actor, Addr, Recipient};
 use super::{
     events::unix,
     module_child::{Restarts, Then, exit_status, wall},
-    status::{BackendStatus, BindingState, BindingStatus, HostCallCount, LoadStatus},
+    status::{BackendStatus, BindingStatus, HostCallCount, LoadStatus, ServiceState},
 };
 use crate::{
     actors::{ExitReport, Workers},
@@ -45,7 +45,7 @@ pub(super) struct BindingChild {
     /// When it is started again.
     pub(super) next_try: Option<Instant>,
     /// The state that was last recorded as an event.
-    pub(super) recorded: BindingState,
+    pub(super) recorded: ServiceState,
     /// Health checks that have failed in a row.
     pub(super) sick: u32,
     /// Whether a health check has not been answered yet.
@@ -143,7 +143,7 @@ impl BindingChild {
             running_since: None,
             era: 0,
             next_try: None,
-            recorded: BindingState::Starting,
+            recorded: ServiceState::Starting,
             sick: 0,
             checking: false,
             closing: Closing::default(),
@@ -275,14 +275,14 @@ impl BindingChild {
     }
 
     /// The state as people see it.
-    pub(super) fn state(&self) -> BindingState {
+    pub(super) fn state(&self) -> ServiceState {
         match self.phase {
-            BindingPhase::Opening => BindingState::Starting,
-            BindingPhase::Serving if self.backoff.is_empty() => BindingState::Running,
-            BindingPhase::Serving | BindingPhase::Waiting => BindingState::Backoff,
-            BindingPhase::Closing(_) => BindingState::Draining,
-            BindingPhase::Stopped => BindingState::Stopped,
-            BindingPhase::Failed => BindingState::Failed,
+            BindingPhase::Opening => ServiceState::Starting,
+            BindingPhase::Serving if self.backoff.is_empty() => ServiceState::Running,
+            BindingPhase::Serving | BindingPhase::Waiting => ServiceState::Backoff,
+            BindingPhase::Closing(_) => ServiceState::Draining,
+            BindingPhase::Stopped => ServiceState::Stopped,
+            BindingPhase::Failed => ServiceState::Failed,
         }
     }
 

@@ -231,7 +231,9 @@ impl Case<'_> {
     fn restart(&mut self, child: Node, after: Duration, critical: bool) -> Decision {
         match (self.tree.parent(child), child) {
             (Some(group), _) if self.add_restart(Node::Group(group)) => self.restart_members(group, child, after),
-            (None, Node::Binding(_) | Node::Module(_)) if self.add_restart(child) => Decision::Restart(after),
+            (None, Node::Binding(_) | Node::Module(_) | Node::Trigger(_)) if self.add_restart(child) => {
+                Decision::Restart(after)
+            }
             _ => self.give_up(child, after, critical),
         }
     }

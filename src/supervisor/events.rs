@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::status::{ExitStatus, GenerationOrigin};
+use crate::triggers::Notice;
 
 mod line;
 
@@ -47,8 +48,16 @@ pub enum Subject {
     Binding(Arc<str>),
     /// That of the group of this name.
     Group(Arc<str>),
+    /// That of the trigger of this name.
+    Trigger(Arc<str>),
     /// That of the worker of this index.
     Worker(usize),
+}
+
+/// For serde, which hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl fmt::Display for Subject {
@@ -58,6 +67,7 @@ impl fmt::Display for Subject {
             Self::Module(name) => write!(f, "module {name}"),
             Self::Binding(name) => write!(f, "binding {name}"),
             Self::Group(name) => write!(f, "group {name}"),
+            Self::Trigger(name) => write!(f, "trigger {name}"),
             Self::Worker(index) => write!(f, "worker {index}"),
         }
     }
@@ -238,6 +248,15 @@ pub enum What {
         /// Why it is not connected.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
+    },
+    /// Something happened in a trigger.
+    Noticed {
+        /// What.
+        #[serde(flatten)]
+        notice: Notice,
+        /// How much more happened in it since the last one that was told: of many only some are.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        untold: u64,
     },
     /// A module's host call was not allowed. The same one is told again after a while, with how often it happened.
     Denied {

@@ -208,6 +208,7 @@ fn member_name(member: &Member) -> String {
         Member::Module(name) => format!("modules.{name}"),
         Member::Binding(name) => format!("bindings.{name}"),
         Member::Group(name) => format!("groups.{name}"),
+        Member::Trigger(name) => format!("triggers.{name}"),
     }
 }
 
@@ -279,6 +280,9 @@ impl Supervisor {
                 Node::Binding(at) => {
                     self.bindings.get_mut(*at).into_iter().for_each(|child| child.next_try = Some(until))
                 }
+                Node::Trigger(at) => {
+                    self.triggers.get_mut(*at).into_iter().for_each(|child| child.next_try = Some(until))
+                }
                 Node::Group(_) => {}
             }
         }
@@ -315,6 +319,7 @@ impl Supervisor {
                     }
                 }
             }
+            Node::Trigger(at) => self.put_out_trigger(at, if restarted { Then::Hold } else { Then::Stop }, ctx),
             Node::Group(_) => true,
         }
     }

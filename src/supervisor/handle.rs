@@ -14,8 +14,8 @@ use tokio::{
 use super::{
     events::Events,
     messages::{
-        Act, Backends, Drain, EndModule, EndWorkers, GetBroker, GetModule, GetOrder, GetStatus, IsBusy, NoBroker,
-        Reload, RollBack, Sent, Swap, Want,
+        Act, Backends, Drain, DrainTriggers, EndModule, EndWorkers, GetBroker, GetModule, GetOrder, GetStatus, IsBusy,
+        NoBroker, Reload, RollBack, Sent, Swap, Want,
     },
     reload::ReloadOutcome,
     status::{BindingStatus, ModuleStatus, Status, SwapReport},
@@ -269,6 +269,7 @@ impl SupervisorHandle {
     /// error to its caller. `why` is for the event.
     pub async fn shutdown(&self, grace: Duration, why: &str) {
         let deadline = tokio::time::Instant::now() + grace;
+        self.drain_triggers(deadline).await;
         let drained = self.drain(deadline, why).await;
         let how = if drained { How::WhenFree } else { How::Now };
         if !drained {
@@ -284,6 +285,13 @@ impl SupervisorHandle {
             }
         }
         self.end_bindings().await;
+    }
+
+    /// Lets triggers take nothing new and finish what they began, while everything that they call is still there.
+    async fn drain_triggers(&self, deadline: tokio::time::Instant) {
+        let endings = self.ask(DrainTriggers).await.unwrap_or_default();
+        let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
+        futures_util::future::join_all(endings.into_iter().map(|ending| ending.end(Some(left())))).await;
     }
 
     /// Waits until no call runs or waits; `false` when the deadline came first.

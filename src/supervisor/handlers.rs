@@ -156,7 +156,7 @@ impl Handler<GetOrder> for Supervisor {
     fn handle(&mut self, _: GetOrder, _: &mut Context<Self>) -> Self::Result {
         let configured = self.tree.order().iter().filter_map(|node| match node {
             Node::Module(at) => Some(*at),
-            Node::Binding(_) | Node::Group(_) => None,
+            Node::Binding(_) | Node::Group(_) | Node::Trigger(_) => None,
         });
         // Those that were taken out of the configuration and still finish what they have come last, and end first.
         let removed = self.modules.iter().filter(|(_, child)| child.removed).map(|(at, _)| at);

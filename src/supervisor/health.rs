@@ -44,7 +44,7 @@ impl Supervisor {
                 let child = self.bindings.get(at)?;
                 Some((child.config.health?, child.settings))
             }
-            Node::Group(_) => None,
+            Node::Group(_) | Node::Trigger(_) => None,
         }
     }
 
@@ -58,7 +58,7 @@ impl Supervisor {
             match node {
                 Node::Module(at) => supervisor.check_module(at, ctx),
                 Node::Binding(at) => supervisor.check_binding(at, check, ctx),
-                Node::Group(_) => {}
+                Node::Group(_) | Node::Trigger(_) => {}
             }
             supervisor.check_later(node, (check, settings), 1.0, ctx);
         });

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use super::{
     binding_child::Backend,
     reload::ReloadOutcome,
-    status::{BindingState, ModuleStatus, Status},
+    status::{ModuleStatus, ServiceState, Status},
     swaps::SwapError,
+    trigger_child::Ending,
 };
 use crate::{actors::How, bindings::messaging::Broker};
 
@@ -32,7 +33,7 @@ pub enum NoBroker {
     /// It is of this type, which has none.
     NotMessaging(&'static str),
     /// It is in this state, and its backend is not open.
-    NotRunning(BindingState),
+    NotRunning(ServiceState),
 }
 
 /// Asks what one module is; `None` for one that does not exist.
@@ -111,6 +112,11 @@ pub(super) struct Reload {
     /// What asked for it.
     pub(super) why: String,
 }
+
+/// Lets all triggers take nothing new. The answer is those that have to finish what they began.
+#[derive(Message)]
+#[rtype(result = "Vec<Ending>")]
+pub(super) struct DrainTriggers;
 
 /// Asks for all modules in the order of their start.
 #[derive(Message)]

@@ -72,6 +72,8 @@ mod swap;
 mod swaps;
 mod topology;
 mod tree;
+mod trigger_child;
+mod triggers;
 mod workers;
 use crate::files::{read, watch};
 

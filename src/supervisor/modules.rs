@@ -19,6 +19,7 @@ use super::{
     stops::leave,
     topology::Node,
     tree::Supervisor,
+    trigger_child::TriggerPhase,
 };
 use crate::{
     actors::{ExitReason, ExitReport, Gate, How, causes_of},
@@ -247,7 +248,7 @@ impl Supervisor {
     }
 
     /// Whether a leaf does not run yet and is about to.
-    fn is_coming(&self, leaf: Node) -> bool {
+    pub(super) fn is_coming(&self, leaf: Node) -> bool {
         match leaf {
             Node::Binding(at) => self.bindings.get(at).is_some_and(|child| {
                 matches!(child.phase, BindingPhase::Opening | BindingPhase::Waiting | BindingPhase::Closing(_))
@@ -256,6 +257,9 @@ impl Supervisor {
                 Phase::Loading | Phase::Waiting(_) | Phase::Held | Phase::Stopping(Then::Hold) => true,
                 Phase::Up => child.live().next().is_none(),
                 Phase::Idle | Phase::Stopping(Then::Stop) | Phase::Stopped | Phase::Failed => false,
+            }),
+            Node::Trigger(at) => self.triggers.get(at).is_some_and(|child| {
+                matches!(child.phase, TriggerPhase::Waiting(_) | TriggerPhase::Starting | TriggerPhase::Resting)
             }),
             Node::Group(_) => false,
         }

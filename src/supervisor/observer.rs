@@ -10,7 +10,10 @@ use actix::{Message, Recipient};
 use parking_lot::Mutex;
 
 use super::events::{Events, Subject, What};
-use crate::bindings::{BackendStatus, Denial, Observer};
+use crate::{
+    bindings::{BackendStatus, Denial, Observer},
+    triggers::{Notice, TriggerObserver},
+};
 
 /// How long the same denial is only counted after it was told: a guest that asks in a loop must not push everything else out
 /// of the events, and an operator who watches wants to see that it goes on.
@@ -19,6 +22,10 @@ const QUIET: Duration = Duration::from_secs(10);
 /// Denials of one module that are told apart: guests choose names, and one that makes them up must not fill the events. What is
 /// beyond it is counted together, under the first of them.
 const TOLD_APART: usize = 16;
+
+/// Notices of one trigger that are told within [`QUIET`]; the rest is counted. A directory full of bad files must not push
+/// everything else out of the events.
+const TOLD_AT_ONCE: u32 = 20;
 
 /// The backend of a binding, by its name, stands otherwise than before.
 #[derive(Debug, Message)]
@@ -31,6 +38,8 @@ pub(super) struct Ear {
     supervisor: Recipient<BackendChanged>,
     /// By module.
     denials: Mutex<HashMap<Arc<str>, Denials>>,
+    /// By trigger.
+    notices: Mutex<HashMap<Arc<str>, Notices>>,
 }
 
 /// What one module was denied, by binding and operation.
@@ -44,7 +53,7 @@ struct Told {
 
 impl Ear {
     pub(super) fn new(events: Events, supervisor: Recipient<BackendChanged>) -> Self {
-        Self { events, supervisor, denials: Mutex::default() }
+        Self { events, supervisor, denials: Mutex::default(), notices: Mutex::default() }
     }
 
     /// Counts a denial; how often it happened if it is to be told now.
@@ -73,6 +82,35 @@ impl Told {
     /// Whether the next one is told.
     fn is_due(&self, now: Instant) -> bool {
         self.at.is_none_or(|at| now.saturating_duration_since(at) >= QUIET)
+    }
+}
+
+/// What happened in one trigger lately.
+struct Notices {
+    /// Since when it is counted.
+    since: Instant,
+    /// How much was told since then.
+    told: u32,
+    /// How much was not, since the last that was.
+    untold: u64,
+}
+
+impl TriggerObserver for Ear {
+    fn noticed(&self, trigger: &Arc<str>, notice: Notice) {
+        let now = Instant::now();
+        let mut notices = self.notices.lock();
+        let of_trigger = notices.entry(Arc::clone(trigger)).or_insert(Notices { since: now, told: 0, untold: 0 });
+        if now.saturating_duration_since(of_trigger.since) >= QUIET {
+            (of_trigger.since, of_trigger.told) = (now, 0);
+        }
+        if of_trigger.told >= TOLD_AT_ONCE {
+            of_trigger.untold += 1;
+            return;
+        }
+        of_trigger.told += 1;
+        let untold = std::mem::take(&mut of_trigger.untold);
+        drop(notices);
+        self.events.record(Subject::Trigger(Arc::clone(trigger)), What::Noticed { notice, untold });
     }
 }
 

@@ -29,6 +29,7 @@ use super::{
     read::Fingerprint,
     status::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
     tree::Supervisor,
+    triggers::TriggerPrepared,
 };
 use crate::{
     actors::causes_of,
@@ -36,6 +37,7 @@ use crate::{
         self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode,
     },
     host::chain,
+    triggers::{Groundwork, InheritedSockets},
 };
 
 /// What is said to reloads that come too late.
@@ -50,12 +52,14 @@ pub struct Surroundings {
     pub environment: Environment,
     /// Sets the level of the log.
     pub set_level: Box<dyn Fn(LogLevel) + Send>,
+    /// Sockets that the daemon was started with.
+    pub sockets: Arc<InheritedSockets>,
 }
 
 impl Default for Surroundings {
-    /// No environment, and a log whose level does not change.
+    /// No environment, no sockets, and a log whose level does not change.
     fn default() -> Self {
-        Self { environment: Environment::default(), set_level: Box::new(|_level| ()) }
+        Self { environment: Environment::default(), set_level: Box::new(|_level| ()), sockets: Arc::default() }
     }
 }
 
@@ -137,11 +141,12 @@ struct Run {
     problems: Vec<String>,
 }
 
-/// New code and room for it, by the module's name.
+/// New code and room for it, by the module's name; what triggers need, by theirs.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     pub(super) code: HashMap<Arc<str>, Loaded>,
     pub(super) rooms: HashMap<Arc<str>, Room>,
+    pub(super) triggers: HashMap<Arc<str>, Groundwork>,
 }
 
 /// A plan is made, or everything that is wrong is known.
@@ -226,7 +231,7 @@ impl Supervisor {
         if self.reloads.run.is_some() {
             return;
         }
-        if self.draining {
+        if self.draining || self.triggers_end {
             for request in self.reloads.waiting.drain(..) {
                 answer(request.replies, Err(vec![STOPPING.to_owned()]));
             }
@@ -279,6 +284,7 @@ impl Supervisor {
     /// keep nothing else from being applied.
     fn prepare(&mut self, draft: &Draft, ctx: &mut Context<Self>) -> Result<Vec<(Arc<str>, String)>, String> {
         let mut without = Vec::new();
+        self.prepare_triggers(draft, ctx);
         for change in &draft.plan.changes {
             let Changed::Child(Member::Module(name)) = &change.subject else { continue };
             let Some(module) = draft.config.modules.iter().find(|module| module.name == *name) else { continue };
@@ -289,6 +295,29 @@ impl Supervisor {
             }
         }
         Ok(without)
+    }
+
+    /// Begins to do what can fail of triggers: a socket that cannot be had refuses everything.
+    fn prepare_triggers(&mut self, draft: &Draft, ctx: &Context<Self>) {
+        let Some(id) = self.reloads.run.as_ref().map(|run| run.id) else { return };
+        let mut missing = 0;
+        for change in &draft.plan.changes {
+            let Changed::Child(Member::Trigger(name)) = &change.subject else { continue };
+            let Some(config) = draft.config.triggers.iter().find(|trigger| trigger.name == *name) else { continue };
+            missing += usize::from(self.prepare_trigger(id, &Arc::new(config.clone()), change.action, ctx));
+        }
+        self.reloads.run.iter_mut().for_each(|run| run.missing += missing);
+    }
+
+    fn trigger_prepared(&mut self, prepared: TriggerPrepared, ctx: &mut Context<Self>) {
+        let TriggerPrepared { id, trigger, result } = prepared;
+        let Some(run) = self.reloads.run.as_mut().filter(|run| run.id == id) else { return };
+        run.missing -= 1;
+        match result {
+            Ok(groundwork) => drop(run.prepared.triggers.insert(trigger, groundwork)),
+            Err(error) => run.problems.push(format!("triggers.{trigger}: {}", causes_of(&error).join(": "))),
+        }
+        self.apply_if_prepared(ctx);
     }
 
     /// Takes out of a draft what dropped modules have no room for: new ones, and further instances of those that run.
@@ -378,7 +407,7 @@ impl Supervisor {
             let problems = run.problems.clone();
             return self.refuse_reload(problems, ctx);
         }
-        if self.draining {
+        if self.draining || self.triggers_end {
             return self.refuse_reload(vec![STOPPING.to_owned()], ctx);
         }
         let Some(Run { request, draft: Some(draft), prepared, .. }) = self.reloads.run.take() else { return };
@@ -487,6 +516,14 @@ impl Handler<CodePrepared> for Supervisor {
 
     fn handle(&mut self, prepared: CodePrepared, ctx: &mut Context<Self>) {
         self.code_prepared(prepared, ctx);
+    }
+}
+
+impl Handler<TriggerPrepared> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, prepared: TriggerPrepared, ctx: &mut Context<Self>) {
+        self.trigger_prepared(prepared, ctx);
     }
 }
 

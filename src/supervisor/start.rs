@@ -39,6 +39,7 @@ use crate::{
     bindings::{BindingContext, metrics::GuestMetrics},
     config::{CODE_DIRECTORY, Config, Declared},
     host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
+    triggers::TriggerObserver,
 };
 
 /// Instances for which the first engine has room beyond what is configured: modules that come by a reload or are dropped
@@ -102,11 +103,16 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
     let handle = (modules.clone(), events.clone(), Arc::clone(&shared), Arc::clone(&guests));
     let supervisor = Supervisor::create(move |ctx| {
         let workers = Workers::start(config.daemon.workers.max(1), ctx.address().recipient());
+        let ear = Arc::new(Ear::new(events.clone(), ctx.address().recipient()));
+        let sockets = Arc::clone(&surroundings.sockets);
         let mut supervisor = Supervisor {
             stalls: Stalls::new(workers.count()),
             workers,
             bindings: Children::default(),
             modules: Children::default(),
+            triggers: Children::default(),
+            waiting_triggers: BTreeMap::new(),
+            triggers_end: false,
             groups: Groups::default(),
             tree: Topology::default(),
             histories: Histories::default(),
@@ -120,8 +126,10 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             reloads: Reloads::new(base, surroundings),
             follower: Follower::default(),
             acceptance,
+            sockets,
+            trigger_observer: Arc::clone(&ear) as Arc<dyn TriggerObserver>,
             context: BindingContext {
-                observer: Arc::new(Ear::new(events.clone(), ctx.address().recipient())),
+                observer: ear,
                 credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
                 state_dir: config.daemon.state_dir.clone(),
                 metrics: guests,
@@ -154,6 +162,7 @@ impl Supervisor {
         for (module, room) in config.modules.iter().zip(rooms) {
             self.add_module(module, Some(room), ctx);
         }
+        config.triggers.iter().for_each(|trigger| drop(self.add_trigger(trigger)));
         self.tree = Topology::new(config, |member| self.place(member));
     }
 }

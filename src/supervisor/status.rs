@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::BackendState;
+use crate::{bindings::BackendState, triggers::TriggerFacts};
 
 mod code;
 mod configuration;
@@ -35,6 +35,9 @@ pub struct Status {
     pub bindings: Vec<BindingStatus>,
     /// Every group, in file order.
     pub groups: Vec<GroupStatus>,
+    /// Every trigger, in file order.
+    #[serde(default)]
+    pub triggers: Vec<TriggerStatus>,
     /// The configuration that holds.
     pub configuration: ConfigurationStatus,
     /// The drop-in directory, where one is configured.
@@ -262,7 +265,7 @@ pub struct BindingStatus {
     #[serde(rename = "type")]
     pub type_name: String,
     /// Whether it answers, or why not.
-    pub state: BindingState,
+    pub state: ServiceState,
     /// The group that it belongs to.
     pub group: Option<String>,
     /// When it is started next, in seconds since the Unix epoch.
@@ -339,17 +342,50 @@ pub struct HostCallCount {
     pub count: u64,
 }
 
-/// The state of a binding.
+/// One trigger.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct TriggerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Whether it is at work, or why not.
+    pub state: ServiceState,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// Whom its start waits for: a module that it calls, or the binding that it stands on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<String>,
+    /// When it is started next, in seconds since the Unix epoch.
+    pub next_try: Option<f64>,
+    /// How often it was started anew.
+    pub restarts: u64,
+    /// The same by the reason of the exit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restarts_by_reason: BTreeMap<String, u64>,
+    /// Restarts that count towards the intensity now, its own or its group's.
+    pub restarts_in_window: u32,
+    /// How it ended last, or why it did not start.
+    pub last_exit: Option<ExitStatus>,
+    /// Seconds since it last became `running`.
+    pub uptime_s: Option<f64>,
+    /// What it says about itself, while it is at work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<TriggerFacts>,
+}
+
+/// The state of a binding or of a trigger.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
-pub enum BindingState {
-    /// Its backend is being opened.
+pub enum ServiceState {
+    /// Its backend is being opened; or those that a trigger calls are.
     Starting,
-    /// It answers.
+    /// It answers, or is at work.
     Running,
     /// Nothing runs until the next try; guests that call it wait.
     Backoff,
-    /// Its backend is being closed.
+    /// Its backend is being closed; or a trigger finishes what it began.
     Draining,
     /// It ended and is not restarted.
     Stopped,
@@ -357,7 +393,7 @@ pub enum BindingState {
     Failed,
 }
 
-impl BindingState {
+impl ServiceState {
     /// Every state.
     pub const ALL: [Self; 6] =
         [Self::Starting, Self::Running, Self::Backoff, Self::Draining, Self::Stopped, Self::Failed];

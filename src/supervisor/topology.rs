@@ -1,7 +1,7 @@
 //! The supervision tree as plain values: who is a member of which group, in which order children start, and whom a
 //! group's strategy concerns.
 //!
-//! Bindings and modules are the leaves. Those outside of groups hang on the root, each for itself, so that one that has
+//! Bindings, modules and triggers are the leaves. Those outside of groups hang on the root, each for itself, so that one that has
 //! failed concerns nobody else.
 
 use std::{
@@ -21,6 +21,8 @@ pub enum Node {
     Module(usize),
     /// A group.
     Group(usize),
+    /// A trigger.
+    Trigger(usize),
 }
 
 /// One group.
@@ -71,7 +73,10 @@ impl Topology {
         let bindings = bindings.filter_map(|it| leaf(Member::Binding(Arc::clone(&it.name)), &it.restart));
         let modules = config.modules.iter();
         let modules = modules.filter_map(|it| leaf(Member::Module(Arc::clone(&it.name)), &it.restart));
-        Self::build(config.groups.iter().filter_map(branch).collect(), bindings.chain(modules).collect())
+        let triggers = config.triggers.iter();
+        let triggers = triggers.filter_map(|it| leaf(Member::Trigger(Arc::clone(&it.name)), &it.restart));
+        let leaves = bindings.chain(modules).chain(triggers).collect();
+        Self::build(config.groups.iter().filter_map(branch).collect(), leaves)
     }
 
     /// A tree of these groups and leaves, which start in this order where no group says otherwise.
@@ -89,13 +94,15 @@ impl Topology {
         let groups = in_order.into_iter().map(Node::Group).filter(alone);
         let bindings = nodes().filter(|node| matches!(node, Node::Binding(_)));
         let modules = nodes().filter(|node| matches!(node, Node::Module(_)));
-        let roots: Vec<Node> = bindings.chain(groups).chain(modules).collect();
+        let triggers = nodes().filter(|node| matches!(node, Node::Trigger(_)));
+        let roots: Vec<Node> = bindings.chain(groups).chain(modules).chain(triggers).collect();
         tree.order = tree.leaves_of(&roots);
         tree.leaves = leaves.into_iter().collect();
         tree
     }
 
-    /// All leaves in the order of their start: bindings that stand alone, groups, modules that stand alone.
+    /// All leaves in the order of their start: bindings that stand alone, groups, modules that stand alone, triggers
+    /// that do.
     #[must_use]
     pub fn order(&self) -> &[Node] {
         &self.order
@@ -125,7 +132,7 @@ impl Topology {
         std::iter::successors(Some(node), |node| self.parent(*node).map(Node::Group)).last().unwrap_or(node)
     }
 
-    /// The bindings and modules below these nodes, in the order of their start.
+    /// The bindings, modules and triggers below these nodes, in the order of their start.
     #[must_use]
     pub fn leaves_of(&self, nodes: &[Node]) -> Vec<Node> {
         let below = |node: &Node| match node {

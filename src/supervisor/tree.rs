@@ -28,14 +28,16 @@ use super::{
     loader::{Acceptance, Loader, Stores},
     module_child::{ModuleChild, Phase, Then, exit_status, wall},
     reload::Reloads,
-    status::{BindingState, ModuleState, Status},
+    status::{ModuleState, ServiceState, Status},
     stops::HowToStop,
     topology::{Node, Topology},
+    trigger_child::{Ended, TriggerChild, TriggerPhase},
 };
 use crate::{
     actors::{ExitReason, ExitReport, Modules, QueueBudget, Workers},
     bindings::BindingContext,
     config::{Config, Group},
+    triggers::{InheritedSockets, TriggerObserver},
 };
 
 /// Messages that may lie in the supervisor's mailbox: bursts of exits of every instance at once are sent past it.
@@ -49,6 +51,11 @@ pub(super) struct Supervisor {
     pub(super) workers: Workers,
     pub(super) bindings: Children<BindingChild>,
     pub(super) modules: Children<ModuleChild>,
+    pub(super) triggers: Children<TriggerChild>,
+    /// Triggers that wait for those that they call, each with one leaf that is not there yet.
+    pub(super) waiting_triggers: BTreeMap<usize, Node>,
+    /// Whether the triggers have been told to end, with the daemon.
+    pub(super) triggers_end: bool,
     pub(super) groups: Groups,
     pub(super) tree: Topology,
     pub(super) histories: Histories,
@@ -74,6 +81,8 @@ pub(super) struct Supervisor {
     pub(super) keeper: Keeper,
     pub(super) budget: Arc<QueueBudget>,
     pub(super) context: BindingContext,
+    pub(super) sockets: Arc<InheritedSockets>,
+    pub(super) trigger_observer: Arc<dyn TriggerObserver>,
     pub(super) events: Events,
     pub(super) stalls: super::workers::Stalls,
     pub(super) started: Instant,
@@ -125,6 +134,7 @@ impl Supervisor {
             Node::Module(at) => Subject::Module(name(self.modules.get(at).map(|child| &child.config.name))),
             Node::Binding(at) => Subject::Binding(name(self.bindings.get(at).map(BindingChild::name))),
             Node::Group(at) => Subject::Group(name(self.groups.config(at).map(|group: &Group| &group.name))),
+            Node::Trigger(at) => Subject::Trigger(name(self.triggers.get(at).map(TriggerChild::name))),
         }
     }
 
@@ -133,6 +143,7 @@ impl Supervisor {
         match node {
             Node::Binding(binding) => self.open_binding(binding, ctx),
             Node::Module(module) => self.start_module(module, ctx),
+            Node::Trigger(trigger) => self.start_trigger(trigger, ctx),
             Node::Group(_) => {}
         }
     }
@@ -213,17 +224,19 @@ impl Supervisor {
                 self.modules.get(at).is_some_and(|child| child.queue.counters().succeeded.load(Acquire))
             }
             Node::Binding(at) => self.bindings.get(at).is_some_and(|child| child.counters.has_succeeded()),
+            Node::Trigger(at) => self.triggers.get(at).is_some_and(TriggerChild::has_succeeded),
             Node::Group(_) => false,
         };
         self.histories.in_window(&self.tree, node, now, |leaf| succeeded(leaf) && resets(leaf))
     }
 
-    fn take_success(&self, child: Node) -> bool {
+    fn take_success(&mut self, child: Node) -> bool {
         match child {
             Node::Module(at) => {
                 self.modules.get(at).is_some_and(|child| child.queue.counters().succeeded.swap(false, AcqRel))
             }
             Node::Binding(at) => self.bindings.get(at).is_some_and(|child| child.counters.take_succeeded()),
+            Node::Trigger(at) => self.triggers.get_mut(at).is_some_and(TriggerChild::take_succeeded),
             Node::Group(_) => false,
         }
     }
@@ -235,6 +248,10 @@ impl Supervisor {
                 None => return,
             },
             Node::Binding(at) => match self.bindings.get_mut(at) {
+                Some(child) => (&mut child.restarts, &mut child.last_exit),
+                None => return,
+            },
+            Node::Trigger(at) => match self.triggers.get_mut(at) {
                 Some(child) => (&mut child.restarts, &mut child.last_exit),
                 None => return,
             },
@@ -257,6 +274,7 @@ impl Supervisor {
         match child {
             Node::Module(module) => self.restart_instance(module, place, after, ctx),
             Node::Binding(binding) => self.restart_binding(binding, report.reason, place, after, ctx),
+            Node::Trigger(trigger) => self.restart_trigger(trigger, after, ctx),
             Node::Group(_) => {}
         }
     }
@@ -266,6 +284,7 @@ impl Supervisor {
         match child {
             Node::Module(module) => self.stop_module(module, HowToStop::Ended, ctx),
             Node::Binding(binding) => self.close_binding(binding, Closed::Then(Then::Stop), ctx),
+            Node::Trigger(trigger) => self.drain_trigger(trigger, Ended::Then(Then::Stop), ctx),
             Node::Group(_) => {}
         }
     }
@@ -311,6 +330,8 @@ impl Supervisor {
             Node::Binding(at) if self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Stopped) => {}
             Node::Module(module) => self.fail_module(module, report, ctx),
             Node::Binding(binding) => self.fail_binding(binding, report),
+            Node::Trigger(at) if self.triggers.get(at).is_some_and(|child| child.phase == TriggerPhase::Stopped) => {}
+            Node::Trigger(trigger) => self.fail_trigger(trigger, report),
             Node::Group(_) => {}
         }
     }
@@ -367,6 +388,7 @@ impl Supervisor {
         match leaf {
             Node::Module(at) => self.modules.get(at).map_or(0, |child| child.era),
             Node::Binding(at) => self.bindings.get(at).map_or(0, |child| child.era),
+            Node::Trigger(at) => self.triggers.get(at).map_or(0, |child| child.era),
             Node::Group(_) => 0,
         }
     }
@@ -410,7 +432,14 @@ impl Supervisor {
                 child.recorded = state;
                 let troubled = matches!(child.phase, BindingPhase::Failed | BindingPhase::Waiting);
                 let why = why_of(troubled || !child.backoff.is_empty(), &child.last_exit);
-                let next_try = child.next_restart().or(due.filter(|_| state == BindingState::Backoff));
+                let next_try = child.next_restart().or(due.filter(|_| state == ServiceState::Backoff));
+                (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
+            }),
+            Node::Trigger(at) => self.triggers.get_mut(at).and_then(|child| {
+                let (state, before) = (child.state(), child.recorded);
+                child.recorded = state;
+                let why = why_of(matches!(child.phase, TriggerPhase::Failed | TriggerPhase::Resting), &child.last_exit);
+                let next_try = child.next_try.or(due.filter(|_| state == ServiceState::Backoff));
                 (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
             }),
             Node::Group(_) => None,
@@ -429,6 +458,7 @@ impl Supervisor {
         if matches!(node, Node::Binding(_)) || self.tree.parent(node).is_some() {
             self.wake_waiting(node, ctx);
         }
+        self.wake_triggers(node, ctx);
     }
 
     /// Describes everything there is.
@@ -444,6 +474,7 @@ impl Supervisor {
             modules: self.module_order().filter_map(|module| self.module_status(module, now)).collect(),
             bindings: self.binding_status(now),
             groups: self.group_status(now),
+            triggers: self.trigger_status(now),
             configuration: self.reloads.status(&self.config),
             drop_in: self.reloads.drop_in_status(&self.config),
         }

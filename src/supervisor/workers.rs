@@ -70,6 +70,7 @@ impl Supervisor {
             (false, false) | (true, true) => return,
         };
         let stalls = stall.noticed;
+        self.workers.set_stalled(worker, stalls);
         self.events.record(Subject::Worker(worker), what);
         for module in self.modules.values() {
             module.queue.set_stalled(worker, stalls);

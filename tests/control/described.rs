@@ -6,9 +6,9 @@ use std::{
 };
 
 use wapcd::supervisor::status::{
-    BackendStatus, BindingState, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin,
-    GenerationOutcome, GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, LoadStatus,
-    ModuleState, ModuleStatus, RefusedFile, Status, SwapCounts, SwapErrorStatus, WorkerState, WorkerStatus,
+    BackendStatus, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin, GenerationOutcome,
+    GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, LoadStatus, ModuleState,
+    ModuleStatus, RefusedFile, ServiceState, Status, SwapCounts, SwapErrorStatus, WorkerState, WorkerStatus,
 };
 
 use crate::fake::CALL;
@@ -115,7 +115,7 @@ fn binding() -> BindingStatus {
     BindingStatus {
         name: "cache".into(),
         type_name: "keyvalue".into(),
-        state: BindingState::Running,
+        state: ServiceState::Running,
         group: None,
         next_try: None,
         host_calls: vec![

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use wapcd::supervisor::{
     events::{Subject, What},
-    status::{BackendStatus, BindingState, GroupState, ModuleState, WorkerState},
+    status::{BackendStatus, GroupState, ModuleState, ServiceState, WorkerState},
 };
 
 use crate::fake::Running;
@@ -79,7 +79,7 @@ fn what_is_wrong_and_what_comes_next_is_plain() {
     status.modules[1].next_try = Some(now + 3_650.0);
     status.groups[0].state = GroupState::Failed;
     status.groups[0].next_try = Some(now - 1.0);
-    status.bindings[0].state = BindingState::Backoff;
+    status.bindings[0].state = ServiceState::Backoff;
     status.bindings[0].last_exit = status.modules[1].last_exit.clone();
     status.bindings[0].next_try = Some(now + 7_250.0);
     drop(status);

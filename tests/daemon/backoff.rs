@@ -7,7 +7,7 @@ use std::{
 
 use wapcd::supervisor::{
     events::What,
-    status::{BindingState, ModuleState},
+    status::{ModuleState, ServiceState},
 };
 
 use crate::{
@@ -213,7 +213,7 @@ fn modules_wait_for_a_binding_that_is_on_its_way_and_start_without_it_when_it_is
     first.stop();
     assert_eq!(waiting.join().unwrap().outcome(), (200, r#"{"value":1}"#.to_owned()));
     assert_eq!(second.module("patient").waiting_for, [""; 0]);
-    assert_eq!(binding(&second, "cache").state, BindingState::Running);
+    assert_eq!(binding(&second, "cache").state, ServiceState::Running);
     tells(&second, 0, &["module hasty: started", "binding cache: running", "module patient: started"]);
 }
 
@@ -228,7 +228,7 @@ fn a_backend_that_does_not_open_again_is_tried_with_growing_waits_while_its_call
     let ask = |operation: &str| daemon.call("user", &format!("host/flaky//{operation}"), b"").kind();
     assert_eq!(ask("broken_start"), "ok");
     assert_eq!(ask("sick"), "ok");
-    eventually("it is in back-off", || binding(&daemon, "flaky").state == BindingState::Backoff);
+    eventually("it is in back-off", || binding(&daemon, "flaky").state == ServiceState::Backoff);
     assert!(binding(&daemon, "flaky").next_try.is_some());
     // Its caller waits, and is answered by the backend that opens at last.
     let before = ids(&daemon, ["user"]);
@@ -243,5 +243,5 @@ fn a_backend_that_does_not_open_again_is_tried_with_growing_waits_while_its_call
     ];
     assert_eq!(told, expected);
     let status = binding(&daemon, "flaky");
-    assert_eq!((status.state, status.restarts), (BindingState::Running, 3));
+    assert_eq!((status.state, status.restarts), (ServiceState::Running, 3));
 }

@@ -7,7 +7,7 @@ use std::{
 
 use wapcd::supervisor::{
     events::What,
-    status::{BindingState, GroupState, ModuleState},
+    status::{GroupState, ModuleState, ServiceState},
 };
 
 use crate::{
@@ -116,7 +116,7 @@ fn a_group_whose_database_is_taken_fails_and_comes_back_when_it_is_free() {
     let second = Home::new(&toml).spawn("log");
     eventually("the second runs", || second.try_status().is_some());
     eventually("the group fails", || group_status(&second, "g").state == GroupState::Failed);
-    assert_eq!(binding(&second, "cache").state, BindingState::Failed);
+    assert_eq!(binding(&second, "cache").state, ServiceState::Failed);
     let refused = second.call("b", "echo", b"");
     let detail = refused.detail();
     assert_eq!(refused.kind(), "failed");

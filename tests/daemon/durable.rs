@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use wapcd::supervisor::status::{BindingState, BindingStatus};
+use wapcd::supervisor::status::{BindingStatus, ServiceState};
 
 use crate::harness::{Daemon, Home, eventually, module};
 
@@ -26,7 +26,7 @@ fn assert_unavailable(daemon: &Daemon, cause: &[&str]) {
     assert_eq!(status, 422);
     assert!(text.starts_with("unavailable: ") && text.contains("`cache`"), "{text}");
     let binding = cache(daemon);
-    assert_eq!(binding.state, BindingState::Failed);
+    assert_eq!(binding.state, ServiceState::Failed);
     let error = binding.last_exit.unwrap().causes.join(": ");
     assert!(cause.iter().all(|cause| error.contains(cause)), "{error}");
     assert!(daemon.ctl(&["bindings"]).contains("failed"));

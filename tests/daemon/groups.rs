@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wapcd::supervisor::status::{BindingState, GroupState, ModuleState};
+use wapcd::supervisor::status::{GroupState, ModuleState, ServiceState};
 
 use crate::{
     client::Response,
@@ -349,7 +349,7 @@ fn a_binding_that_panics_restarts_what_depends_on_it() {
     let status = binding(&daemon, "flaky");
     assert_eq!(
         (status.state, status.restarts, status.last_exit.unwrap().reason),
-        (BindingState::Running, 1, "panicked".to_owned())
+        (ServiceState::Running, 1, "panicked".to_owned())
     );
     assert_eq!(daemon.call("user", "host/flaky//echo", b"again").text(), "again");
     end_after_panics(daemon);

@@ -10,7 +10,7 @@ use std::{
 
 use wapcd::supervisor::{
     events::What,
-    status::{BindingState, ModuleState},
+    status::{ModuleState, ServiceState},
 };
 
 use crate::{
@@ -186,7 +186,7 @@ fn a_backend_that_is_sick_is_opened_again_and_one_that_stays_sick_fails() {
     let ask = |operation: &str, payload: &[u8]| daemon.call("user", &format!("host/flaky//{operation}"), payload);
     assert_eq!(ask("sick", b"").kind(), "ok");
     eventually("it is opened again", || binding(&daemon, "flaky").restarts == 1);
-    eventually("it runs", || binding(&daemon, "flaky").state == BindingState::Running);
+    eventually("it runs", || binding(&daemon, "flaky").state == ServiceState::Running);
     let exit = binding(&daemon, "flaky").last_exit.unwrap();
     assert_eq!(exit.reason, "unhealthy");
     assert!(exit.causes.join(": ").contains("told to be sick"), "{:?}", exit.causes);
@@ -195,7 +195,7 @@ fn a_backend_that_is_sick_is_opened_again_and_one_that_stays_sick_fails() {
         [(1, 2), (2, 2)]
     );
     assert_eq!(ask("sick", b"for_good").kind(), "ok");
-    eventually("it fails", || binding(&daemon, "flaky").state == BindingState::Failed);
+    eventually("it fails", || binding(&daemon, "flaky").state == ServiceState::Failed);
     let refused = ask("echo", b"");
     assert!(refused.detail().starts_with("unavailable: ") && refused.detail().contains("sick"), "{}", refused.detail());
     end_after_panics(daemon);
@@ -214,6 +214,6 @@ fn a_database_that_is_asked_is_well() {
     }
     eventually("it ran for many intervals", || binding(&daemon, "cache").uptime_s > Some(0.4));
     let status = binding(&daemon, "cache");
-    assert_eq!((status.state, status.restarts, status.calls_ok), (BindingState::Running, 0, 20));
+    assert_eq!((status.state, status.restarts, status.calls_ok), (ServiceState::Running, 0, 20));
     assert_eq!(failed_checks(&daemon), []);
 }

@@ -11,7 +11,7 @@ use crate::config::{
     error::ConfigErrorKind,
     model::{Group, Member},
     reader::{Node, Problem, did_you_mean},
-    sections::{bindings::WrittenBinding, groups::WrittenGroup, module::WrittenModule},
+    sections::{bindings::WrittenBinding, groups::WrittenGroup, module::WrittenModule, triggers::WrittenTrigger},
 };
 
 /// Checks the groups, and gives them with their members.
@@ -19,8 +19,9 @@ pub(in crate::config) fn groups(
     written: Vec<WrittenGroup<'_>>,
     modules: &[WrittenModule<'_>],
     bindings: &[WrittenBinding<'_>],
+    triggers: &[WrittenTrigger<'_>],
 ) -> Vec<Group> {
-    let known = Known::new(&written, modules, bindings);
+    let known = Known::new(&written, modules, bindings, triggers);
     let mut places = HashMap::new();
     let mut members = Vec::new();
     for (group, from) in written.iter().enumerate() {
@@ -67,7 +68,7 @@ fn once<'d>(
 
 /// A member's name with its kind, as it can always be written.
 pub(super) fn full_name(member: &Member) -> String {
-    let (Member::Module(name) | Member::Binding(name) | Member::Group(name)) = member;
+    let (Member::Module(name) | Member::Binding(name) | Member::Group(name) | Member::Trigger(name)) = member;
     format!("{}.{name}", kind_of(member))
 }
 
@@ -77,6 +78,7 @@ fn kind_of(member: &Member) -> &'static str {
         Member::Module(_) => "modules",
         Member::Binding(_) => "bindings",
         Member::Group(_) => "groups",
+        Member::Trigger(_) => "triggers",
     }
 }
 
@@ -85,6 +87,7 @@ struct Known<'a, 'd> {
     modules: HashMap<&'a str, &'a WrittenModule<'d>>,
     bindings: HashMap<&'a str, &'a WrittenBinding<'d>>,
     groups: HashMap<&'a str, &'a WrittenGroup<'d>>,
+    triggers: HashMap<&'a str, &'a WrittenTrigger<'d>>,
     /// All of them with their kinds, for those who misspell one.
     names: Vec<String>,
 }
@@ -94,23 +97,26 @@ impl<'a, 'd> Known<'a, 'd> {
         groups: &'a [WrittenGroup<'d>],
         modules: &'a [WrittenModule<'d>],
         bindings: &'a [WrittenBinding<'d>],
+        triggers: &'a [WrittenTrigger<'d>],
     ) -> Self {
         let full = |kind: &str, name: &str| format!("{kind}.{name}");
         let names = bindings.iter().map(|binding| full("bindings", binding.name));
         let names = names.chain(modules.iter().map(|module| full("modules", &module.module.name)));
+        let names = names.chain(triggers.iter().map(|trigger| full("triggers", trigger.named.name)));
         let names = names.chain(groups.iter().map(|group| full("groups", &group.group.name))).collect();
         Self {
             names,
             modules: modules.iter().map(|module| (&*module.module.name, module)).collect(),
             bindings: bindings.iter().map(|binding| (binding.name, binding)).collect(),
             groups: groups.iter().map(|group| (&*group.group.name, group)).collect(),
+            triggers: triggers.iter().map(|trigger| (trigger.named.name, trigger)).collect(),
         }
     }
 
     /// The member that a name means; a name without its kind must mean one thing only.
     fn find(&self, written: &str, node: &Node<'_>) -> Option<Member> {
         let (kind, name) = match written.split_once('.') {
-            Some((kind @ ("modules" | "bindings" | "groups"), name)) => (Some(kind), name),
+            Some((kind @ ("modules" | "bindings" | "groups" | "triggers"), name)) => (Some(kind), name),
             _ => (None, written),
         };
         let mut found = self.named(name);
@@ -130,7 +136,8 @@ impl<'a, 'd> Known<'a, 'd> {
         let module = self.modules.contains_key(name).then(|| Member::Module(name.into()));
         let binding = self.bindings.contains_key(name).then(|| Member::Binding(name.into()));
         let group = self.groups.contains_key(name).then(|| Member::Group(name.into()));
-        [module, binding, group].into_iter().flatten().collect()
+        let trigger = self.triggers.contains_key(name).then(|| Member::Trigger(name.into()));
+        [module, binding, group, trigger].into_iter().flatten().collect()
     }
 
     /// A binding without a backend has nothing that could be restarted.
@@ -148,6 +155,7 @@ impl<'a, 'd> Known<'a, 'd> {
             Member::Module(name) => self.modules.get(&**name).map(|module| module.counts.as_slice()),
             Member::Binding(name) => self.bindings.get(&**name).map(|binding| binding.counts.as_slice()),
             Member::Group(name) => self.groups.get(&**name).map(|group| group.retry_failed.as_slice()),
+            Member::Trigger(name) => self.triggers.get(&**name).map(|trigger| trigger.counts.as_slice()),
         };
         for node in own.unwrap_or_default() {
             node.problem::<()>(counts_in_group(member, node, group));
@@ -166,13 +174,14 @@ impl<'a, 'd> Known<'a, 'd> {
         let what = match kind {
             Some("modules") => "no module",
             Some("bindings") => "no binding",
+            Some("triggers") => "no trigger",
             Some(_) => "no group",
-            None => "no module, binding or group",
+            None => "no module, binding, group or trigger",
         };
         Problem {
             kind: ConfigErrorKind::UnknownName,
             found: format!("{written:?}, which {what} is called"),
-            expected: list("the name of a module, binding or group", names()),
+            expected: list("the name of a module, binding, group or trigger", names()),
             hint,
         }
     }
@@ -182,7 +191,7 @@ fn no_backend(name: &str, type_name: &str) -> Problem {
     Problem {
         kind: ConfigErrorKind::Conflict,
         found: format!("the binding `{name}` of type \"{type_name}\", which has no backend that could fail"),
-        expected: "members that can be restarted: modules, groups, and bindings with a backend".to_owned(),
+        expected: "members that can be restarted: modules, groups, triggers, and bindings with a backend".to_owned(),
         hint: None,
     }
 }

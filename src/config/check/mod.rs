@@ -6,6 +6,7 @@ mod links;
 mod private;
 mod rules;
 mod tree;
+mod triggers;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,6 +28,7 @@ pub(super) use self::{
     groups::groups,
     links::{drop_in, dropped, modules},
     private::private_directories,
+    triggers::triggers,
 };
 
 /// Types that exist under their own name without being declared: always the first two, which every daemon has had, the

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Change,
     ChangeAction::{self, Adjust, NeedsDaemonRestart},
-    Changed, Plan, bindings as binding, children,
+    Changed, Plan, bindings as binding, children, triggers as trigger,
 };
 use crate::config::model::{Config, Control, Daemon, DropIn, Logging, Member, Metrics, ModuleDefaults, Watch};
 
@@ -27,6 +27,7 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         bindings,
         modules,
         groups,
+        triggers,
         metrics,
         watch,
         drop_in,
@@ -45,7 +46,9 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     let bindings = Both::new(&old.bindings, bindings, |binding| &binding.name);
     let groups = Both::new(&old.groups, groups, |group| &group.name);
     let modules = Both::new(&old.modules, modules, |module| &module.name);
-    changes.extend(order(bindings.moved(), groups.moved(), modules.moved()));
+    let triggers = Both::new(&old.triggers, triggers, |trigger| &trigger.name);
+    let moved = [bindings.moved(), groups.moved(), modules.moved(), triggers.moved()];
+    changes.extend(order(moved));
 
     changes.extend(bindings.changes(Member::Binding, binding::binding));
     changes.extend(
@@ -54,7 +57,9 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
     changes.extend(
         modules.changes(Member::Module, |old, new| children::module(old, new).of(new.name.clone(), Member::Module)),
     );
+    changes.extend(triggers.changes(Member::Trigger, trigger::trigger));
     // As a stop goes: who uses before who is used.
+    changes.extend(triggers.removed(Member::Trigger));
     changes.extend(modules.removed(Member::Module));
     changes.extend(groups.removed(Member::Group));
     changes.extend(bindings.removed(Member::Binding));
@@ -163,9 +168,10 @@ fn drop_in(old: Option<&DropIn>, new: Option<&DropIn>) -> Vec<Change> {
 }
 
 /// The order of the file is the order of starts and stops. It counts only among those that both configurations have.
-fn order(bindings: bool, groups: bool, modules: bool) -> Option<Change> {
-    let moved = [("bindings", bindings), ("groups", groups), ("modules", modules)];
-    let keys: Vec<String> = moved.iter().filter(|(_, moved)| *moved).map(|(name, _)| (*name).to_owned()).collect();
+fn order(moved: [bool; 4]) -> Option<Change> {
+    let sections = ["bindings", "groups", "modules", "triggers"];
+    let keys: Vec<String> =
+        sections.iter().zip(moved).filter(|(_, moved)| *moved).map(|(name, _)| (*name).to_owned()).collect();
     (!keys.is_empty()).then(|| section("order", Adjust, keys))
 }
 

@@ -18,7 +18,7 @@ pub(in crate::config) fn read(section: Option<Section<'_>>, runtime_dir: &Path, 
             control.socket = node.path_in(runtime_dir).unwrap_or(control.socket);
             place = Some(node.span());
         }
-        control.socket_mode = section.or("socket_mode", control.socket_mode, socket_mode);
+        control.socket_mode = section.or("socket_mode", control.socket_mode, mode);
         section.finish();
     }
     check_length(&control.socket, place, report);
@@ -40,7 +40,7 @@ fn check_length(socket: &Path, place: Option<Range<usize>>, report: &Report<'_>)
 }
 
 /// Permission bits as `chmod` takes them. A number is refused: TOML would read 660 as decimal.
-fn socket_mode(node: &Node<'_>) -> Option<u32> {
+pub(super) fn mode(node: &Node<'_>) -> Option<u32> {
     const EXPECTED: &str = "permission bits as octal digits in quotes from \"0000\" to \"0777\", such as \"0660\"";
     let text = node.text(EXPECTED)?;
     let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));

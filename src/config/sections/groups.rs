@@ -51,7 +51,7 @@ fn read<'d>(named: &Named<'d>) -> WrittenGroup<'d> {
 }
 
 fn members_of<'d>(node: &Node<'d>) -> Option<Vec<(&'d str, Node<'d>)>> {
-    let items = node.list("a list of names of modules, bindings and groups")?;
+    let items = node.list("a list of names of modules, bindings, groups and triggers")?;
     if items.is_empty() {
         return node.problem(Problem {
             kind: ConfigErrorKind::BadValue,
@@ -60,6 +60,6 @@ fn members_of<'d>(node: &Node<'d>) -> Option<Vec<(&'d str, Node<'d>)>> {
             hint: Some("without anything to restart there is no need for the group".to_owned()),
         });
     }
-    let name = |item: Node<'d>| Some((item.text("the name of a module, binding or group")?, item));
+    let name = |item: Node<'d>| Some((item.text("the name of a module, binding, group or trigger")?, item));
     Some(items.into_iter().filter_map(name).collect())
 }

@@ -21,5 +21,6 @@ pub(super) mod restart;
 pub(super) mod root;
 mod shutdown;
 mod swap;
+pub(super) mod triggers;
 pub(super) mod wasi;
 pub(super) mod watch;

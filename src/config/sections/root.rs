@@ -37,6 +37,8 @@ pub(in crate::config) struct Children<'d> {
     pub(in crate::config) modules: Option<Section<'d>>,
     /// `[groups]`.
     pub(in crate::config) groups: Option<Section<'d>>,
+    /// `[triggers]`.
+    pub(in crate::config) triggers: Option<Section<'d>>,
 }
 
 /// What belongs to the daemon as a whole, and therefore to one file.
@@ -76,6 +78,7 @@ fn children<'d>(root: &Section<'d>) -> Children<'d> {
         bindings: table("bindings", "tables by name, such as [bindings.cache]"),
         modules: table("modules", "tables by name, such as [modules.greeter]"),
         groups: table("groups", "tables by name, such as [groups.shop]"),
+        triggers: table("triggers", "tables by name, such as [triggers.web]"),
     }
 }
 
@@ -83,7 +86,7 @@ fn misplaced(found: String, main: &Path) -> Problem {
     Problem {
         kind: ConfigErrorKind::Conflict,
         found,
-        expected: "only modules, bindings and groups here".to_owned(),
+        expected: "only modules, bindings, groups and triggers here".to_owned(),
         hint: Some(format!("it belongs into {}", main.display())),
     }
 }

@@ -16,7 +16,7 @@ use super::{
     process::Process,
 };
 use crate::supervisor::status::{
-    BACKEND_STATES, BindingState, BindingStatus, GenerationOrigin, GroupState, GroupStatus, ModuleState, ModuleStatus,
+    BACKEND_STATES, BindingStatus, GenerationOrigin, GroupState, GroupStatus, ModuleState, ModuleStatus, ServiceState,
     Status, WorkerState, WorkerStatus,
 };
 
@@ -164,7 +164,7 @@ fn swaps(encoder: &mut DescriptorEncoder<'_>, modules: &[ModuleStatus]) -> fmt::
 }
 
 fn bindings(encoder: &mut DescriptorEncoder<'_>, bindings: &[BindingStatus]) -> fmt::Result {
-    let states = BindingState::ALL.map(BindingState::as_str);
+    let states = ServiceState::ALL.map(ServiceState::as_str);
     Family::new("wapcd_host_calls", "Host calls that the binding answered, by operation and how").counters(
         encoder,
         bindings.iter().flat_map(|binding| {
@@ -264,6 +264,7 @@ mod tests {
             ExitReason::StartFailed,
             ExitReason::Unhealthy,
             ExitReason::BackendEnded,
+            ExitReason::Ended,
         ]
         .map(ExitReason::as_str);
         reasons.sort_unstable();

@@ -76,6 +76,8 @@ fn what(what: &What) -> String {
             format!("restarted too often, last because of {because} => {}", words(decision))
         }
         What::BackendChanged { state, why } => format!("its backend is {state}{}", with(": ", why.as_deref())),
+        What::Noticed { notice, untold: 0 } => notice.to_string(),
+        What::Noticed { notice, untold } => format!("{notice} (and {untold} more since)"),
         What::Denied { binding, operation, why, times, .. } => denied(binding, operation, why, *times),
         What::Asked { action } => format!("an operator asked for: {action}"),
         What::WorkerStalled { stalled_s } => format!("STALLED for {}: something blocks its thread", short(*stalled_s)),

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     control::table::Table,
     supervisor::status::{
-        BackendStatus, BindingState, BindingStatus, GroupStatus, ModuleStatus, Status, WorkerState, WorkerStatus,
+        BackendStatus, BindingStatus, GroupStatus, ModuleStatus, ServiceState, Status, WorkerState, WorkerStatus,
     },
 };
 
@@ -109,7 +109,7 @@ pub fn bindings(bindings: &[BindingStatus], now: f64) -> String {
 fn binding_state(binding: &BindingStatus, now: f64) -> String {
     let own = state(binding.state.as_str(), binding.next_try, now);
     match &binding.backend {
-        Some(backend) if binding.state == BindingState::Running && backend.state != "connected" => {
+        Some(backend) if binding.state == ServiceState::Running && backend.state != "connected" => {
             format!("{own}, {}", state(&backend.state, backend.next_try, now))
         }
         _ => own,

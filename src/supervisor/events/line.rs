@@ -8,6 +8,7 @@ struct Names<'a> {
     module: Option<&'a str>,
     binding: Option<&'a str>,
     group: Option<&'a str>,
+    trigger: Option<&'a str>,
     worker: Option<u64>,
 }
 
@@ -19,6 +20,7 @@ impl<'a> From<&'a Subject> for Names<'a> {
             Subject::Module(name) => Self { module: Some(name), ..none },
             Subject::Binding(name) => Self { binding: Some(name), ..none },
             Subject::Group(name) => Self { group: Some(name), ..none },
+            Subject::Trigger(name) => Self { trigger: Some(name), ..none },
             Subject::Worker(index) => Self { worker: Some(*index as u64), ..none },
         }
     }
@@ -30,7 +32,8 @@ macro_rules! line {
         let names = Names::from(&$event.subject);
         tracing::$level!(
             target: "wapcd::supervisor::events",
-            module = names.module, binding = names.binding, group = names.group, worker = names.worker,
+            module = names.module, binding = names.binding, group = names.group, trigger = names.trigger,
+            worker = names.worker,
             seq = $event.seq $(, $field = $value)*, $text
         )
     }};
@@ -65,6 +68,14 @@ pub(super) fn write(event: &Event) {
         | What::WorkerRecovered { .. }
         | What::WorkerReplaced { .. } => tree(event),
         What::BackendChanged { .. } | What::Denied { .. } => binding(event),
+        What::Noticed { notice, untold } => {
+            let text = notice.to_string();
+            if notice.is_trouble() {
+                line!(warn, event, "trigger has trouble", notice = text.as_str(), untold = *untold);
+            } else {
+                line!(info, event, "trigger noticed", notice = text.as_str(), untold = *untold);
+            }
+        }
         What::Loaded { .. }
         | What::SwapBegan { .. }
         | What::InstanceSwapped { .. }

@@ -7,7 +7,7 @@ mod limits;
 mod messaging;
 mod process;
 mod secret;
-mod secret_source;
+pub(super) mod secret_source;
 mod server;
 mod sql;
 

@@ -9,7 +9,7 @@ use crate::config::{
 };
 
 /// Reads where a secret is; relative paths are meant against the directory.
-pub(super) fn read(node: &Node<'_>, directory: &Path) -> Option<SecretSource> {
+pub(in crate::config::sections) fn read(node: &Node<'_>, directory: &Path) -> Option<SecretSource> {
     const EXPECTED: &str = "where the secret is: { file = \"PATH\" } or { credential = \"NAME\" }";
     if node.is_text() {
         // What is written may be the secret: it is not repeated.

@@ -1,0 +1,98 @@
+//! Triggers: each calls modules that exist, stands on a binding that carries messages, and shares its socket or directory with
+//! no other.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use super::list;
+use crate::config::{
+    error::ConfigErrorKind,
+    model::{Binding, BindingSettings, Listen, Trigger, TriggerSettings},
+    reader::{Node, Problem, did_you_mean},
+    sections::{module::WrittenModule, triggers::WrittenTrigger},
+};
+
+/// Checks the triggers, and gives them. `dropped`: modules may come by a directory, so that a name may be one of theirs.
+pub(in crate::config) fn triggers(
+    written: Vec<WrittenTrigger<'_>>,
+    modules: &[WrittenModule<'_>],
+    bindings: &[Binding],
+    dropped: bool,
+) -> Vec<Trigger> {
+    let names: Vec<&str> = modules.iter().map(|module| &*module.module.name).collect();
+    no_shared_place(&written);
+    for trigger in &written {
+        for (name, node) in &trigger.mentions.modules {
+            if !dropped && !names.contains(&&**name) {
+                node.problem::<()>(no_such_module(name, &names));
+            }
+        }
+        if let (Some(Trigger { settings: TriggerSettings::Messages(settings), .. }), Some(node)) =
+            (&trigger.trigger, &trigger.mentions.binding)
+        {
+            carries_messages(&settings.binding, node, bindings);
+        }
+    }
+    written.into_iter().filter_map(|trigger| trigger.trigger).collect()
+}
+
+fn no_such_module(name: &str, names: &[&str]) -> Problem {
+    Problem {
+        kind: ConfigErrorKind::UnknownName,
+        found: format!("{name:?}, which no module is called"),
+        expected: list("the name of a module", names.iter().copied()),
+        hint: did_you_mean(name, names.iter().copied()),
+    }
+}
+
+fn carries_messages(name: &str, node: &Node<'_>, bindings: &[Binding]) {
+    let is_messaging = |binding: &&Binding| matches!(binding.settings, BindingSettings::Messaging(_));
+    let names = || bindings.iter().filter(is_messaging).map(|binding| &*binding.name);
+    let found = match bindings.iter().find(|binding| &*binding.name == name) {
+        Some(binding) if is_messaging(&binding) => return,
+        Some(binding) => format!("{name:?}, a binding of type \"{}\"", binding.settings.type_name()),
+        None => format!("{name:?}, which no binding is called"),
+    };
+    node.problem::<()>(Problem {
+        kind: ConfigErrorKind::UnknownName,
+        found,
+        expected: list("the name of a binding of type \"messaging\"", names()),
+        hint: did_you_mean(name, names()),
+    });
+}
+
+/// Two triggers at one socket would take each other's connections, two at one inbox each other's files.
+fn no_shared_place(written: &[WrittenTrigger<'_>]) {
+    let mut sockets: HashMap<&Listen, Arc<str>> = HashMap::new();
+    let mut inboxes: HashMap<&Path, Arc<str>> = HashMap::new();
+    for trigger in written {
+        match trigger.trigger.as_ref().map(|trigger| (&trigger.name, &trigger.settings)) {
+            Some((name, TriggerSettings::Http(settings))) => {
+                for (listener, node) in settings.listeners.iter().zip(&trigger.mentions.listeners) {
+                    // The system chooses another port for each.
+                    if matches!(&listener.listen, Listen::Tcp(address) if address.port() == 0) {
+                        continue;
+                    }
+                    if let Some(first) = sockets.insert(&listener.listen, Arc::clone(name)) {
+                        node.problem::<()>(taken(&format!("the socket `{}`", listener.listen), &first));
+                    }
+                }
+            }
+            Some((name, TriggerSettings::Files(settings))) => {
+                if let Some(first) = inboxes.insert(&settings.dir, Arc::clone(name)) {
+                    let problem = taken(&format!("the directory `{}`", settings.dir.display()), &first);
+                    trigger.named.problem_below("dir", problem);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn taken(what: &str, first: &str) -> Problem {
+    Problem {
+        kind: ConfigErrorKind::Duplicate,
+        found: format!("{what}, which already belongs to the trigger `{first}`"),
+        expected: "one of its own for every trigger".to_owned(),
+        hint: None,
+    }
+}

@@ -1,0 +1,189 @@
+//! One trigger as a supervised child.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    module_child::{Restarts, Then, exit_status, wall},
+    status::{ServiceState, TriggerStatus},
+};
+use crate::{
+    actors::ExitReport,
+    config::{Shutdown, Trigger},
+    triggers::{Groundwork, RunningTrigger},
+};
+
+/// A trigger under supervision.
+pub(super) struct TriggerChild {
+    pub(super) config: Arc<Trigger>,
+    pub(super) phase: TriggerPhase,
+    /// It, while it is at work or ends.
+    pub(super) running: Option<Arc<dyn RunningTrigger>>,
+    /// What was done for its start by a reload.
+    pub(super) groundwork: Option<Groundwork>,
+    pub(super) restarts: Restarts,
+    pub(super) last_exit: Option<ExitReport>,
+    pub(super) running_since: Option<Instant>,
+    /// Counts its phases, so that timers and answers of an earlier one do nothing.
+    pub(super) era: u64,
+    /// When it is started again.
+    pub(super) next_try: Option<Instant>,
+    /// The state that was last recorded as an event.
+    pub(super) recorded: ServiceState,
+    /// Whether it is not configured any more: it is forgotten when it has ended.
+    pub(super) removed: bool,
+    /// Calls that had succeeded when that was last asked.
+    ok_seen: u64,
+}
+
+/// What a trigger is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TriggerPhase {
+    /// The modules that it calls, or the binding that it stands on, are on their way; since when.
+    Waiting(Instant),
+    /// It is being started.
+    Starting,
+    /// It is at work.
+    Up,
+    /// It finishes what it began; what comes then.
+    Draining(Ended),
+    /// It waits for its restart, or for its group.
+    Resting,
+    /// It ended as it may, or was stopped.
+    Stopped,
+    /// It failed.
+    Failed,
+}
+
+/// What a trigger is when it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Started again, when its wait is over.
+    Restart,
+    /// Stopped, or held for its group.
+    Then(Then),
+}
+
+impl TriggerChild {
+    pub(super) fn new(config: Trigger) -> Self {
+        Self {
+            config: Arc::new(config),
+            phase: TriggerPhase::Resting,
+            running: None,
+            groundwork: None,
+            restarts: Restarts::default(),
+            last_exit: None,
+            running_since: None,
+            era: 0,
+            next_try: None,
+            recorded: ServiceState::Starting,
+            removed: false,
+            ok_seen: 0,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// Begins another phase, which makes timers and answers of every earlier one stale.
+    pub(super) fn enter(&mut self, phase: TriggerPhase) {
+        self.phase = phase;
+        self.era += 1;
+        self.next_try = None;
+        if phase != TriggerPhase::Up {
+            self.running_since = None;
+        }
+    }
+
+    /// Takes the trigger that was started.
+    pub(super) fn started(&mut self, running: Arc<dyn RunningTrigger>) {
+        self.enter(TriggerPhase::Up);
+        self.ok_seen = 0;
+        self.running = Some(running);
+        self.running_since = Some(Instant::now());
+    }
+
+    fn calls_ok(&self) -> u64 {
+        self.running.as_ref().map_or(0, |running| running.facts().calls_ok)
+    }
+
+    /// Whether a call has succeeded since that was last taken.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.calls_ok() > self.ok_seen
+    }
+
+    /// Whether a call has succeeded since the last time.
+    pub(super) fn take_succeeded(&mut self) -> bool {
+        let now = self.calls_ok();
+        std::mem::replace(&mut self.ok_seen, now) < now
+    }
+
+    /// Ends it, within its `shutdown`.
+    pub(super) fn take_ending(&mut self) -> Option<Ending> {
+        self.groundwork = None;
+        Some(Ending { running: self.running.clone()?, budget: self.config.shutdown, name: Arc::clone(self.name()) })
+    }
+
+    /// The state as people see it.
+    pub(super) fn state(&self) -> ServiceState {
+        match self.phase {
+            TriggerPhase::Waiting(_) | TriggerPhase::Starting => ServiceState::Starting,
+            TriggerPhase::Up => ServiceState::Running,
+            TriggerPhase::Draining(_) => ServiceState::Draining,
+            TriggerPhase::Resting => ServiceState::Backoff,
+            TriggerPhase::Stopped => ServiceState::Stopped,
+            TriggerPhase::Failed => ServiceState::Failed,
+        }
+    }
+
+    /// Everything about the trigger but its place in the tree and whom it waits for.
+    pub(super) fn status(&self, now: Instant) -> TriggerStatus {
+        TriggerStatus {
+            name: self.config.name.to_string(),
+            type_name: self.config.settings.type_name().to_owned(),
+            state: self.state(),
+            group: None,
+            waiting_for: Vec::new(),
+            next_try: self.next_try.map(|at| wall(at, now)),
+            restarts: self.restarts.total(),
+            restarts_by_reason: self.restarts.by_reason(),
+            restarts_in_window: 0,
+            last_exit: self.last_exit.as_ref().map(exit_status),
+            uptime_s: self.running_since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
+            facts: self.running.as_ref().map(|running| running.facts()),
+        }
+    }
+}
+
+/// A trigger that is to end.
+pub(super) struct Ending {
+    running: Arc<dyn RunningTrigger>,
+    budget: Shutdown,
+    name: Arc<str>,
+}
+
+impl Ending {
+    /// Lets it finish what it began, and waits for that no longer than its `shutdown`, or `most`.
+    pub(super) async fn end(self, most: Option<Duration>) {
+        let Self { running, budget, name } = self;
+        let budget = match budget {
+            Shutdown::Kill => Some(Duration::ZERO),
+            Shutdown::After(budget) => Some(most.map_or(budget, |most| most.min(budget))),
+            Shutdown::Infinity => most,
+        };
+        let drained = running.drain();
+        match budget {
+            None => drained.await,
+            Some(budget) => {
+                if tokio::time::timeout(budget, drained).await.is_err() && !budget.is_zero() {
+                    let after_ms = budget.as_millis() as u64;
+                    tracing::warn!(trigger = &*name, after_ms, "trigger is ended before all that it began has");
+                }
+            }
+        }
+        running.stop();
+    }
+}

@@ -1,0 +1,444 @@
+//! What happens to a trigger: it waits for those that it calls, is started, restarted, drained, given other settings. Whatever
+//! of that takes time happens on the threads of connections.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{AsyncContext, Context, Handler, Message};
+
+use super::{
+    binding_child::BindingPhase,
+    messages::DrainTriggers,
+    module_child::Then,
+    status::TriggerStatus,
+    topology::Node,
+    tree::Supervisor,
+    trigger_child::{Ended, TriggerChild, TriggerPhase},
+};
+use crate::{
+    actors::{ExitReason, ExitReport, causes_of},
+    config::{ChangeAction, Trigger},
+    triggers::{self, Groundwork, RunningTrigger, TriggerContext, TriggerError},
+};
+
+/// How long a trigger waits for the modules that it calls. Calls for those that come later wait in their queues.
+const MODULES_WAIT: Duration = Duration::from_secs(10);
+
+/// A trigger was started, or was not.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TriggerStarted {
+    trigger: usize,
+    era: u64,
+    /// `None` where starting it panicked, whose message the log has.
+    result: Option<Result<Arc<dyn RunningTrigger>, TriggerError>>,
+}
+
+/// A trigger has finished what it began, or its time for that is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TriggerDrained {
+    trigger: usize,
+    era: u64,
+}
+
+/// A trigger ended by itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TriggerEnded {
+    trigger: usize,
+    era: u64,
+    why: String,
+}
+
+/// What could fail of a trigger's other settings was done for a reload, or was not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct TriggerPrepared {
+    pub(super) id: u64,
+    pub(super) trigger: Arc<str>,
+    pub(super) result: Result<Groundwork, TriggerError>,
+}
+
+impl Supervisor {
+    /// Adds a trigger that is not at work yet.
+    pub(super) fn add_trigger(&mut self, config: &Trigger) -> usize {
+        self.triggers.insert(Arc::clone(&config.name), TriggerChild::new(config.clone()))
+    }
+
+    /// Starts a trigger that is not at work, when those that it calls are there.
+    pub(super) fn start_trigger(&mut self, trigger: usize, ctx: &mut Context<Self>) {
+        let Some(child) = self.triggers.get_mut(trigger) else { return };
+        if self.triggers_end
+            || !matches!(child.phase, TriggerPhase::Resting | TriggerPhase::Stopped | TriggerPhase::Failed)
+        {
+            return;
+        }
+        child.enter(TriggerPhase::Waiting(Instant::now()));
+        let era = child.era;
+        match self.trigger_lacks(trigger) {
+            None => self.open_trigger(trigger, ctx),
+            Some(leaf) => {
+                self.waiting_triggers.insert(trigger, leaf);
+                self.later(MODULES_WAIT, ctx, move |supervisor, ctx| {
+                    if supervisor.triggers.get(trigger).is_some_and(|child| child.era == era) {
+                        supervisor.look_at_waiting(trigger, ctx);
+                    }
+                });
+            }
+        }
+        self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    /// Lets the triggers start whose turn has come with this leaf.
+    pub(super) fn wake_triggers(&mut self, leaf: Node, ctx: &mut Context<Self>) {
+        let waiting = self.waiting_triggers.iter().filter(|(_, last)| **last == leaf);
+        for trigger in waiting.map(|(trigger, _)| *trigger).collect::<Vec<_>>() {
+            self.look_at_waiting(trigger, ctx);
+        }
+    }
+
+    fn look_at_waiting(&mut self, trigger: usize, ctx: &mut Context<Self>) {
+        if !self.waiting_triggers.contains_key(&trigger) {
+            return;
+        }
+        match self.trigger_lacks(trigger) {
+            None => self.open_trigger(trigger, ctx),
+            Some(leaf) => {
+                self.waiting_triggers.insert(trigger, leaf);
+            }
+        }
+    }
+
+    /// The first of those whom a trigger's start waits for that is not there: the binding that it stands on, for as long as
+    /// that takes; modules that are on their way, and members before it, for a time.
+    fn trigger_lacks(&self, trigger: usize) -> Option<Node> {
+        let child = self.triggers.get(trigger)?;
+        let binding = child.config.settings.binding().and_then(|name| self.bindings.find(name));
+        let serves = |at: usize| self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Serving);
+        if let Some(at) = binding.filter(|at| !serves(*at)) {
+            return Some(Node::Binding(at));
+        }
+        if matches!(child.phase, TriggerPhase::Waiting(since) if since.elapsed() >= MODULES_WAIT) {
+            return None;
+        }
+        let modules = child.config.settings.modules();
+        let modules = modules.into_iter().filter_map(|name| self.modules.find(name)).map(Node::Module);
+        let before: Vec<Node> = self.tree.before(Node::Trigger(trigger)).collect();
+        modules.chain(self.tree.leaves_of(&before)).find(|leaf| self.is_coming(*leaf))
+    }
+
+    /// The daemon, as the triggers that start now see it.
+    pub(super) fn trigger_context(&self, config: &Trigger) -> TriggerContext {
+        let binding = config.settings.binding().and_then(|name| self.bindings.find(name));
+        let factory = binding.and_then(|at| self.bindings.get(at)).and_then(|child| child.factory.as_ref());
+        TriggerContext {
+            modules: self.known.clone(),
+            workers: self.workers.handles(),
+            io: self.context.io.clone(),
+            broker: factory.and_then(|factory| factory.broker()),
+            state_dir: self.config.daemon.state_dir.clone(),
+            credentials: self.context.credentials.clone(),
+            watch: self.config.watch.clone(),
+            sockets: Arc::clone(&self.sockets),
+            observer: Arc::clone(&self.trigger_observer),
+        }
+    }
+
+    fn open_trigger(&mut self, trigger: usize, ctx: &mut Context<Self>) {
+        self.waiting_triggers.remove(&trigger);
+        let Some(config) = self.triggers.get(trigger).map(|child| Arc::clone(&child.config)) else { return };
+        let context = self.trigger_context(&config);
+        let Some(child) = self.triggers.get_mut(trigger) else { return };
+        child.enter(TriggerPhase::Starting);
+        let (era, supervisor, groundwork) = (child.era, ctx.address(), child.groundwork.take());
+        let starting = self.on_io(async move {
+            let groundwork = match groundwork {
+                Some(groundwork) => groundwork,
+                None => triggers::prepare(Arc::clone(&config), context.clone()).await?,
+            };
+            triggers::start(config, groundwork, context).await
+        });
+        actix::spawn(async move {
+            // One notice for each start.
+            supervisor.do_send(TriggerStarted { trigger, era, result: starting.await });
+        });
+        self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    /// Does something on the threads of connections; `None` where it panics.
+    fn on_io<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, TriggerError>> + Send + 'static,
+    ) -> impl Future<Output = Option<Result<T, TriggerError>>> + 'static {
+        let io = self.context.io.handle();
+        async move {
+            match io {
+                Ok(io) => io.spawn(work).await.ok(),
+                Err(error) => Some(Err(TriggerError::Thread(error))),
+            }
+        }
+    }
+
+    fn trigger_started(&mut self, started: TriggerStarted, ctx: &mut Context<Self>) {
+        let TriggerStarted { trigger, era, result } = started;
+        let Some(child) = self.triggers.get_mut(trigger).filter(|child| child.era == era) else {
+            // Nobody wants it any more.
+            if let Some(Ok(running)) = result {
+                running.stop();
+            }
+            return;
+        };
+        let causes = match result {
+            Some(Ok(running)) => {
+                child.started(Arc::clone(&running));
+                let (era, supervisor) = (child.era, ctx.address());
+                actix::spawn(async move {
+                    let why = running.ended().await;
+                    // One notice for each trigger that runs.
+                    supervisor.do_send(TriggerEnded { trigger, era, why });
+                });
+                return self.touched(Node::Trigger(trigger), ctx);
+            }
+            Some(Err(error)) => causes_of(&error),
+            None => vec!["starting it panicked".to_owned()],
+        };
+        child.enter(TriggerPhase::Resting);
+        let report = ExitReport::new(ExitReason::StartFailed, causes);
+        self.child_ended(Node::Trigger(trigger), report, None, Instant::now(), ctx);
+        self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    fn trigger_ended(&mut self, ended: TriggerEnded, ctx: &mut Context<Self>) {
+        let TriggerEnded { trigger, era, why } = ended;
+        if self.triggers.get(trigger).is_none_or(|child| child.era != era || child.phase != TriggerPhase::Up) {
+            return;
+        }
+        let report = ExitReport::new(ExitReason::Ended, vec![why]);
+        self.child_ended(Node::Trigger(trigger), report, None, Instant::now(), ctx);
+        self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    /// Restarts a trigger after a wait.
+    pub(super) fn restart_trigger(&mut self, trigger: usize, after: Duration, ctx: &mut Context<Self>) {
+        let until = Instant::now() + after;
+        match self.triggers.get(trigger).map(|child| child.phase) {
+            Some(TriggerPhase::Up) => {
+                self.drain_trigger(trigger, Ended::Restart, ctx);
+                self.triggers.get_mut(trigger).into_iter().for_each(|child| child.next_try = Some(until));
+            }
+            _ => self.start_trigger_at(trigger, until, ctx),
+        }
+    }
+
+    fn start_trigger_at(&mut self, trigger: usize, until: Instant, ctx: &mut Context<Self>) {
+        let Some(child) = self.triggers.get_mut(trigger) else { return };
+        child.enter(TriggerPhase::Resting);
+        let wait = until.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            return self.start_trigger(trigger, ctx);
+        }
+        child.next_try = Some(until);
+        let era = child.era;
+        self.later(wait, ctx, move |supervisor, ctx| {
+            if supervisor.triggers.get(trigger).is_some_and(|child| child.era == era) {
+                supervisor.start_trigger(trigger, ctx);
+            }
+        });
+    }
+
+    /// Lets a trigger take nothing new and finish what it began.
+    pub(super) fn drain_trigger(&mut self, trigger: usize, ended: Ended, ctx: &mut Context<Self>) {
+        self.waiting_triggers.remove(&trigger);
+        let Some(child) = self.triggers.get_mut(trigger) else { return };
+        child.enter(TriggerPhase::Draining(ended));
+        let (era, supervisor, ending) = (child.era, ctx.address(), child.take_ending());
+        actix::spawn(async move {
+            if let Some(ending) = ending {
+                ending.end(None).await;
+            }
+            // One notice for each end.
+            supervisor.do_send(TriggerDrained { trigger, era });
+        });
+        self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    fn trigger_drained(&mut self, drained: TriggerDrained, ctx: &mut Context<Self>) {
+        let TriggerDrained { trigger, era } = drained;
+        let Some(child) = self.triggers.get_mut(trigger).filter(|child| child.era == era) else { return };
+        let TriggerPhase::Draining(next) = child.phase else { return };
+        child.running = None;
+        let until = child.next_try;
+        match next {
+            Ended::Restart => self.start_trigger_at(trigger, until.unwrap_or_else(Instant::now), ctx),
+            Ended::Then(Then::Hold) if !child.removed => child.enter(TriggerPhase::Resting),
+            Ended::Then(_) => child.enter(TriggerPhase::Stopped),
+        }
+        self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    /// Gives a trigger up.
+    pub(super) fn fail_trigger(&mut self, trigger: usize, report: ExitReport) {
+        self.waiting_triggers.remove(&trigger);
+        let Some(child) = self.triggers.get_mut(trigger) else { return };
+        child.enter(TriggerPhase::Failed);
+        child.last_exit = Some(report);
+        let ending = child.take_ending();
+        child.running = None;
+        if let Some(ending) = ending {
+            actix::spawn(ending.end(None));
+        }
+    }
+
+    /// Stops a trigger for its group; whether it has ended.
+    pub(super) fn put_out_trigger(&mut self, trigger: usize, then: Then, ctx: &mut Context<Self>) -> bool {
+        let Some(phase) = self.triggers.get(trigger).map(|child| child.phase) else { return true };
+        match phase {
+            TriggerPhase::Stopped | TriggerPhase::Failed => true,
+            TriggerPhase::Resting | TriggerPhase::Waiting(_) => {
+                // A restart of its own that it waited for is over with that.
+                self.waiting_triggers.remove(&trigger);
+                self.triggers.get_mut(trigger).into_iter().for_each(|child| child.enter(TriggerPhase::Resting));
+                true
+            }
+            TriggerPhase::Draining(Ended::Then(_)) => false,
+            TriggerPhase::Starting | TriggerPhase::Up | TriggerPhase::Draining(Ended::Restart) => {
+                self.drain_trigger(trigger, Ended::Then(then), ctx);
+                false
+            }
+        }
+    }
+
+    /// Begins to do what could fail of a trigger that a reload adds or changes; whether there is anything.
+    pub(super) fn prepare_trigger(
+        &self,
+        id: u64,
+        config: &Arc<Trigger>,
+        action: ChangeAction,
+        ctx: &Context<Self>,
+    ) -> bool {
+        let running = self.triggers.find(&config.name).and_then(|at| self.triggers.get(at)?.running.clone());
+        let (config, name) = (Arc::clone(config), Arc::clone(&config.name));
+        let work: futures_util::future::BoxFuture<'static, Result<Groundwork, TriggerError>> = match (action, running) {
+            (ChangeAction::Adjust, Some(running)) => running.prepare(config),
+            (ChangeAction::Add | ChangeAction::Restart | ChangeAction::Adjust, _) => {
+                let context = self.trigger_context(&config);
+                Box::pin(triggers::prepare(config, context))
+            }
+            _ => return false,
+        };
+        let (supervisor, prepared) = (ctx.address(), self.on_io(work));
+        actix::spawn(async move {
+            let result = prepared.await.unwrap_or(Err(TriggerError::Lost("what prepares it")));
+            // One notice for each trigger of a reload.
+            supervisor.do_send(TriggerPrepared { id, trigger: name, result });
+        });
+        true
+    }
+
+    /// Gives a trigger its new settings, and does what else they take.
+    pub(super) fn change_trigger(
+        &mut self,
+        trigger: usize,
+        action: ChangeAction,
+        groundwork: Option<Groundwork>,
+        ctx: &mut Context<Self>,
+    ) {
+        let node = Node::Trigger(trigger);
+        let Some(child) = self.triggers.get_mut(trigger) else { return };
+        let Some(config) = self.config.triggers.iter().find(|config| config.name == *child.name()) else { return };
+        child.config = Arc::new(config.clone());
+        let (running, config, phase) = (child.running.clone(), Arc::clone(&child.config), child.phase);
+        match (action, phase) {
+            (ChangeAction::Adjust, TriggerPhase::Up) => {
+                if let Some(running) = running {
+                    running.adjust(config, groundwork.unwrap_or(Groundwork::None));
+                }
+            }
+            (_, TriggerPhase::Up | TriggerPhase::Starting) => self.drain_trigger(trigger, Ended::Restart, ctx),
+            (_, TriggerPhase::Failed) if self.in_failed_group(node) => self.revive(self.tree.root_of(node), ctx),
+            (_, TriggerPhase::Failed | TriggerPhase::Stopped) => {
+                if let Some(child) = self.triggers.get_mut(trigger) {
+                    child.groundwork = groundwork;
+                }
+                self.histories.clear([node]);
+                self.start_trigger(trigger, ctx);
+            }
+            (_, TriggerPhase::Resting) if self.tree.parent(node).is_none() => self.start_trigger(trigger, ctx),
+            (_, TriggerPhase::Resting | TriggerPhase::Waiting(_) | TriggerPhase::Draining(_)) => {}
+        }
+        self.touched(node, ctx);
+    }
+
+    /// Ends a trigger that is not configured any more.
+    pub(super) fn retire_trigger(&mut self, trigger: usize, ctx: &mut Context<Self>) {
+        match self.triggers.get(trigger).map(|child| child.phase) {
+            Some(TriggerPhase::Stopped | TriggerPhase::Failed) => self.forget_removed(Node::Trigger(trigger), ctx),
+            Some(_) => self.drain_trigger(trigger, Ended::Then(Then::Stop), ctx),
+            None => {}
+        }
+    }
+
+    /// Everything about the triggers, in file order.
+    pub(super) fn trigger_status(&self, now: Instant) -> Vec<TriggerStatus> {
+        let status = |at: usize| {
+            let node = Node::Trigger(at);
+            let mut status = self.triggers.get(at)?.status(now);
+            status.group = self.group_name(node);
+            status.restarts_in_window = self.in_window(node, now);
+            status.waiting_for =
+                self.waiting_triggers.get(&at).map(|leaf| self.subject(*leaf).to_string()).into_iter().collect();
+            Some(status)
+        };
+        let names = self.config.triggers.iter().filter_map(|trigger| self.triggers.find(&trigger.name));
+        names.filter_map(status).collect()
+    }
+}
+
+impl Handler<TriggerStarted> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, started: TriggerStarted, ctx: &mut Context<Self>) {
+        self.trigger_started(started, ctx);
+    }
+}
+
+impl Handler<TriggerDrained> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, drained: TriggerDrained, ctx: &mut Context<Self>) {
+        self.trigger_drained(drained, ctx);
+    }
+}
+
+impl Handler<TriggerEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: TriggerEnded, ctx: &mut Context<Self>) {
+        self.trigger_ended(ended, ctx);
+    }
+}
+
+impl Handler<DrainTriggers> for Supervisor {
+    type Result = actix::MessageResult<DrainTriggers>;
+
+    /// All at once: what one of them began does not wait for another.
+    fn handle(&mut self, _: DrainTriggers, ctx: &mut Context<Self>) -> Self::Result {
+        self.triggers_end = true;
+        let mut endings = Vec::new();
+        for trigger in self.triggers.ids() {
+            self.waiting_triggers.remove(&trigger);
+            let Some(child) = self.triggers.get_mut(trigger) else { continue };
+            if matches!(child.phase, TriggerPhase::Stopped | TriggerPhase::Failed) {
+                continue;
+            }
+            // What was being drained is drained with the others.
+            endings.extend(child.take_ending());
+            child.enter(TriggerPhase::Draining(Ended::Then(Then::Stop)));
+            self.touched(Node::Trigger(trigger), ctx);
+        }
+        actix::MessageResult(endings)
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a trigger does not start, or cannot take other settings.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// Why a trigger does not start, or cannot take other settings. Each names what it is about.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TriggerError {
+    /// A socket cannot be listened at.
+    #[error("cannot listen at `{at}`")]
+    Listen {
+        /// The socket, as the configuration has it.
+        at: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The daemon was not started with a socket of that name.
+    #[error("the daemon was started without a socket called `{name}`; it has {}", list(.known))]
+    NotInherited {
+        /// The name.
+        name: String,
+        /// Those that it has.
+        known: Vec<String>,
+    },
+    /// A certificate, a key or credentials cannot be used.
+    #[error("cannot use `{file}`: {why}")]
+    Secret {
+        /// The file, or the name of the credential.
+        file: String,
+        /// Why not, without what is secret.
+        why: String,
+    },
+    /// A directory cannot be made or read.
+    #[error("cannot use the directory `{}`", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The settings cannot hold.
+    #[error("{0}")]
+    Settings(String),
+    /// The binding that it stands on does not carry messages now.
+    #[error("binding `{binding}` carries no messages now: {why}")]
+    NoBroker {
+        /// Name of the binding.
+        binding: String,
+        /// Why not.
+        why: String,
+    },
+    /// The threads of connections could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// What was to start it panicked, or its worker has ended.
+    #[error("{0} ended before it had started")]
+    Lost(&'static str),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
