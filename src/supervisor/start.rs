@@ -162,7 +162,9 @@ impl Supervisor {
         for (module, room) in config.modules.iter().zip(rooms) {
             self.add_module(module, Some(room), ctx);
         }
-        config.triggers.iter().for_each(|trigger| drop(self.add_trigger(trigger)));
+        config.triggers.iter().for_each(|trigger| {
+            self.add_trigger(trigger);
+        });
         self.tree = Topology::new(config, |member| self.place(member));
     }
 }

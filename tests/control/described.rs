@@ -141,6 +141,7 @@ pub(crate) fn status() -> Status {
         uptime_s: 3_700.0,
         workers: (0..2).map(worker).collect(),
         groups: vec![group()],
+        triggers: Vec::new(),
         configuration: ConfigurationStatus {
             path: "/etc/wapcd/wapcd.toml".into(),
             loaded_at: now() - 3_610.0,

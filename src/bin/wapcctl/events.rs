@@ -101,6 +101,7 @@ async fn must_exist(client: &Client, subject: &Subject) -> Result<(), Failure> {
         Subject::Daemon | Subject::Module(_) => true,
         Subject::Binding(name) => status.bindings.iter().any(|binding| *binding.name == **name),
         Subject::Group(name) => status.groups.iter().any(|group| *group.name == **name),
+        Subject::Trigger(name) => status.triggers.iter().any(|trigger| *trigger.name == **name),
         Subject::Worker(index) => status.workers.iter().any(|worker| worker.index == *index),
     };
     if exists { Ok(()) } else { Err(Failure::Missing(subject.clone())) }

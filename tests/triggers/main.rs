@@ -1,0 +1,12 @@
+//! Triggers: the real daemon, called by HTTP, the clock, messages and files, and by real clients.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../daemon/client.rs"]
+mod client;
+#[allow(dead_code, reason = "the daemon's own tests use all of it")]
+#[path = "../daemon/harness.rs"]
+mod harness;
+#[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
+#[path = "../bindings/servers/mod.rs"]
+mod servers;
