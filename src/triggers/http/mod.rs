@@ -1,5 +1,7 @@
 //! The `http` trigger.
 
+mod answer;
+
 use std::sync::Arc;
 
 use super::{RunningTrigger, TriggerContext, TriggerError};
