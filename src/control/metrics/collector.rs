@@ -21,9 +21,10 @@ use crate::supervisor::status::{
 };
 
 /// Reasons that restarts are counted under from the start, so that the first of a kind is an increase and no new series.
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 10] = [
     "backend_ended",
     "deadline_exceeded",
+    "ended",
     "exited",
     "limit_exceeded",
     "load_failed",

@@ -161,6 +161,7 @@ fn names_of_the_configuration_lead_to_their_places_also_where_kinds_share_a_name
         Member::Module(name) => at(config.modules.iter().position(|it| it.name == *name), Node::Module),
         Member::Binding(name) => at(config.bindings.iter().position(|it| it.name == *name), Node::Binding),
         Member::Group(name) => at(config.groups.iter().position(|it| it.name == *name), Node::Group),
+        Member::Trigger(name) => at(config.triggers.iter().position(|it| it.name == *name), Node::Trigger),
     };
     let tree = Topology::new(&config, place);
     let module = |name: &str| Node::Module(config.modules.iter().position(|it| &*it.name == name).unwrap());
