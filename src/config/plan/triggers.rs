@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::model::{
     FilesSettings, HttpSettings, Member, MessagesSettings, ScheduleSettings, Target, Trigger,
-    TriggerSettings as Settings,
+    TriggerSettings as Settings, When,
 };
 
 /// What differs between a trigger and itself. One of another type has nothing in common with what it was.
@@ -46,13 +46,24 @@ fn target(found: &mut Differences, old: &Target, new: &Target) {
 
 fn schedule(found: &mut Differences, old: &ScheduleSettings, new: &ScheduleSettings) {
     let ScheduleSettings { when, target, payload, overlap, jitter, run_on_start, catch_up } = new;
-    found.key("when", Adjust, &old.when, when);
+    for ((key, old), (_, new)) in times(&old.when).iter().zip(times(when).iter()) {
+        found.key(key, Adjust, old, new);
+    }
     self::target(found, &old.target, target);
     found.key("payload", Adjust, &old.payload, payload);
     found.key("overlap", Adjust, &old.overlap, overlap);
     found.key("jitter", Adjust, &old.jitter, jitter);
     found.key("run_on_start", Adjust, &old.run_on_start, run_on_start);
     found.key("catch_up", Adjust, &old.catch_up, catch_up);
+}
+
+/// When there are calls, key by key.
+fn times(when: &When) -> [(&'static str, Option<String>); 3] {
+    let (cron, timezone, every) = match when {
+        When::Cron { expression, timezone } => (Some(expression.clone()), Some(timezone.clone()), None),
+        When::Every(time) => (None, None, Some(format!("{time:?}"))),
+    };
+    [("cron", cron), ("timezone", timezone), ("every", every)]
 }
 
 /// What is subscribed to is subscribed to anew.

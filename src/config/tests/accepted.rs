@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use super::{
     super::{
         Backoff, BindingSettings, Config, Durability, HealthCheck, Instances, KeyValueBackend, KeyValueSettings,
-        LogFormat, LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart, RestartType, Rules,
-        Shutdown, Space, Wasi, parse,
+        Listen, LogFormat, LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart, RestartType, Rules,
+        Shutdown, Space, Template, TriggerSettings, Wasi, parse,
     },
     FILE, good, user,
 };
@@ -63,6 +63,18 @@ fn the_example_of_the_design_loads() {
         max_value: 4 << 20,
     };
     assert_eq!(config.bindings[0].settings, BindingSettings::KeyValue(cache));
+
+    let TriggerSettings::Http(web) = &config.triggers[0].settings else { panic!("{:?}", config.triggers) };
+    assert_eq!(web.listeners[0].listen, Listen::Tcp("127.0.0.1:8080".parse().unwrap()));
+    let route = &web.routes[0];
+    assert_eq!(
+        (&*config.triggers[0].name, &*route.path, &*route.methods),
+        ("web", "/hello/{name}", &["POST".to_owned()][..])
+    );
+    assert_eq!(
+        (&route.module, &route.operation),
+        (&Template::Fixed("greeter".into()), &Template::Fixed("hello".into()))
+    );
 }
 
 #[test]

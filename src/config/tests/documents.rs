@@ -20,7 +20,10 @@ const SHIPPED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/etc/wap
 const REFERENCE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"));
 
 /// Sections whose keys are names.
-const NAMED: [&str; 3] = ["modules", "bindings", "groups"];
+const NAMED: [&str; 4] = ["modules", "bindings", "groups", "triggers"];
+
+/// Sections of which each child has keys of its type.
+const TYPED: [&str; 2] = ["bindings", "triggers"];
 
 /// The shipped file with lines that begin with this mark taken as configuration.
 fn uncommented(text: &str, mark: &str) -> String {
@@ -38,25 +41,37 @@ const OF_BINDINGS: [&str; 5] = ["type", "restart", "shutdown", "health", "limits
 /// Keys of every backend with a server.
 const OF_SERVERS: [&str; 7] = ["url", "user", "password", "tls", "connect_timeout", "connections", "circuit"];
 
-/// Where a key of a binding is documented: with all bindings, with servers, or with its type.
-fn of_binding(kind: &str, rest: &str) -> String {
+/// Keys that triggers of every type have.
+const OF_TRIGGERS: [&str; 3] = ["type", "restart", "shutdown"];
+
+/// Where a key of a binding or trigger is documented: with all of them, with servers, or with its type. `None`: what a secret
+/// consists of is documented with passwords.
+fn of_type(section: &str, kind: &str, rest: &str) -> Option<String> {
     let first = rest.split('.').next().unwrap_or_default();
-    match () {
-        () if OF_BINDINGS.contains(&first) => format!("bindings.NAME.{rest}"),
-        () if OF_SERVERS.contains(&first) => format!("bindings.server.{rest}"),
-        () => format!("bindings.{kind}.{rest}"),
+    match section {
+        "triggers" if OF_TRIGGERS.contains(&first) => Some(format!("triggers.NAME.{rest}")),
+        "triggers" if [".file", ".credential"].iter().any(|end| rest.ends_with(end)) => None,
+        "bindings" if OF_BINDINGS.contains(&first) => Some(format!("bindings.NAME.{rest}")),
+        "bindings" if OF_SERVERS.contains(&first) => Some(format!("bindings.server.{rest}")),
+        _ => Some(format!("{section}.{kind}.{rest}")),
     }
 }
 
-/// The types of the bindings of a text, by name.
-pub(super) fn types(text: &str) -> BTreeMap<String, String> {
+/// The types of the bindings or triggers of a text, by name.
+pub(super) fn types(text: &str, section: &str) -> BTreeMap<String, String> {
     let table: toml::Table = toml::from_str(text).unwrap();
-    let bindings = table["bindings"].as_table().unwrap();
-    bindings.iter().map(|(name, table)| (name.clone(), table["type"].as_str().unwrap().to_owned())).collect()
+    let children = table[section].as_table().unwrap();
+    children.iter().map(|(name, table)| (name.clone(), table["type"].as_str().unwrap().to_owned())).collect()
 }
 
-/// Every key of the schema, with `NAME` for the name of a module, binding or group, and `bindings.TYPE` or `bindings.server`
-/// for what only some bindings have, in the order of its path.
+/// A path without places in lists.
+fn without_places(path: &str) -> String {
+    let parts = path.split('[').enumerate();
+    parts.filter_map(|(at, part)| if at == 0 { Some(part) } else { Some(part.split_once(']')?.1) }).collect()
+}
+
+/// Every key of the schema, with `NAME` for the name of a module, binding, group or trigger, and `bindings.TYPE`,
+/// `bindings.server` or `triggers.TYPE` for what only some have, in the order of its path.
 pub(super) fn schema() -> BTreeSet<String> {
     let every_key = concat!(include_str!("design.toml"), include_str!("every_key.toml"));
     // The reader asks for keys of both backends, whichever is chosen; both kinds of link are in the text.
@@ -65,24 +80,26 @@ pub(super) fn schema() -> BTreeSet<String> {
     let root = Section::new(&report, String::new(), 0..0, &table);
     include::read(&root);
     read_sections(root, Vec::new(), &report, FILE.into(), &user());
-    let asked = report.asked.borrow();
-    let types = types(every_key);
-    let own = |path: &&String| path.split('.').nth(1).is_none_or(|name| name == "name" || !in_names(path));
-    let of_bindings = asked.iter().filter_map(|path| {
-        let (name, rest) = path.strip_prefix("bindings.")?.split_once('.')?;
-        Some(of_binding(types.get(name)?, rest))
+    let asked: BTreeSet<String> = report.asked.borrow().iter().map(|path| without_places(path)).collect();
+    let typed = |path: &str| TYPED.into_iter().find(|section| path.starts_with(&format!("{section}.")));
+    let types = TYPED.map(|section| (section, types(every_key, section)));
+    let types = BTreeMap::from(types);
+    let of_types = asked.iter().filter_map(|path| {
+        let section = typed(path)?;
+        let (name, rest) = path.strip_prefix(section)?.strip_prefix('.')?.split_once('.')?;
+        of_type(section, types[section].get(name)?, rest)
     });
+    let own = |path: &&String| path.split('.').nth(1).is_none_or(|name| name == "name" || !in_names(path));
     asked
         .iter()
-        .filter(|path| !path.starts_with("bindings.") || !path.strip_prefix("bindings.").unwrap().contains('.'))
+        .filter(|path| typed(path).is_none())
         .filter(own)
         .map(|path| {
             NAMED.iter().fold(path.clone(), |path, kind| path.replace(&format!("{kind}.name"), &format!("{kind}.NAME")))
         })
-        .map(|path| path.replace("links[1]", "links"))
-        .chain(of_bindings)
+        .chain(of_types)
         // What secrets are called is not a key.
-        .filter(|path| !path.contains('[') && !path.starts_with("bindings.secret.secrets."))
+        .filter(|path| !path.starts_with("bindings.secret.secrets."))
         .collect()
 }
 
@@ -100,7 +117,10 @@ fn rows(section: &str) -> Vec<[&'static str; 3]> {
     let name = match section.split('.').collect::<Vec<_>>()[..] {
         ["bindings", "server"] => "`[bindings.NAME]` with a server".to_owned(),
         ["bindings", "server", ..] => section.replace("bindings.server.", "[bindings.NAME.") + "]",
-        ["bindings", kind] if kind != "NAME" => format!("`[bindings.NAME]` of type `{kind}`"),
+        [section @ ("bindings" | "triggers"), kind] if kind != "NAME" => format!("`[{section}.NAME]` of type `{kind}`"),
+        ["triggers", kind, ..] if kind != "NAME" => {
+            section.replacen(&format!("triggers.{kind}."), "[triggers.NAME.", 1) + "]"
+        }
         _ => format!("[{section}]"),
     };
     let body = REFERENCE
@@ -186,13 +206,16 @@ fn collect(table: &toml::de::DeTable<'_>, parent: &str, paths: &mut BTreeSet<Str
         let named = NAMED.contains(&parent);
         let kind = value.get_ref().as_table().and_then(|table| table.get("type")?.get_ref().as_str());
         let key = match kind {
-            Some(kind) if parent == "bindings" => kind,
+            Some(kind) if TYPED.contains(&parent) => kind,
             _ if named => "NAME",
             _ => key.get_ref(),
         };
-        let path = match parent.strip_prefix("bindings.").map(|kind| kind.split_once('.').unwrap_or((kind, ""))) {
-            Some((kind, "")) => of_binding(kind, key),
-            Some((kind, _)) if !["NAME", "server"].contains(&kind) => format!("{parent}.{key}"),
+        let child =
+            TYPED.into_iter().find_map(|section| Some((section, parent.strip_prefix(section)?.strip_prefix('.')?)));
+        let path = match child {
+            Some((section, kind)) if !kind.contains('.') => {
+                of_type(section, kind, key).unwrap_or_else(|| format!("{parent}.{key}"))
+            }
             _ if parent.is_empty() => key.to_owned(),
             _ => format!("{parent}.{key}"),
         };
@@ -275,6 +298,58 @@ fn with(section: &str, key: &str, value: &str) -> String {
         ("drop_in", _) => ("drop_in = { KEY }\n", ""),
         ("modules.NAME.rate_limit", "calls") => ("modules.a = { path = \"a\", rate_limit = { KEY } }\n", ""),
         ("modules.NAME.rate_limit", _) => ("modules.a = { path = \"a\", rate_limit = { calls = 7, KEY } }\n", ""),
+        ("triggers.NAME", _) => ("triggers.a = { type = \"http\", listen = \"inherited:a\", KEY }\n", ""),
+        ("triggers.http", _) => ("triggers.a = { type = \"http\", listen = \"inherited:a\", KEY }\n", ""),
+        ("triggers.http.listen", _) => {
+            ("triggers.a = { type = \"http\", listen = { address = \"unix:a\", KEY } }\n", "")
+        }
+        ("triggers.http.limits", _) => {
+            ("triggers.a = { type = \"http\", listen = \"inherited:a\", limits = { KEY } }\n", "")
+        }
+        ("triggers.http.routes", "format") => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
+             routes = [{ path = \"/\", module = \"a\", operation = \"o\", payload = \"http\", KEY }]\n",
+            "",
+        ),
+        ("triggers.http.routes", _) => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
+             routes = [{ path = \"/\", module = \"a\", operation = \"o\", KEY }]\n",
+            "",
+        ),
+        ("triggers.http.routes.cors", _) => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
+             routes = [{ path = \"/\", module = \"a\", operation = \"o\", cors = { origins = [\"https://h\"], KEY } }]\n",
+            "",
+        ),
+        ("triggers.schedule", "timezone") => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\n\
+             cron = \"0 0 3 * * *\"\nKEY\n",
+            "",
+        ),
+        ("triggers.schedule", "every") => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
+            "",
+        ),
+        ("triggers.schedule", _) => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\n\
+             every = \"1d\"\nKEY\n",
+            "",
+        ),
+        ("triggers.messages", _) => (
+            "modules.a = { path = \"a\" }\nbindings.b = { type = \"messaging\" }\n[triggers.a]\ntype = \"messages\"\n\
+             binding = \"b\"\ntopics = \"t\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
+            "",
+        ),
+        ("triggers.messages.durable", _) => (
+            "modules.a = { path = \"a\" }\nbindings.b = { type = \"messaging\", backend = \"nats\", url = \"nats://h\" }\n\
+             [triggers.a]\ntype = \"messages\"\nbinding = \"b\"\ntopics = \"t\"\nmodule = \"a\"\noperation = \"o\"\n\
+             durable = { name = \"d\", KEY }\n",
+            "",
+        ),
+        ("triggers.files", _) => (
+            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"files\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
+            "",
+        ),
         ("groups.NAME", _) => ("modules.a = { path = \"a\" }\ngroups.a = { members = [\"modules.a\"], KEY }\n", ""),
         ("modules.NAME", _) => ("modules.a = { path = \"a\", KEY }\n", ""),
         ("defaults.restart.backoff", "initial") => ("defaults.restart.backoff.max = \"1d\"\n", section),
@@ -288,7 +363,7 @@ fn with(section: &str, key: &str, value: &str) -> String {
     }
 }
 
-const SECTIONS: [&str; 27] = [
+const SECTIONS: [&str; 37] = [
     "daemon",
     "control",
     "logging",
@@ -315,6 +390,16 @@ const SECTIONS: [&str; 27] = [
     "bindings.process",
     "bindings.metrics",
     "groups.NAME",
+    "triggers.NAME",
+    "triggers.http",
+    "triggers.http.listen",
+    "triggers.http.limits",
+    "triggers.http.routes",
+    "triggers.http.routes.cors",
+    "triggers.schedule",
+    "triggers.messages",
+    "triggers.messages.durable",
+    "triggers.files",
     "metrics",
 ];
 

@@ -122,14 +122,14 @@ fn members_that_are_nobody_or_anybody_are_refused() {
             "[groups.g]\nmembers = [\"a\", 5]\n",
             "2:17",
             "groups.g.members[1]",
-            &["the number 5", "the name of a module, binding or group"],
+            &["the number 5", "the name of a module, binding, group or trigger"],
         ),
         (
             "[groups.g]\nmembers = [\"a\", \"kw\"]\n",
             "2:17",
             "groups.g.members[1]",
             &[
-                "\"kw\", which no module, binding or group is called",
+                "\"kw\", which no module, binding, group or trigger is called",
                 "bindings.kv, bindings.lines, bindings.both, modules.a",
                 "did you mean `kv`?",
             ],

@@ -159,7 +159,7 @@ fn sections_of_the_daemon_are_refused_in_an_included_file_and_sent_to_the_main_o
     for key in ["daemon", "control", "logging", "metrics", "watch", "drop_in", "defaults"] {
         let files = Files::new(&[("wapcd.toml", MAIN), ("conf.d/a.toml", &format!("[{key}]\n"))]);
         let expected = format!(
-            "conf.d/a.toml:1:2: {key}: found [{key}] in an included file, expected only modules, bindings and groups here\n  \
+            "conf.d/a.toml:1:2: {key}: found [{key}] in an included file, expected only modules, bindings, groups and triggers here\n  \
              it belongs into wapcd.toml"
         );
         assert_eq!(files.bad(), expected);
@@ -172,7 +172,7 @@ fn sections_of_the_daemon_are_refused_in_an_included_file_and_sent_to_the_main_o
     );
     let files = Files::new(&[("wapcd.toml", MAIN), ("conf.d/a.toml", "[module.a]\npath = \"a\"\n")]);
     assert!(
-        files.bad().contains("one of `bindings`, `modules`, `groups`\n  did you mean `modules`?"),
+        files.bad().contains("one of `bindings`, `modules`, `groups`, `triggers`\n  did you mean `modules`?"),
         "{}",
         files.bad()
     );

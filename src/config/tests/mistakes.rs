@@ -60,7 +60,7 @@ fn unknown_keys_and_sections_are_reported_with_the_known_ones() {
         ("[deamon]\n", "1:2", "deamon", &["unknown key", "did you mean `daemon`?"]),
         ("[watches]\n", "1:2", "watches", &["unknown key", "`daemon`, `control`, `logging`", "did you mean `watch`?"]),
         ("[drop-in]\n", "1:2", "drop-in", &["unknown key", "did you mean `drop_in`?"]),
-        ("[triggers.web]\ntype = \"http\"\n", "1:2", "triggers", &["unknown key"]),
+        ("[trigger.web]\n", "1:2", "trigger", &["unknown key", "did you mean `triggers`?"]),
         ("[group.a]\n", "1:2", "group", &["unknown key", "did you mean `groups`?"]),
         ("[metric]\n", "1:2", "metric", &["unknown key", "did you mean `metrics`?"]),
         ("[daemon]\nqueue-bytes = \"1 MiB\"\n", "2:1", "daemon.queue-bytes", &["did you mean `queue_bytes`?"]),

@@ -86,6 +86,80 @@ fn each_difference_is_told_with_what_it_takes() {
 }
 
 #[test]
+fn each_key_of_a_trigger_is_told_with_what_its_change_takes() {
+    const MESSAGING: &str = "[bindings.x]\ntype = \"messaging\"\n[bindings.y]\ntype = \"messaging\"\n";
+    let types: &[(&str, &str, &[(&str, &str)])] = &[
+        (
+            "type = \"http\", listen = \"127.0.0.1:1\"",
+            "",
+            &[
+                ("listen = \"127.0.0.1:2\"", "adjust triggers.t (listen)"),
+                ("routes = [{ path = \"/\", module = \"a\", operation = \"o\" }]", "adjust triggers.t (routes)"),
+                ("limits.body = \"1 B\"", "adjust triggers.t (limits)"),
+                ("access_log = true", "adjust triggers.t (access_log)"),
+                ("verbose_errors = true", "adjust triggers.t (verbose_errors)"),
+                ("restart.type = \"temporary\"", "adjust triggers.t (restart.type)"),
+                ("shutdown = \"kill\"", "adjust triggers.t (shutdown)"),
+            ],
+        ),
+        (
+            "type = \"schedule\", every = \"1s\", module = \"a\", operation = \"o\"",
+            "",
+            &[
+                ("every = \"2s\"", "adjust triggers.t (every)"),
+                ("module = \"b\"", "adjust triggers.t (module)"),
+                ("operation = \"p\"", "adjust triggers.t (operation)"),
+                ("timeout = \"1s\"", "adjust triggers.t (timeout)"),
+                ("payload = \"x\"", "adjust triggers.t (payload)"),
+                ("overlap = \"queue\"", "adjust triggers.t (overlap)"),
+                ("jitter = \"1s\"", "adjust triggers.t (jitter)"),
+                ("run_on_start = true", "adjust triggers.t (run_on_start)"),
+                ("catch_up = true", "adjust triggers.t (catch_up)"),
+            ],
+        ),
+        (
+            "type = \"messages\", binding = \"x\", topics = \"t\", module = \"a\", operation = \"o\"",
+            MESSAGING,
+            &[
+                ("binding = \"y\"", "restart triggers.t (binding)"),
+                ("topics = \"u\"", "restart triggers.t (topics)"),
+                ("group = \"g\"", "restart triggers.t (group)"),
+                ("concurrency = 1", "restart triggers.t (concurrency)"),
+                ("envelope = \"json\"", "adjust triggers.t (envelope)"),
+                ("timeout = \"1s\"", "adjust triggers.t (timeout)"),
+            ],
+        ),
+        (
+            "type = \"files\", module = \"a\", operation = \"o\"",
+            "",
+            &[
+                ("dir = \"d\"", "restart triggers.t (dir)"),
+                ("concurrency = 2", "restart triggers.t (concurrency)"),
+                ("envelope = \"json\"", "adjust triggers.t (envelope)"),
+                ("max_size = \"1 B\"", "adjust triggers.t (max_size)"),
+                ("attempts = 1", "adjust triggers.t (attempts)"),
+                ("retry_delay = \"2s\"", "adjust triggers.t (retry_delay)"),
+                ("after = \"delete\"", "adjust triggers.t (after)"),
+            ],
+        ),
+    ];
+    for (settings, before, changes) in types {
+        let old: Table = toml::from_str(&format!("{MODULES}{before}[triggers]\nt = {{ {settings} }}\n")).unwrap();
+        for (change, expected) in *changes {
+            let mut new = old.clone();
+            let other: Table = toml::from_str(change).unwrap();
+            new["triggers"]["t"].as_table_mut().unwrap().extend(other);
+            let text = |table: &Table| toml::to_string(table).unwrap();
+            assert_eq!(lines(&text(&old), &text(&new)), [*expected], "{change}");
+        }
+    }
+    let moved = "[triggers.t]\ntype = \"files\"\nmodule = \"a\"\noperation = \"o\"\n";
+    let other = "[triggers.t]\ntype = \"schedule\"\nevery = \"1s\"\nmodule = \"a\"\noperation = \"o\"\n";
+    let (old, new) = (format!("{MODULES}{moved}"), format!("{MODULES}{other}"));
+    assert_eq!(lines(&old, &new), ["remove triggers.t", "add triggers.t"]);
+}
+
+#[test]
 fn changes_come_section_by_section_and_removals_last() {
     let old = "modules.gone.path = \"a\"\nbindings.old = { type = \"keyvalue\" }\n[groups.was]\nmembers = [\"gone\"]\n";
     let new = "modules.new.path = \"a\"\nbindings.fresh = { type = \"keyvalue\" }\nwatch.poll = \"1s\"\n\
@@ -176,14 +250,24 @@ fn candidates(old: Option<&Value>) -> Vec<Value> {
         "eventual",
         "immediate",
         "blob",
+        "bus",
+        "/other",
+        "text/other",
+        "raw",
+        "messagepack",
+        "skip",
+        "keep",
+        "UTC",
+        "0 0 3 * * *",
     ];
     values.extend(texts.map(Value::from));
-    values.extend([1, 2, 7].map(Value::from));
+    values.extend([1, 2, 7, 500].map(Value::from));
     values.extend([1.25, 0.5].map(Value::from));
     values.push(Value::Array(vec![Value::from("log")]));
     let table = |key: &str, value: Value| Value::Table(Table::from_iter([(key.to_owned(), value)]));
     values.push(table("a", Value::from("b")));
     values.push(table("a", table("file", Value::from("b"))));
+    values.push(table("file", Value::from("b")));
     values
 }
 
@@ -214,32 +298,42 @@ fn mutated(rich: &Table, old: &Config, path: &str) -> Option<Config> {
     })
 }
 
-/// The key as a plan names it: tables that are there or not count as a whole.
-fn told(path: &str) -> &str {
+/// The key as a plan names it: tables that are there or not count as a whole, and so does whatever a list holds.
+fn told<'p>(kind: Option<&str>, path: &'p str) -> &'p str {
+    let path = path.split('#').next().unwrap_or(path);
+    let of_triggers = ["listen", "routes", "limits", "durable"].iter().filter(|_| kind == Some("triggers"));
     let wholes = ["health", "rate_limit", "links", "swap.probe", "tls", "password", "circuit.backoff"];
-    let path = if path.starts_with("links#") { "links.x" } else { path };
-    match wholes.iter().find(|whole| path.starts_with(&format!("{whole}."))) {
+    match of_triggers.chain(&wholes).find(|whole| path.starts_with(&format!("{whole}."))) {
         Some(whole) => whole,
         None => path,
     }
 }
 
-/// Links of the module in the rich configuration that has the most.
-const LINKS: usize = 8;
+/// Items of the list in the rich configuration that has the most: links of a module.
+const ITEMS: usize = 8;
+
+/// Lists of tables that a path of the schema may lead through.
+const LISTS: [&str; 3] = [".links.", ".routes.", ".listen."];
+
+/// The path in each item of the list that it leads through.
+fn places(path: String) -> Vec<String> {
+    let Some(list) = LISTS.iter().find(|list| path.contains(**list)) else { return vec![path] };
+    (0..ITEMS).map(|at| path.replacen(list, &format!("{}#{at}.", list.trim_end_matches('.')), 1)).collect()
+}
 
 /// Checks the plan for another value of one key, and says whether there was one.
 fn differs(rich: &Table, old: &Config, path: &str) -> bool {
-    let kind = ["modules", "bindings", "groups"].into_iter().find(|kind| path.starts_with(&format!("{kind}.")));
+    let kinds = ["modules", "bindings", "groups", "triggers"];
+    let kind = kinds.into_iter().find(|kind| path.starts_with(&format!("{kind}.")));
     let names: Vec<String> = match kind {
-        Some("bindings") => {
-            let (of, rest) = path.strip_prefix("bindings.").unwrap().split_once('.').unwrap();
-            let types = super::documents::types(RICH);
+        Some(kind @ ("bindings" | "triggers")) => {
+            let (of, rest) = path.split_once('.').unwrap().1.split_once('.').unwrap();
+            let types = super::documents::types(RICH, kind);
             let fitting = types.iter().filter(|(_, kind)| ["NAME", "server", kind.as_str()].contains(&of));
-            fitting.map(|(name, _)| format!("bindings.{name}.{rest}")).collect()
+            fitting.flat_map(|(name, _)| places(format!("{kind}.{name}.{rest}"))).collect()
         }
         Some(kind) => {
-            let links = |path: String| (0..LINKS).map(move |at| path.replace(".links.", &format!(".links#{at}.")));
-            rich[kind].as_table().unwrap().keys().flat_map(|name| links(path.replace("NAME", name))).collect()
+            rich[kind].as_table().unwrap().keys().flat_map(|name| places(path.replace("NAME", name))).collect()
         }
         None => vec![path.to_owned()],
     };
@@ -254,7 +348,7 @@ fn differs(rich: &Table, old: &Config, path: &str) -> bool {
         (None, ("defaults", key)) => ("modules.orders".to_owned(), key),
         (None, (section, key)) => (section.to_owned(), key),
     };
-    let key = told(key);
+    let key = told(kind, key);
     let found = plan.changes.iter().any(|change| {
         let type_of_binding = key == "type" && change.action == ChangeAction::Add;
         change.subject.to_string() == subject && (change.keys.iter().any(|other| other == key) || type_of_binding)
@@ -278,8 +372,9 @@ fn another_value_of_any_key_is_told_by_that_key() {
     let holds_others = |path: &String| schema.iter().any(|other| other.starts_with(&format!("{path}.")));
     let leaves = schema.iter().filter(|path| path.contains('.') && !holds_others(path));
     let same: Vec<&String> = leaves.filter(|path| !differs(&rich, &old, path)).collect();
-    // There is one engine only, and another backend of these two needs other keys as well.
-    assert_eq!(same, ["bindings.messaging.backend", "bindings.sql.backend", "modules.NAME.engine"]);
+    // There is one engine only, and another type of a trigger and another backend of these two need other keys as well.
+    let expected = ["bindings.messaging.backend", "bindings.sql.backend", "modules.NAME.engine", "triggers.NAME.type"];
+    assert_eq!(same, expected);
 }
 
 #[test]
