@@ -16,6 +16,7 @@ pub mod signals;
 pub mod single_call;
 pub mod supervisor;
 pub mod triggers;
+pub mod web;
 
 /// Runs the program of the README as a test.
 #[cfg(doctest)]

@@ -18,7 +18,7 @@ use super::{
 static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
 
 /// Takes the id of a call.
-pub(super) fn next_call_id() -> u64 {
+pub(crate) fn next_call_id() -> u64 {
     NEXT_CALL.fetch_add(1, Relaxed)
 }
 

@@ -45,7 +45,7 @@ mod tests;
 mod waits;
 mod workers;
 
-pub(crate) use self::exit::causes_of;
+pub(crate) use self::{accept::next_call_id, exit::causes_of};
 pub use self::{
     budget::QueueBudget,
     call::{CallFailure, CallReply, CallRequest, Origin, RanOn, Refusal},

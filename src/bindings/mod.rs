@@ -49,7 +49,7 @@ pub mod payload;
 pub mod process;
 mod registry;
 pub mod secret;
-mod secret_file;
+pub(crate) mod secret_file;
 pub mod sql;
 pub mod system;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap as _};
 
 use crate::host::{HostCallError, HostErrorKind};
 
@@ -61,6 +61,19 @@ pub fn encode<T: Serialize>(format: Format, reply: &T) -> Result<Bytes, HostCall
         Format::Json => serde_json::to_vec(reply).map_err(unwritable),
     }
     .map(Bytes::from)
+}
+
+/// Writes a payload for a guest, of which the size is known roughly.
+///
+/// # Errors
+/// `internal`, which no payload type of this crate brings about.
+pub(crate) fn encode_sized<T: Serialize>(format: Format, payload: &T, size: usize) -> Result<Bytes, HostCallError> {
+    let mut bytes = Vec::with_capacity(size);
+    match format {
+        Format::MessagePack => rmp_serde::encode::write_named(&mut bytes, payload).map_err(unwritable)?,
+        Format::Json => serde_json::to_writer(&mut bytes, payload).map_err(unwritable)?,
+    }
+    Ok(bytes.into())
 }
 
 fn decode_json<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, HostCallError> {
@@ -218,6 +231,105 @@ impl<'de> de::Visitor<'de> for BytesVisitor {
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(text.as_bytes().to_owned()))
+    }
+}
+
+/// A field that mostly is text and may be any bytes: text or binary in MessagePack, in JSON text, or
+/// `{"base64": "…"}` for what is no text. Unlike a [`Blob`], which is base64 in JSON whatever it holds.
+///
+/// Borrows from the payload where the format allows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Content<'a>(Cow<'a, [u8]>);
+
+/// The key of bytes that are no text, in JSON.
+const BASE64_KEY: &str = "base64";
+
+impl Content<'_> {
+    /// The bytes, sharing the memory of the payload out of which this was decoded.
+    ///
+    /// # Panics
+    /// Where `payload` is not that payload.
+    #[must_use]
+    pub fn into_bytes(self, payload: &Bytes) -> Bytes {
+        Blob(self.0).into_bytes(payload)
+    }
+}
+
+impl AsRef<[u8]> for Content<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'a> From<&'a [u8]> for Content<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Content<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Cow::Owned(bytes))
+    }
+}
+
+impl Serialize for Content<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) if serializer.is_human_readable() => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry(BASE64_KEY, &BASE64.encode(&self.0))?;
+                map.end()
+            }
+            Err(_) => serializer.serialize_bytes(&self.0),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor).map(Self)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> de::Visitor<'de> for ContentVisitor {
+    type Value = Cow<'de, [u8]>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text, or bytes ({\"base64\": \"…\"} in JSON)")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text.as_bytes()))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(bytes.to_owned()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.as_bytes().to_owned()))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let wrong = || de::Error::custom("bytes are an object with the one key `base64`");
+        match map.next_key::<Cow<'_, str>>()? {
+            Some(key) if key == BASE64_KEY => {}
+            _ => return Err(wrong()),
+        }
+        let text: Cow<'_, str> = map.next_value()?;
+        let bytes = BASE64.decode(&*text).map_err(|error| de::Error::custom(format!("not base64: {error}")))?;
+        match map.next_key::<de::IgnoredAny>()? {
+            None => Ok(Cow::Owned(bytes)),
+            Some(_) => Err(wrong()),
+        }
     }
 }
 

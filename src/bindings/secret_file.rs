@@ -10,11 +10,11 @@ const MAX_SECRET: u64 = 1024 * 1024;
 
 /// Bytes that nobody sees by accident.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(Arc<[u8]>);
+pub(crate) struct Secret(Arc<[u8]>);
 
 impl Secret {
     /// The bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -34,14 +34,21 @@ pub(super) fn read(
     source: &SecretSource,
     credentials: Option<&Path>,
 ) -> Result<Secret, BindingError> {
-    let bytes = match source {
+    load(source, credentials).map_err(|error| unreadable(binding, source, error))
+}
+
+/// Reads a secret of anybody's, as [`read`] does.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn load(source: &SecretSource, credentials: Option<&Path>) -> io::Result<Secret> {
+    let mut bytes = match source {
         SecretSource::File(path) => content(path),
         SecretSource::Credential(name) => {
             let missing = || io::Error::new(io::ErrorKind::NotFound, "the service was given no credentials");
             credentials.ok_or_else(missing).and_then(|directory| content(&directory.join(name)))
         }
-    };
-    let mut bytes = bytes.map_err(|error| unreadable(binding, source, error))?;
+    }?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         bytes.pop_if(|last| *last == b'\r');

@@ -30,6 +30,7 @@ mod merge;
 mod model;
 mod plan;
 mod reader;
+mod routing;
 mod sections;
 mod size;
 mod time;
@@ -44,6 +45,7 @@ pub use self::{
     load::{load, parse},
     model::*,
     plan::{Change, ChangeAction, Changed, Plan, plan},
+    routing::{Found, RouteProblem, Router},
     size::{Size, SizeError},
     time::{TimeError, TimeSpan},
 };

@@ -23,7 +23,6 @@ mod body;
 mod changes;
 pub mod client;
 mod daemon;
-pub mod encoding;
 mod feed;
 mod lines;
 mod messages;
@@ -45,7 +44,9 @@ pub use lines::Lines;
 pub use messages::MessageLine;
 pub use metrics::MEDIA_TYPE as METRICS_MEDIA_TYPE;
 pub use problem::{Facts, Kind, MEDIA_TYPE, Problem};
-pub use routes::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER, OPERATION_HEADER};
+pub use routes::OPERATION_HEADER;
 pub use server::{ControlServerError, Server, ServerHandle};
 pub use settings::{Settings, Waits};
 pub use socket::{ControlSocket, SocketError};
+
+pub use crate::web::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER, encoding};

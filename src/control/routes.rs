@@ -27,19 +27,12 @@ use crate::{
     actors::{CallReply, CallRequest, Origin, RanOn},
     bindings::Chain,
     host::panic_message,
+    web::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER},
 };
 
 /// Request header for an operation that does not fit into a path (URIs end at 65,534 bytes): percent-encoded, with
 /// the path ending in `/call`.
 pub const OPERATION_HEADER: &str = "wapcd-operation";
-/// Response header: id of the call.
-pub const CALL_HEADER: &str = "wapcd-call-id";
-/// Response header: the module that was addressed, percent-encoded.
-pub const MODULE_HEADER: &str = "wapcd-module";
-/// Response header: the instance that took the call.
-pub const INSTANCE_HEADER: &str = "wapcd-instance";
-/// Response header: generation of the code that took the call.
-pub const GENERATION_HEADER: &str = "wapcd-generation";
 
 /// Where the paths of modules begin.
 const MODULES: &str = "/v1/modules/";

@@ -99,6 +99,13 @@ impl Caller {
         }
     }
 
+    /// Counts a response that could not be used as a call that failed.
+    pub fn response_refused(&self, why: String) {
+        self.counts.ok.fetch_sub(1, Relaxed);
+        self.counts.failed.fetch_add(1, Relaxed);
+        *self.counts.last_error.lock() = Some((why, SystemTime::now()));
+    }
+
     /// Waits until nothing runs.
     pub async fn idle(&self) {
         loop {

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::repository::{files, text};
 
 /// Every part of the library with the parts it may name, from those that know nothing up to the commands.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 14] = [
     ("host", &[]),
     ("config", &[]),
     ("signals", &[]),
@@ -14,9 +14,10 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("bindings", &["host", "config"]),
     ("files", &["config"]),
     ("actors", &["host", "config", "bindings"]),
-    ("triggers", &["host", "config", "files", "bindings", "actors"]),
+    ("web", &["host", "actors"]),
+    ("triggers", &["host", "config", "files", "bindings", "actors", "web"]),
     ("supervisor", &["host", "config", "files", "bindings", "actors", "triggers"]),
-    ("control", &["host", "config", "bindings", "actors", "triggers", "supervisor"]),
+    ("control", &["host", "config", "bindings", "actors", "web", "triggers", "supervisor"]),
     ("single_call", &["host", "config", "supervisor"]),
     ("daemon", &["host", "config", "bindings", "actors", "triggers", "supervisor", "control"]),
 ];

@@ -1,6 +1,16 @@
 //! The `http` trigger.
 
+mod access;
 mod answer;
+mod authenticate;
+mod complaints;
+mod cors;
+mod head;
+mod problem;
+mod request;
+mod response;
+mod route;
+mod trace;
 
 use std::sync::Arc;
 
