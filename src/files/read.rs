@@ -9,15 +9,17 @@
 //! `watch`, not here.
 
 use std::{
+    ffi::OsStr,
     fs::{File, Metadata, OpenOptions},
     io::{self, Read as _},
     os::{
-        fd::AsRawFd as _,
+        fd::{AsFd, AsRawFd as _},
         unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 
 /// Sets the signal of a broken lease. The same number on every architecture that the daemon is built for; libc has it
@@ -129,6 +131,41 @@ pub(crate) fn read_settled(path: &Path, limit: u64) -> Result<ReadFile, ReadErro
     read_while(path, limit, |_| ())
 }
 
+/// Reads an entry of an open directory as `read_settled` does, and never through a symbolic link: that is no regular file.
+/// `path` is what errors call it.
+///
+/// # Errors
+/// As `read_settled`.
+pub(crate) fn read_settled_at(
+    directory: impl AsFd,
+    name: &OsStr,
+    path: &Path,
+    limit: u64,
+) -> Result<ReadFile, ReadError> {
+    read_opened(&open_at(directory, name, path)?, path, limit, |_| ())
+}
+
+/// Whether somebody has an entry of an open directory open for writing, as far as the kernel tells.
+pub(crate) fn is_being_written_at(directory: impl AsFd, name: &OsStr) -> bool {
+    match open_at(directory, name, Path::new(name)) {
+        Ok(file) => matches!(Lease::take(&file), Asked::BeingWritten),
+        Err(error) => matches!(error, ReadError::BeingWritten { .. }),
+    }
+}
+
+/// The facts about an entry of an open directory, of a link itself where it is one; `None` where nothing is.
+///
+/// # Errors
+/// When it cannot be told whether something is there.
+pub(crate) fn facts_at(directory: impl AsFd, name: &OsStr) -> io::Result<Option<Metadata>> {
+    // A descriptor for the name alone: nothing is opened that could notice.
+    match rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(entry) => File::from(entry).metadata().map(Some),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether somebody has the file open for writing, as far as the kernel tells: `false` where it does not.
 ///
 /// Where nothing can be read, nothing is being written that could be waited for: the reader meets the reason.
@@ -141,12 +178,15 @@ pub(crate) fn is_being_written(path: &Path) -> bool {
 
 /// Reads as `read_settled` does; `meanwhile` happens between opening and reading.
 fn read_while(path: &Path, limit: u64, meanwhile: impl FnOnce(&File)) -> Result<ReadFile, ReadError> {
+    read_opened(&open(path)?, path, limit, meanwhile)
+}
+
+fn read_opened(file: &File, path: &Path, limit: u64, meanwhile: impl FnOnce(&File)) -> Result<ReadFile, ReadError> {
     let io_error = |source| ReadError::Io { path: path.to_owned(), source };
     let being_written = || ReadError::BeingWritten { path: path.to_owned() };
     let too_large = |size| ReadError::TooLarge { path: path.to_owned(), size, limit };
 
-    let file = open(path)?;
-    let lease = match Lease::take(&file) {
+    let lease = match Lease::take(file) {
         Asked::Granted(lease) => Some(lease),
         Asked::BeingWritten => return Err(being_written()),
         Asked::Refused => None,
@@ -156,10 +196,10 @@ fn read_while(path: &Path, limit: u64, meanwhile: impl FnOnce(&File)) -> Result<
     if before.len() > limit {
         return Err(too_large(before.len()));
     }
-    meanwhile(&file);
+    meanwhile(file);
     let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
     // It may grow while it is read, and must not fill the memory.
-    (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io_error)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io_error)?;
     let after = file.metadata().map_err(io_error)?;
     // Writers wait for this.
     drop(lease);
@@ -188,6 +228,28 @@ fn open(path: &Path) -> Result<File, ReadError> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io_error)?;
     regular(&file.metadata().map_err(io_error)?)?;
     Ok(file)
+}
+
+/// Opens a regular file of an open directory, and nothing else: no link either.
+fn open_at(directory: impl AsFd, name: &OsStr, path: &Path) -> Result<File, ReadError> {
+    let not_a_file = || ReadError::NotAFile { path: path.to_owned() };
+    let io_error = |source: io::Error| match source.kind() {
+        io::ErrorKind::WouldBlock => ReadError::BeingWritten { path: path.to_owned() },
+        _ => ReadError::Io { path: path.to_owned(), source },
+    };
+    let missing = || io_error(io::ErrorKind::NotFound.into());
+    // As in `open`: look, open without waiting, look again.
+    if !facts_at(&directory, name).map_err(io_error)?.ok_or_else(missing)?.is_file() {
+        return Err(not_a_file());
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // It became a link in between.
+        Err(rustix::io::Errno::LOOP) => return Err(not_a_file()),
+        Err(error) => return Err(io_error(error.into())),
+    };
+    if file.metadata().map_err(io_error)?.is_file() { Ok(file) } else { Err(not_a_file()) }
 }
 
 /// What the kernel says to the wish for a lease.

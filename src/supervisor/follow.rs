@@ -99,7 +99,9 @@ impl Supervisor {
         targets
     }
 
-    fn file_settled(&mut self, Notice::Settled { path, file }: Notice, ctx: &mut Context<Self>) {
+    fn file_settled(&mut self, notice: Notice, ctx: &mut Context<Self>) {
+        // Only triggers have inboxes.
+        let Notice::Settled { path, file } = notice else { return };
         if self.draining {
             return;
         }

@@ -43,6 +43,13 @@ pub enum Notice {
         /// Where it is now, if anywhere.
         kept: Option<String>,
     },
+    /// Something in an inbox is not taken, or not moved away: it stays where it is.
+    Hindered {
+        /// The file or the directory.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// It hears messages again, or no more.
     Connection {
         /// Why no more; `None`: again.
@@ -56,7 +63,8 @@ impl Notice {
     pub fn is_trouble(&self) -> bool {
         match self {
             Self::SecretChanged { .. } | Self::Connection { lost: None } => false,
-            Self::SecretRefused { .. } | Self::Missed { .. } | Self::GivenUp { .. } | Self::Connection { .. } => true,
+            Self::SecretRefused { .. } | Self::Missed { .. } | Self::GivenUp { .. } | Self::Hindered { .. } => true,
+            Self::Connection { lost: Some(_) } => true,
         }
     }
 }
@@ -74,6 +82,7 @@ impl fmt::Display for Notice {
             Self::Missed { times, caught_up: false } => write!(f, "{times} times had passed without a call"),
             Self::GivenUp { what, why, kept: Some(kept) } => write!(f, "gave `{what}` up, it is in `{kept}`: {why}"),
             Self::GivenUp { what, why, kept: None } => write!(f, "gave `{what}` up: {why}"),
+            Self::Hindered { what, why } => write!(f, "`{what}` stays where it is: {why}"),
             Self::Connection { lost: None } => f.write_str("hears messages again"),
             Self::Connection { lost: Some(why) } => write!(f, "hears no messages: {why}"),
         }

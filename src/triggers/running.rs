@@ -52,7 +52,8 @@ pub enum Groundwork {
 pub async fn prepare(config: Arc<Trigger>, context: TriggerContext) -> Result<Groundwork, TriggerError> {
     match &config.settings {
         TriggerSettings::Http(_) => http::prepare(config, context).await.map(Groundwork::Http),
-        TriggerSettings::Schedule(_) | TriggerSettings::Messages(_) | TriggerSettings::Files(_) => Ok(Groundwork::None),
+        TriggerSettings::Files(_) => files::prepare(&config).await.map(|()| Groundwork::None),
+        TriggerSettings::Schedule(_) | TriggerSettings::Messages(_) => Ok(Groundwork::None),
     }
 }
 

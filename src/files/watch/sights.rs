@@ -14,7 +14,7 @@ use super::{
     notices::Notices,
     route::Route,
     settle::{Sight, Verdict},
-    target::{Directory, File},
+    target::{Directory, File, Wanted},
 };
 use crate::{
     config::{Watch, WatchMode},
@@ -57,11 +57,13 @@ struct Looks {
     files: BTreeMap<PathBuf, bool>,
     /// With all that is in them.
     directories: BTreeSet<PathBuf>,
+    /// Entries of inboxes, which are told of and not looked at.
+    stirred: BTreeSet<PathBuf>,
 }
 
 impl Looks {
     fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.directories.is_empty()
+        self.files.is_empty() && self.directories.is_empty() && self.stirred.is_empty()
     }
 
     fn file(&mut self, path: &Path, renamed: bool) {
@@ -147,7 +149,11 @@ impl Sights {
                     files.entry(path).or_insert(file);
                 }
                 TargetKind::Directory { extensions } => {
-                    let directory = Directory::new(&path, extensions);
+                    let directory = Directory::new(&path, Wanted::Endings(extensions));
+                    directories.insert(path, directory);
+                }
+                TargetKind::Inbox => {
+                    let directory = Directory::new(&path, Wanted::All);
                     directories.insert(path, directory);
                 }
             }
@@ -155,6 +161,7 @@ impl Sights {
         // Entries of directories that stay, also where they were targets of their own before.
         for (path, file) in self.files.drain() {
             let directory = path.parent().and_then(|parent| directories.get(parent));
+            let directory = directory.filter(|directory| !directory.is_inbox());
             if directory.zip(path.file_name()).is_some_and(|(directory, name)| directory.matches(name)) {
                 files.insert(path, File { is_target: false, ..file });
             }
@@ -211,6 +218,10 @@ impl Sights {
             for (target, directory) in &self.directories {
                 if directory.route.end.as_deref() == Some(parent) && directory.matches(name) {
                     let entry = target.join(name);
+                    if directory.is_inbox() {
+                        looks.stirred.insert(entry);
+                        continue;
+                    }
                     looks.file(&entry, renamed);
                     self.files.entry(entry).or_insert_with_key(|entry| {
                         self.stale = true;
@@ -244,6 +255,10 @@ impl Sights {
             let route = Route::trace(path);
             self.stale |= route != directory.route;
             directory.route = route;
+            if directory.is_inbox() {
+                reports.push(Notice::Stirred { path: path.clone() });
+                continue;
+            }
             match directory.list(path) {
                 Ok(entries) => {
                     directory.said = false;
@@ -261,6 +276,7 @@ impl Sights {
                 }
             }
         }
+        reports.extend(std::mem::take(&mut looks.stirred).into_iter().map(|path| Notice::Stirred { path }));
         let directories = std::mem::take(&mut looks.directories);
         for path in self.files.keys() {
             if path.parent().is_some_and(|parent| directories.contains(parent)) {

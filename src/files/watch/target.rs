@@ -32,6 +32,9 @@ pub(crate) enum TargetKind {
         /// Endings of the names that match, without the dot.
         extensions: Vec<&'static str>,
     },
+    /// A directory, which may be missing, whose entries somebody else looks at: each path in it of which there is something
+    /// to see is told, with no regard to whether it rests, and the directory itself where everything in it is to be looked at.
+    Inbox,
 }
 
 /// A file that is looked at.
@@ -55,22 +58,42 @@ impl File {
 /// A directory whose entries are looked at.
 #[derive(Debug)]
 pub(super) struct Directory {
-    pub(super) extensions: Vec<&'static str>,
+    pub(super) wanted: Wanted,
     pub(super) route: Route,
     /// Whether the log has said that it cannot be listed.
     pub(super) said: bool,
 }
 
+/// Which entries of a directory are of interest.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// Those with these endings, which are looked at until they rest.
+    Endings(Vec<&'static str>),
+    /// All that are finished by their names, which are only told of.
+    All,
+}
+
 impl Directory {
     /// Nobody has looked at it yet.
-    pub(super) fn new(path: &Path, extensions: Vec<&'static str>) -> Self {
-        Self { extensions, route: Route::trace(path), said: false }
+    pub(super) fn new(path: &Path, wanted: Wanted) -> Self {
+        Self { wanted, route: Route::trace(path), said: false }
+    }
+
+    /// Whether its entries are looked at by somebody else.
+    pub(super) fn is_inbox(&self) -> bool {
+        matches!(self.wanted, Wanted::All)
     }
 
     /// Whether a file of this name is told of.
     pub(super) fn matches(&self, name: &OsStr) -> bool {
-        let extension = Path::new(name).extension().and_then(OsStr::to_str);
-        !is_temporary(name) && extension.is_some_and(|extension| self.extensions.contains(&extension))
+        let fits = match &self.wanted {
+            Wanted::Endings(extensions) => {
+                let extension = Path::new(name).extension().and_then(OsStr::to_str);
+                extension.is_some_and(|extension| extensions.contains(&extension))
+            }
+            Wanted::All => !name.is_empty(),
+        };
+        fits && !is_temporary(name)
     }
 
     /// The paths below `path` that match now; none where the directory is missing.
@@ -97,12 +120,23 @@ mod tests {
 
     #[test]
     fn entries_match_by_their_ending_and_temporary_ones_do_not() {
-        let directory = Directory::new(Path::new("/nowhere"), vec!["wasm", "toml"]);
+        let directory = Directory::new(Path::new("/nowhere"), Wanted::Endings(vec!["wasm", "toml"]));
         for name in ["a.wasm", "a.toml", "A b.wasm", "a.b.wasm"] {
             assert!(directory.matches(OsStr::new(name)), "{name}");
         }
         for name in ["a", "wasm", ".wasm", ".a.wasm", "a.wasm~", "a.wasm.part", "a.wasm.tmp", "a.WASM", "a.txt", ""] {
             assert!(!directory.matches(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_inbox_is_told_of_every_name_that_is_not_temporary() {
+        let inbox = Directory::new(Path::new("/nowhere"), Wanted::All);
+        for name in ["a", "wasm", "A b.txt", "a.b", "done"] {
+            assert!(inbox.matches(OsStr::new(name)), "{name}");
+        }
+        for name in [".a", "a~", "a.part", "a.tmp", ""] {
+            assert!(!inbox.matches(OsStr::new(name)), "{name}");
         }
     }
 }

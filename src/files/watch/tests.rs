@@ -52,7 +52,10 @@ impl Watching {
     }
 
     fn take(&mut self, wait: Duration) -> Option<PathBuf> {
-        let Notice::Settled { path, file } = self.notices.recv_timeout(wait).ok()?;
+        let (path, file) = match self.notices.recv_timeout(wait).ok()? {
+            Notice::Settled { path, file } => (path, file),
+            Notice::Stirred { path } => (path, None),
+        };
         let report = self.reports.entry(path.clone()).or_default();
         *report = (report.0 + 1, file);
         Some(path)

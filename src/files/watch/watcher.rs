@@ -15,6 +15,11 @@ pub(crate) enum Notice {
         /// Its state; `None`: it is gone.
         file: Option<Fingerprint>,
     },
+    /// There is something to see in an inbox.
+    Stirred {
+        /// The path in it; the inbox itself where everything in it is to be looked at.
+        path: PathBuf,
+    },
 }
 
 /// Watches files; its thread ends when this is dropped.
