@@ -10,3 +10,5 @@ mod harness;
 #[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
 #[path = "../bindings/servers/mod.rs"]
 mod servers;
+
+mod files;
