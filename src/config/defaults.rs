@@ -169,7 +169,7 @@ pub const ROUTE_ERROR_STATUS: u16 = 502;
 /// What browsers take by default.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(5);
 /// The zone that has no summer.
-pub const SCHEDULE_TIMEZONE: &str = "UTC";
+pub const SCHEDULE_TIMEZONE: chrono_tz::Tz = chrono_tz::Tz::UTC;
 /// Enough to keep several instances busy; a module's queue holds the rest.
 pub const TRIGGER_CONCURRENCY: u32 = 16;
 /// Files in their order, one after the other.

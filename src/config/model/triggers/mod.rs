@@ -1,5 +1,6 @@
 //! `[triggers.NAME]`: what causes guest calls from outside; types, their settings, and what all of them have.
 
+mod calendar;
 mod files;
 mod http;
 mod messages;
@@ -9,6 +10,7 @@ mod schedule;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
+    calendar::{Calendar, CalendarError},
     files::{AfterFile, FilesSettings},
     http::{HttpLimits, HttpSettings, Listen, Listener, ServerTls},
     messages::{DurableConsumer, MessagesSettings},

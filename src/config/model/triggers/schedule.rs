@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Target;
+use super::{Calendar, Target};
 
 /// `[triggers.NAME]` of type `schedule`.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub struct ScheduleSettings {
     pub payload: String,
     /// What happens at a time at which the call before still runs.
     pub overlap: Overlap,
-    /// By how much each call is put off at random, at most.
+    /// By how much each call is put off at random, at most, and never past the next time.
     pub jitter: Duration,
     /// Whether there is a call as soon as the trigger has started.
     pub run_on_start: bool,
@@ -27,12 +27,7 @@ pub struct ScheduleSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
     /// At the times of an expression, with seconds, in a time zone.
-    Cron {
-        /// As `0 30 2 * * *`.
-        expression: String,
-        /// Name of the zone in the IANA database.
-        timezone: String,
-    },
+    Cron(Box<Calendar>),
     /// From one call to the next.
     Every(Duration),
 }

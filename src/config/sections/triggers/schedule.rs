@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
+use chrono_tz::{TZ_VARIANTS, Tz};
+
 use super::{Mentions, either, target};
 use crate::config::{
     bounds, defaults,
-    model::{Overlap, ScheduleSettings, When},
-    reader::{Node, Section},
+    error::ConfigErrorKind::BadValue,
+    model::{Calendar, Overlap, ScheduleSettings, When},
+    reader::{Node, Section, did_you_mean},
 };
 
 const OVERLAPS: &[(&str, Overlap)] = &[("skip", Overlap::Skip), ("queue", Overlap::Queue)];
+
+const EXPRESSION: &str =
+    "a cron expression of second, minute, hour, day, month and weekday, such as \"0 30 2 * * *\" for half past two";
+
+const ZONE: &str = "the name of a time zone, such as \"Europe/Berlin\" or \"UTC\"";
 
 /// Reads what belongs to the type.
 pub(super) fn read<'d>(section: &Section<'d>, mentions: &mut Mentions<'d>) -> ScheduleSettings {
@@ -26,23 +34,18 @@ pub(super) fn read<'d>(section: &Section<'d>, mentions: &mut Mentions<'d>) -> Sc
 
 fn when(section: &Section<'_>) -> When {
     let timezone = section.get("timezone");
-    let zone = timezone.as_ref().and_then(|node| node.text("the name of a time zone").map(str::to_owned));
-    let cron = |node: &Node<'_>| {
-        let expression = node.text("a cron expression")?.to_owned();
-        let timezone = zone.unwrap_or_else(|| defaults::SCHEDULE_TIMEZONE.to_owned());
-        Some(When::Cron { expression, timezone })
-    };
     let read = match (section.get("every"), section.get("cron")) {
         (Some(every), cron) => {
-            if let Some(cron) = cron {
-                either(&cron, "every");
-            }
-            if let Some(timezone) = timezone {
-                either(&timezone, "every");
+            for other in [cron, timezone].iter().flatten() {
+                either(other, "every");
             }
             every.time(&bounds::SCHEDULE_EVERY).map(When::Every)
         }
-        (None, Some(node)) => cron(&node),
+        (None, Some(node)) => {
+            let zone = timezone.map_or(Some(defaults::SCHEDULE_TIMEZONE), |node| zone(&node));
+            // In whatever zone, so that both are told if both are wrong.
+            calendar(&node, zone.unwrap_or(defaults::SCHEDULE_TIMEZONE)).map(|calendar| When::Cron(Box::new(calendar)))
+        }
         (None, None) => {
             section
                 .require("cron", "when: a cron expression such as \"0 30 2 * * *\", or `every`, a time between calls");
@@ -50,4 +53,19 @@ fn when(section: &Section<'_>) -> When {
         }
     };
     read.unwrap_or(When::Every(Duration::MAX))
+}
+
+fn zone(node: &Node<'_>) -> Option<Tz> {
+    let written = node.text(ZONE)?;
+    match written.parse() {
+        Ok(zone) => Some(zone),
+        Err(_) => node.bad(BadValue, ZONE, did_you_mean(written, TZ_VARIANTS.iter().map(|zone| zone.name()))),
+    }
+}
+
+fn calendar(node: &Node<'_>, zone: Tz) -> Option<Calendar> {
+    match Calendar::new(node.text(EXPRESSION)?, zone) {
+        Ok(calendar) => Some(calendar),
+        Err(error) => node.bad(BadValue, EXPRESSION, Some(error.to_string())),
+    }
 }
