@@ -8,7 +8,8 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
-    CallFailure, CallReply, CallRequest, ModuleQueue, Origin, Outcome, Refusal, accept::next_call_id, waits::Waits,
+    CallFailure, CallReply, CallRequest, Gate, ModuleQueue, Origin, Outcome, Refusal, accept::next_call_id,
+    waits::Waits,
 };
 use crate::{
     bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
@@ -45,6 +46,17 @@ impl Modules {
 
     fn queue(&self, name: &str) -> Option<Arc<ModuleQueue>> {
         self.0.queues.read().get(name).map(Arc::clone)
+    }
+
+    /// Why the module of that name takes no calls from outside at the moment; `None` where it does, or they wait for it.
+    #[must_use]
+    pub fn refusal(&self, name: &str) -> Option<CallFailure> {
+        let Some(queue) = self.queue(name) else { return Some(CallFailure::NoSuchModule(name.to_owned())) };
+        match queue.gate() {
+            Gate::Open | Gate::Lazy => None,
+            Gate::Finishing => Some(queue.refused(Refusal::ShuttingDown)),
+            Gate::Refusing(refusal) => Some(queue.refused(refusal)),
+        }
     }
 
     /// Calls a module and waits for the reply.

@@ -157,3 +157,5 @@ pub(super) const TRIGGER_CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 pub(super) const TRIGGER_ATTEMPTS: RangeInclusive<u32> = 1..=1_000;
 /// None to a day.
 pub(super) const RETRY_DELAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// Below a second a busy machine delivers twice what is being worked on; beyond a day nobody waits for it.
+pub(super) const ACK_WAIT: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY;

@@ -176,6 +176,8 @@ pub const TRIGGER_CONCURRENCY: u32 = 16;
 pub const FILES_CONCURRENCY: u32 = 1;
 /// A hiccup is over by then; what fails five times fails again.
 pub const MAX_DELIVERIES: u32 = 5;
+/// The default of the server; calls that take longer tell it so meanwhile.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
 /// As for messages.
 pub const FILE_ATTEMPTS: u32 = 5;
 /// Longer than a restart takes.

@@ -63,6 +63,9 @@ pub enum Detail {
         redelivered: u64,
         /// Messages that failed as often as they may.
         given_up: u64,
+        /// Messages that found no room, because those before them took too long.
+        #[serde(default)]
+        lost: u64,
     },
     /// `files`.
     Files {

@@ -12,3 +12,4 @@ mod harness;
 mod servers;
 
 mod files;
+mod messages;

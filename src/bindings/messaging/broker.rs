@@ -4,8 +4,10 @@ use std::{any::Any, future::poll_fn, sync::Arc, time::Instant};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
 
 use super::{
+    durable::{Consumer, Durable},
     message::{Message, Outgoing},
     queue::Queue,
 };
@@ -42,6 +44,36 @@ pub trait Broker: Send + Sync + 'static {
         pattern: &Topic,
         group: Option<&str>,
     ) -> BoxFuture<'static, Result<Subscription, HostCallError>>;
+
+    /// Publishes the answer to a message, which no stream is asked to store.
+    fn answer(&self, message: Outgoing<'_>) -> Publishing {
+        self.publish(message)
+    }
+
+    /// Publishes a message, and is done when a stream has stored it.
+    ///
+    /// # Errors
+    /// `not_found` where none does, `bad_request` where the backend has no streams.
+    fn keep(&self, message: Outgoing<'_>) -> Publishing;
+
+    /// Begins to take messages that a stream keeps, by a consumer that the server keeps; it is made where there is none.
+    ///
+    /// # Errors
+    /// `not_found` where there is no such stream, `conflict` where there is such a consumer and it cannot be used so,
+    /// `unavailable` where the server is down, `bad_request` where the backend has no streams.
+    fn consume(&self, durable: Durable) -> BoxFuture<'static, Result<Box<dyn Consumer>, HostCallError>>;
+
+    /// Why it carries nothing at the moment, where that is known.
+    fn trouble(&self) -> Option<Trouble>;
+}
+
+/// Why a broker carries nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Its server is not reached: it may be later.
+    Down(String),
+    /// It has stopped, for good.
+    Stopped,
 }
 
 /// What the factory of the binding needs of its backend besides.
@@ -105,12 +137,20 @@ pub struct Published {
 pub struct Subscription {
     queue: Arc<Queue>,
     /// Ends the delivery when it is dropped.
-    _delivery: Box<dyn Any + Send + Sync>,
+    delivery: Option<Box<dyn Any + Send + Sync>>,
+    /// Asks the delivery to bring what is on its way, and to end the queue then; `None` where nothing is on its way.
+    closing: Option<Arc<Notify>>,
 }
 
 impl Subscription {
     pub(super) fn new(queue: Arc<Queue>, delivery: impl Any + Send + Sync) -> Self {
-        Self { queue, _delivery: Box::new(delivery) }
+        Self { queue, delivery: Some(Box::new(delivery)), closing: None }
+    }
+
+    /// This subscription with a delivery that ends by itself when it is told so.
+    pub(super) fn closing(mut self, closing: Arc<Notify>) -> Self {
+        self.closing = Some(closing);
+        self
     }
 
     /// Waits for the next message; `None` when the binding has stopped, and for ever after.
@@ -123,6 +163,23 @@ impl Subscription {
     /// The next message, if it is there.
     pub fn try_next(&mut self) -> Option<Message> {
         self.queue.try_next()
+    }
+
+    /// Listens no more: what was delivered is still there, and then comes the end.
+    pub fn close(&mut self) {
+        match &self.closing {
+            Some(closing) => closing.notify_one(),
+            None => {
+                self.delivery = None;
+                self.queue.end();
+            }
+        }
+    }
+
+    /// Tells whether it hears messages at the moment: not between one connection and the next.
+    #[must_use]
+    pub fn hears(&self) -> watch::Receiver<bool> {
+        self.queue.hears()
     }
 }
 

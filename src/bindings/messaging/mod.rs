@@ -16,7 +16,7 @@
 //!  guests ──▶ actor, operations ──▶ dyn Broker ◀── control API, and whatever else listens
 //!                                    │      │
 //!                                 local    nats ── Circuit ──▶ server
-//!                                    └──┬───┘
+//!                                    └──┬───┘└──▶ Consumer::next          what a stream keeps, until it is acknowledged
 //!                                     Queue ──▶ Subscription::next        one for each subscriber, bounded
 //! ```
 //!
@@ -24,6 +24,7 @@
 
 mod actor;
 mod broker;
+mod durable;
 mod inboxes;
 mod local;
 mod message;
@@ -36,7 +37,8 @@ use std::sync::Arc;
 pub(super) use self::operations::OPERATIONS;
 use self::{actor::MessagingFactory, broker::Carrier, local::LocalBroker, nats::NatsBroker, queue::Room};
 pub use self::{
-    broker::{Broker, Published, Publishing, Subscription},
+    broker::{Broker, Published, Publishing, Subscription, Trouble},
+    durable::{Consumer, Delivery, Durable, Verdict},
     message::{Headers, MAX_TOPIC, Message, Outgoing},
 };
 use super::{BindingContext, BindingError, BindingFactory};

@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::message::Message;
 
@@ -29,6 +30,7 @@ pub(super) struct Queue {
     pattern: String,
     room: Room,
     state: Mutex<State>,
+    hears: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -46,7 +48,17 @@ struct State {
 
 impl Queue {
     pub(super) fn new(binding: Arc<str>, pattern: String, room: Room) -> Self {
-        Self { binding, pattern, room, state: Mutex::default() }
+        Self { binding, pattern, room, state: Mutex::default(), hears: watch::Sender::new(true) }
+    }
+
+    /// Whether messages come at the moment.
+    pub(super) fn hears(&self) -> watch::Receiver<bool> {
+        self.hears.subscribe()
+    }
+
+    /// Notes whether messages come.
+    pub(super) fn set_hears(&self, hears: bool) {
+        self.hears.send_if_modified(|before| std::mem::replace(before, hears) != hears);
     }
 
     /// Puts a message in; `false` where there is no room for it.

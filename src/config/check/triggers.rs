@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use super::list;
 use crate::config::{
     error::ConfigErrorKind,
-    model::{Binding, BindingSettings, Listen, Trigger, TriggerSettings},
+    model::{Binding, BindingSettings, Listen, MessagingBackend, Trigger, TriggerSettings},
     reader::{Node, Problem, did_you_mean},
     sections::{module::WrittenModule, triggers::WrittenTrigger},
 };
@@ -30,6 +30,10 @@ pub(in crate::config) fn triggers(
             (&trigger.trigger, &trigger.mentions.binding)
         {
             carries_messages(&settings.binding, node, bindings);
+            if settings.durable.is_some() {
+                has_streams(&settings.binding, trigger, bindings);
+                no_group(settings.group.as_deref(), trigger);
+            }
         }
     }
     written.into_iter().filter_map(|trigger| trigger.trigger).collect()
@@ -58,6 +62,33 @@ fn carries_messages(name: &str, node: &Node<'_>, bindings: &[Binding]) {
         expected: list("the name of a binding of type \"messaging\"", names()),
         hint: did_you_mean(name, names()),
     });
+}
+
+/// Nothing inside the daemon keeps messages.
+fn has_streams(name: &str, trigger: &WrittenTrigger<'_>, bindings: &[Binding]) {
+    let is_local = |binding: &Binding| matches!(&binding.settings, BindingSettings::Messaging(settings) if settings.backend == MessagingBackend::Local);
+    if bindings.iter().any(|binding| &*binding.name == name && is_local(binding)) {
+        let problem = Problem {
+            kind: ConfigErrorKind::BadValue,
+            found: format!("a durable consumer of the binding {name:?}, which is local and keeps no messages"),
+            expected: "a binding with `backend = \"nats\"`, whose server has streams".to_owned(),
+            hint: None,
+        };
+        trigger.named.problem_below("durable", problem);
+    }
+}
+
+/// Whoever uses the same consumer shares its messages: a group besides would mean nothing.
+fn no_group(group: Option<&str>, trigger: &WrittenTrigger<'_>) {
+    if let Some(group) = group {
+        let problem = Problem {
+            kind: ConfigErrorKind::BadValue,
+            found: format!("the group {group:?} beside a durable consumer"),
+            expected: "either of them: those with the same durable consumer share its messages".to_owned(),
+            hint: None,
+        };
+        trigger.named.problem_below("group", problem);
+    }
 }
 
 /// Two triggers at one socket would take each other's connections, two at one inbox each other's files.

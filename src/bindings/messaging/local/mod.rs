@@ -24,13 +24,15 @@ use tokio::time::timeout_at;
 
 use self::trie::{Listener, Trie};
 use super::{
-    broker::{Broker, Carrier, Published, Publishing, Subscription},
+    broker::{Broker, Carrier, Published, Publishing, Subscription, Trouble},
+    durable::{Consumer, Durable},
     inboxes::{self, Inboxes},
     message::{Message, Outgoing},
     operations::{nobody_answers, nobody_listens},
     queue::{Queue, Room},
 };
 use crate::{
+    bindings::payload::bad_request,
     config::{MessagingSettings, Topic},
     host::{HostCallError, HostErrorKind},
 };
@@ -111,6 +113,18 @@ impl Broker for LocalBroker {
         let subscription = self.0.listen(pattern, group);
         Box::pin(std::future::ready(subscription))
     }
+
+    fn keep(&self, _message: Outgoing<'_>) -> Publishing {
+        Publishing::Now(Err(self.0.no_streams()))
+    }
+
+    fn consume(&self, _durable: Durable) -> BoxFuture<'static, Result<Box<dyn Consumer>, HostCallError>> {
+        Box::pin(std::future::ready(Err(self.0.no_streams())))
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.0.listeners.read().is_none().then_some(Trouble::Stopped)
+    }
 }
 
 impl Carrier for LocalBroker {
@@ -126,6 +140,13 @@ impl Carrier for LocalBroker {
 impl Shared {
     fn stopped(&self) -> HostCallError {
         HostCallError::new(HostErrorKind::Unavailable, format!("binding `{}` has stopped", self.binding))
+    }
+
+    fn no_streams(&self) -> HostCallError {
+        bad_request(format!(
+            "binding `{}` has no streams: its messages stay in the daemon, and nothing keeps them",
+            self.binding
+        ))
     }
 
     fn deliver(&self, message: &Outgoing<'_>) -> Result<Delivered, HostCallError> {

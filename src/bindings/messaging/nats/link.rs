@@ -13,6 +13,7 @@ use crate::{
         BackendStatus, BindingContext, Check, Io,
         circuit::{Circuit, Failure, Probe},
         io,
+        messaging::broker::Trouble,
     },
     config::Server,
     host::{BoxError, HostCallError, HostErrorKind, chain},
@@ -145,6 +146,17 @@ impl Link {
 
     pub(super) fn status(&self) -> Option<BackendStatus> {
         self.circuit.get().map(Circuit::status)
+    }
+
+    /// Why nothing goes out and comes in at the moment.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        match &*self.state.borrow() {
+            State::Up(_) => return None,
+            State::Stopped => return Some(Trouble::Stopped),
+            State::Down => {}
+        }
+        let why = self.status().and_then(|status| status.why);
+        Some(Trouble::Down(why.unwrap_or_else(|| "it has not been reached yet".to_owned())))
     }
 
     /// Asks a server by a connection of its own, since nothing else may be allowed to the daemon there.

@@ -5,6 +5,7 @@
 //!                          │ tries    ▲ lost      │
 //!                          └──────────┴───────────┘
 //!  Subscription ◀── Queue ◀── Listening (a task each, on every connection anew)
+//!  Delivery ◀── Puller: asks a consumer of a stream for as many messages as there is room for; ends with its connection
 //! ```
 //!
 //! * A plain publish is answered when the message is written to a connection that is up. Nobody acknowledges it: it arrives
@@ -14,6 +15,8 @@
 //! * Nothing is kept for a connection that is to come.
 
 mod connection;
+mod consumer;
+mod consumer_settings;
 mod link;
 mod subscription;
 mod wire;
@@ -22,6 +25,7 @@ use std::{sync::Arc, time::Instant};
 
 use async_nats::{ConnectOptions, ServerAddr};
 use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 
 use self::{
     connection::Way,
@@ -29,7 +33,8 @@ use self::{
     subscription::{Listening, subscribe},
 };
 use super::{
-    broker::{Broker, Carrier, Published, Publishing, Subscription},
+    broker::{Broker, Carrier, Published, Publishing, Subscription, Trouble},
+    durable::{Consumer, Durable},
     inboxes,
     message::{Message, Outgoing},
     operations::nobody_answers,
@@ -156,7 +161,9 @@ impl Broker for NatsBroker {
         group: Option<&str>,
     ) -> BoxFuture<'static, Result<Subscription, HostCallError>> {
         let queue = Arc::new(Queue::new(Arc::clone(&self.binding), pattern.to_string(), self.room));
+        let closing = Arc::new(Notify::new());
         let listening = Listening {
+            closing,
             link: Arc::downgrade(&self.link),
             states: self.link.states(),
             pattern: pattern.clone(),
@@ -165,6 +172,29 @@ impl Broker for NatsBroker {
         };
         let link = Arc::clone(&self.link);
         Box::pin(async move { link.run(subscribe(&link.io, listening)).await })
+    }
+
+    fn answer(&self, message: Outgoing<'_>) -> Publishing {
+        match message.check_size(self.max_message) {
+            Ok(()) => self.hand_over(&message),
+            Err(error) => Publishing::Now(Err(error)),
+        }
+    }
+
+    fn keep(&self, message: Outgoing<'_>) -> Publishing {
+        self.store(&message)
+    }
+
+    fn consume(&self, durable: Durable) -> BoxFuture<'static, Result<Box<dyn Consumer>, HostCallError>> {
+        let (link, binding) = (Arc::clone(&self.link), Arc::clone(&self.binding));
+        Box::pin(async move {
+            let begun = consumer::begin(&link, &binding, &durable);
+            link.run(begun).await.map(|puller| Box::new(puller) as Box<dyn Consumer>)
+        })
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.link.trouble()
     }
 }
 

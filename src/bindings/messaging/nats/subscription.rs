@@ -10,7 +10,7 @@ use async_nats::Subscriber;
 use futures_util::StreamExt as _;
 use tokio::{
     runtime::Handle,
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
 };
 
 use super::{
@@ -37,15 +37,17 @@ pub(super) struct Listening {
     pub(super) pattern: Topic,
     pub(super) group: Option<String>,
     pub(super) queue: Arc<Queue>,
+    /// Told when nothing more is wanted than what is on its way.
+    pub(super) closing: Arc<Notify>,
 }
 
 /// Starts to listen; answers when the server does.
 pub(super) async fn subscribe(io: &Handle, listening: Listening) -> Result<Subscription, Failure> {
-    let queue = Arc::clone(&listening.queue);
+    let (queue, closing) = (Arc::clone(&listening.queue), Arc::clone(&listening.closing));
     let (ready, begun) = oneshot::channel();
     let task = io::run(io, listening.run(ready));
     match begun.await {
-        Ok(Ok(())) => Ok(Subscription::new(queue, task)),
+        Ok(Ok(())) => Ok(Subscription::new(queue, task).closing(closing)),
         Ok(Err(error)) => Err(Failure::Server(error)),
         Err(_stopped) => Err(Failure::Server("the binding has stopped".into())),
     }
@@ -60,7 +62,12 @@ impl Listening {
                 (Ok(messages), wanted) => {
                     // Whoever wanted to know may be gone, and this with it.
                     wanted.and_then(|wanted| wanted.send(Ok(())).ok());
-                    self.forward(id, messages).await;
+                    self.queue.set_hears(true);
+                    let goes_on = self.forward(id, messages).await;
+                    self.queue.set_hears(false);
+                    if !goes_on {
+                        break;
+                    }
                 }
                 (Err(error), Some(wanted)) => {
                     wanted.send(Err(error)).ok();
@@ -96,29 +103,59 @@ impl Listening {
             if let (Some(id), Some(link)) = (last, self.link.upgrade()) {
                 link.lost(id);
             }
-            if let Ok(Err(_gone)) = tokio::time::timeout(PATIENCE, self.states.changed()).await {
-                return None;
+            tokio::select! {
+                // Nothing is on its way where there is no connection.
+                () = self.closing.notified() => return None,
+                changed = tokio::time::timeout(PATIENCE, self.states.changed()) => {
+                    if let Ok(Err(_gone)) = changed {
+                        return None;
+                    }
+                }
             }
         }
     }
 
-    /// Moves messages into the queue until the connection is lost or another takes its place.
-    async fn forward(&mut self, id: u64, mut messages: Subscriber) {
+    /// Moves messages into the queue until the connection is lost or another takes its place; `false` where nothing more is
+    /// wanted.
+    async fn forward(&mut self, id: u64, mut messages: Subscriber) -> bool {
         loop {
             tokio::select! {
                 message = messages.next() => {
-                    let Some(message) = message else { return };
-                    if !self.queue.offer(&wire::received(message)) {
-                        self.queue.lose();
-                    }
+                    let Some(message) = message else { return true };
+                    self.put(message);
                 }
                 changed = self.states.changed() => {
                     let same = matches!(&*self.states.borrow_and_update(), State::Up(now) if now.id == id);
                     if changed.is_err() || !same {
-                        return;
+                        return true;
                     }
                 }
+                () = self.closing.notified() => {
+                    self.bring_the_rest(messages).await;
+                    return false;
+                }
             }
+        }
+    }
+
+    /// Tells the server that nothing more is wanted, and takes what it sent before it heard that.
+    async fn bring_the_rest(&self, mut messages: Subscriber) {
+        let rest = async {
+            // Where the connection is lost nothing comes any more.
+            if messages.drain().await.is_ok() {
+                while let Some(message) = messages.next().await {
+                    self.put(message);
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, rest).await.is_err() {
+            tracing::debug!(pattern = %self.pattern, "the server did not say that a subscription has ended");
+        }
+    }
+
+    fn put(&self, message: async_nats::Message) {
+        if !self.queue.offer(&wire::received(message)) {
+            self.queue.lose();
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct DurableConsumer {
     pub max_deliveries: u32,
     /// How long after a failure a message is delivered again.
     pub retry_delay: Duration,
-    /// Where a message goes that failed as often as it may; `None`: it is dropped, with an event.
+    /// After this time without a word of whoever has it a message is delivered again.
+    pub ack_wait: Duration,
+    /// Where a message goes that failed as often as it may; `None`: it is dropped, with an event. No pattern.
     pub dead_letter: Option<Topic>,
 }

@@ -1,0 +1,49 @@
+//! Waits before another try: longer each time, up to a bound, and never the same for all who wait for one server.
+
+use std::time::Duration;
+
+/// The first wait: a hiccup is over by then.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// The longest: what is back is noticed soon, and a try in this time is nothing to any server.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The part of a wait that is left to chance.
+const JITTER: f64 = 0.5;
+
+/// Waits of one series of tries.
+pub(super) struct Pause {
+    next: Duration,
+}
+
+impl Pause {
+    pub(super) fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// Begins anew, after a try that succeeded.
+    pub(super) fn reset(&mut self) {
+        self.next = FIRST;
+    }
+
+    /// How long to wait now; `roll` is a random number from 0 to 1.
+    pub(super) fn next(&mut self, roll: f64) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(LONGEST);
+        wait.mul_f64(1.0 - JITTER * roll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound_and_begin_anew_after_success() {
+        let mut pause = Pause::new();
+        let waits: Vec<u128> = (0..7).map(|_| pause.next(0.0).as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 2000, 2000]);
+        pause.reset();
+        assert_eq!(pause.next(1.0).as_millis(), 50);
+    }
+}
