@@ -31,6 +31,8 @@ pub enum Origin {
     Health,
     /// The supervisor, which hands an instance's state over to new code.
     Swap,
+    /// The supervisor, which starts the module: its `on_start`.
+    Start,
     /// The trigger of this name.
     Trigger(Arc<str>),
     /// Another module: the instance that waits.
@@ -48,6 +50,7 @@ impl fmt::Display for Origin {
             Self::Control => f.write_str("control"),
             Self::Health => f.write_str("health check"),
             Self::Swap => f.write_str("swap"),
+            Self::Start => f.write_str("start"),
             Self::Trigger(name) => write!(f, "trigger {name}"),
             Self::Module { module, .. } => write!(f, "module {module}"),
         }

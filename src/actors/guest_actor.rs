@@ -10,8 +10,9 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 
 use super::{
-    CheckHealth, ExitReason, ExitReport, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave, SetLimits,
+    CheckHealth, ExitReason, ExitReport, FinalCall, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave, SetLimits,
     TakeOver,
+    own_call::run_final,
     run::{RunEnd, Seat, Work, run},
 };
 
@@ -22,6 +23,8 @@ pub struct GuestActor {
     seat: Arc<Seat>,
     /// Why it was asked to end.
     asked: Option<(ExitReason, String)>,
+    /// What it is called with before it leaves in order.
+    final_call: Option<FinalCall>,
     /// Whether the supervisor has been told of the exit.
     reported: bool,
 }
@@ -33,7 +36,7 @@ impl GuestActor {
         let (mut guest, seat) = Seat::of(parts);
         seat.facts.memory.store(guest.host.memory_bytes(), Relaxed);
         seat.facts.generation.store(guest.generation, Relaxed);
-        Self { guest: Some(Box::new(guest)), seat: Arc::new(seat), asked: None, reported: false }
+        Self { guest: Some(Box::new(guest)), seat: Arc::new(seat), asked: None, final_call: None, reported: false }
     }
 
     /// Takes what there is to do, if there is anything and nothing else is done.
@@ -61,7 +64,7 @@ impl GuestActor {
             RunEnd::Free(guest) => {
                 actor.guest = Some(guest);
                 if actor.seat.leaving.load(Relaxed) {
-                    actor.leave(ctx);
+                    actor.leave_in_order(ctx);
                 } else if actor.seat.desk.is_gone() {
                     // The supervisor gave it up with its worker, which has come back: nobody hears of it any more.
                     actor.exit(ExitReport::new(ExitReason::Stopped, vec!["it was given up before".to_owned()]), ctx);
@@ -69,6 +72,17 @@ impl GuestActor {
             }
             RunEnd::Exited(report) => actor.exit(report, ctx),
         }));
+    }
+
+    /// Leaves after the final call, if one is to be made. What asks it to leave at once meanwhile ends that too.
+    fn leave_in_order(&mut self, ctx: &mut Context<Self>) {
+        match (self.guest.take(), self.final_call.take()) {
+            (Some(guest), Some(call)) => {
+                let end = run_final(guest, call).into_actor(self).map(|(), actor, ctx| actor.leave(ctx));
+                ctx.spawn(end);
+            }
+            _ => self.leave(ctx),
+        }
     }
 
     fn leave(&mut self, ctx: &mut Context<Self>) {
@@ -163,8 +177,18 @@ impl Handler<Leave> for GuestActor {
         self.seat.leaving.store(true, Relaxed);
         self.seat.last_call.store(how == How::AfterCall, Relaxed);
         // One that is idle has nothing to finish; one that is busy leaves when its run ends.
-        if how == How::Now || self.seat.queue.retire(self.seat.desk.instance) {
+        if how == How::Now {
             self.leave(ctx);
+        } else if self.seat.queue.retire(self.seat.desk.instance) {
+            self.leave_in_order(ctx);
         }
+    }
+}
+
+impl Handler<FinalCall> for GuestActor {
+    type Result = ();
+
+    fn handle(&mut self, call: FinalCall, _: &mut Context<Self>) {
+        self.final_call = Some(call);
     }
 }

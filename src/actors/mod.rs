@@ -17,8 +17,8 @@
 //! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `members.rs`,
 //! `guest_actor.rs`, `run.rs`, `links.rs`, `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits
 //! for whom). Beside them: `bounds.rs`, `rate.rs`, `line.rs` and `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep
-//! the duty to answer, `counters.rs` counts, `exit.rs` has every way to end, `instance.rs` what is said to an instance, and
-//! `workers.rs` the threads.
+//! the duty to answer, `counters.rs` counts, `exit.rs` has every way to end, `instance.rs` and `own_call.rs` what is
+//! said to an instance, and `workers.rs` the threads.
 
 mod accept;
 mod bounds;
@@ -35,6 +35,7 @@ mod line;
 mod links;
 mod members;
 mod modules;
+mod own_call;
 mod queue;
 mod queued_call;
 mod rate;
@@ -59,6 +60,7 @@ pub use self::{
     },
     links::Links,
     modules::Modules,
+    own_call::{FinalCall, FinalCallEnded},
     queue::{ModuleQueue, QueueNumbers},
     queued_call::QueuedCall,
     settings::{Gate, QueueSettings},

@@ -57,6 +57,11 @@ pub(super) const BINDING_WAIT: RangeInclusive<Duration> = TICK..=Duration::from_
 /// Who wants none says `"kill"`; an hour is longer than any service manager waits.
 pub(super) const SHUTDOWN: RangeInclusive<Duration> = TICK..=Duration::from_secs(60 * 60);
 
+/// The first failure is a failed start; who wants to go on for ever has `restart` for it, which waits longer each time.
+pub(super) const ON_START_ATTEMPTS: RangeInclusive<u32> = 1..=1_000;
+/// From the shortest timer to a day: a large database takes hours to be prepared.
+pub(super) const HOOK_TIMEOUT: RangeInclusive<Duration> = TICK..=DAY;
+
 /// A hundred checks a second are load and no longer a check; once a day is the least that can be called regular.
 pub(super) const HEALTH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=DAY;
 /// From the shortest timer to the longest interval.

@@ -87,6 +87,10 @@ pub const WATCH_POLL: Duration = Duration::from_secs(2);
 pub const DROP_IN_DIR: &str = "modules";
 /// Compiled code of some two hundred guests of usual size.
 pub const CODE_CACHE: u64 = 512 * MIB;
+/// A start that fails is repeated with growing waits anyway; more attempts are for those who want no failed start.
+pub const ON_START_ATTEMPTS: u32 = 1;
+/// Time for what the call needs to come back, as the first wait of a reconnecting binding.
+pub const ON_START_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Any failure in its first time is the new code's.
 pub const PROBATION_FAILURES: u32 = 0;
 
@@ -292,6 +296,8 @@ impl Module {
             restart: Restart::default(),
             wasi: Wasi::default(),
             swap: Swap::default(),
+            on_start: None,
+            on_stop: None,
         }
     }
 }

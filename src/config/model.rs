@@ -1,6 +1,7 @@
 //! The configuration after all checks: plain values with units resolved, which is what leaves `src/config`.
 
 mod bindings;
+mod hooks;
 mod links;
 mod server;
 mod triggers;
@@ -13,6 +14,7 @@ pub use self::{
         KeyValueBackend, KeyValueSettings, MessagingBackend, MessagingSettings, MetricsSettings, ProcessSettings,
         SecretSettings, SqlBackend, SqlSettings,
     },
+    hooks::{OnStart, OnStop},
     links::{AddressRange, HostPattern, HttpRules, Link, Operations, Rules, Space, SqlRules, Topic},
     server::{Circuit, SecretSource, Server, TlsFiles},
     triggers::{
@@ -222,6 +224,10 @@ pub struct Module {
     pub wasi: Wasi,
     /// How new code takes over.
     pub swap: Swap,
+    /// What its guest is called with once when it starts or is swapped; `None`: nothing.
+    pub on_start: Option<OnStart>,
+    /// What its guest is called with once when it stops in order; `None`: nothing.
+    pub on_stop: Option<OnStop>,
 }
 
 /// Where a module is declared.

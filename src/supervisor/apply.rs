@@ -272,9 +272,10 @@ impl Supervisor {
             child.fit_slots(&mut self.next_worker, workers);
         }
         let (phase, slots, lazy) = (child.phase, child.slots.len(), child.config.lazy);
+        let rests = child.rests_before_opening();
         for slot in 0..slots {
             self.adjust_instance(module, slot);
-            if phase == Phase::Up && self.wants(module, slot) {
+            if phase == Phase::Up && !rests && self.wants(module, slot) {
                 self.start_instance(module, slot, ctx);
             }
         }

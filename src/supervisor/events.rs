@@ -199,6 +199,35 @@ pub enum What {
         /// Its worker.
         worker: usize,
     },
+    /// A module's `on_start` failed; it is called again.
+    OnStartFailed {
+        /// Id of the instance that is being started, or that takes another guest.
+        instance: u64,
+        /// The operation.
+        operation: String,
+        /// Id of the call.
+        call: u64,
+        /// Which attempt of this start it was ...
+        attempt: u32,
+        /// ... of so many.
+        of: u32,
+        /// The guest's error, or how the guest ended.
+        why: String,
+        /// When it is called again, in seconds from then.
+        retry_s: f64,
+    },
+    /// A module's `on_stop` failed or was not reached; the module stops all the same.
+    OnStopFailed {
+        /// Id of the instance.
+        instance: u64,
+        /// The operation.
+        operation: String,
+        /// Id of the call, where it was made to its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<u64>,
+        /// The guest's error, or how the instance ended.
+        why: String,
+    },
     /// An instance, a binding's actor or a backend ended.
     Exited {
         /// Id of the instance; none for bindings and loads.

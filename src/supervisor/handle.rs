@@ -15,7 +15,7 @@ use super::{
     events::Events,
     messages::{
         Act, Backends, Drain, DrainTriggers, EndModule, EndWorkers, GetBroker, GetModule, GetOrder, GetStatus, IsBusy,
-        NoBroker, Reload, RollBack, Sent, Swap, Want,
+        NoBroker, Reload, RollBack, Sent, Swap, ToEnd, Want,
     },
     reload::ReloadOutcome,
     status::{BindingStatus, ModuleStatus, Status, SwapReport},
@@ -271,20 +271,37 @@ impl SupervisorHandle {
         let deadline = tokio::time::Instant::now() + grace;
         self.drain_triggers(deadline).await;
         let drained = self.drain(deadline, why).await;
-        let how = if drained { How::WhenFree } else { How::Now };
         if !drained {
             tracing::warn!(grace_ms = grace.as_millis(), "grace time is over, ending calls that still run");
         }
-        // Nothing runs any more, or is ended now: this only waits for workers that hang, together and not in turn.
-        let until = tokio::time::Instant::now() + LAST_WAIT;
-        for (module, name) in self.ask(GetOrder).await.unwrap_or_default().into_iter().rev() {
-            if let Ok(Some(gone)) = self.ask(EndModule { module, how }).await
-                && timeout_at(until, gone).await.is_err()
-            {
+        // Nothing runs any more, or is ended now: this only waits for workers that hang, together and not in turn. What is
+        // waited for besides is the last call of a module, which may take what is left of the grace time.
+        let mut until = tokio::time::Instant::now() + LAST_WAIT;
+        for ToEnd { module, name, calls } in self.ask(GetOrder).await.unwrap_or_default().into_iter().rev() {
+            let began = tokio::time::Instant::now();
+            let in_order = drained && began < deadline;
+            if in_order && calls {
+                let ended = self.end_module(module, How::WhenFree, deadline).await;
+                until += began.elapsed();
+                if ended {
+                    continue;
+                }
+                tracing::warn!(module = &*name, "grace time is over, ending the module's last call");
+            }
+            let how = if in_order && !calls { How::WhenFree } else { How::Now };
+            if !self.end_module(module, how, until).await {
                 tracing::error!(module = &*name, "module did not end in time");
             }
         }
         self.end_bindings().await;
+    }
+
+    /// Ends a module and waits for that; `false` where it has not ended by then.
+    async fn end_module(&self, module: usize, how: How, until: tokio::time::Instant) -> bool {
+        match self.ask(EndModule { module, how }).await {
+            Ok(Some(gone)) => timeout_at(until, gone).await.is_ok(),
+            Ok(None) | Err(NoAnswer) => true,
+        }
     }
 
     /// Lets triggers take nothing new and finish what they began, while everything that they call is still there.

@@ -14,7 +14,7 @@ use super::{
     instance::InstanceStarted,
     messages::{
         Act, Backends, Drain, EndModule, EndWorkers, GetBroker, GetModule, GetOrder, GetStatus, IsBusy, ModuleWanted,
-        NoBroker, RollBack, Sent, Swap, Want,
+        NoBroker, RollBack, Sent, Swap, ToEnd, Want,
     },
     module_child::{ModuleChild, Phase, Then},
     module_error::ModuleError,
@@ -151,7 +151,7 @@ impl Handler<RollBack> for Supervisor {
 }
 
 impl Handler<GetOrder> for Supervisor {
-    type Result = Vec<(usize, std::sync::Arc<str>)>;
+    type Result = Vec<ToEnd>;
 
     fn handle(&mut self, _: GetOrder, _: &mut Context<Self>) -> Self::Result {
         let configured = self.tree.order().iter().filter_map(|node| match node {
@@ -160,8 +160,11 @@ impl Handler<GetOrder> for Supervisor {
         });
         // Those that were taken out of the configuration and still finish what they have come last, and end first.
         let removed = self.modules.iter().filter(|(_, child)| child.removed).map(|(at, _)| at);
-        let named = |at: usize| Some((at, self.modules.get(at)?.config.name.clone()));
-        configured.chain(removed).filter_map(named).collect()
+        let to_end = |module: usize| {
+            let config = &self.modules.get(module)?.config;
+            Some(ToEnd { module, name: config.name.clone(), calls: config.on_stop.is_some() })
+        };
+        configured.chain(removed).filter_map(to_end).collect()
     }
 }
 

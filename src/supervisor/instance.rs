@@ -16,6 +16,7 @@ use futures_util::{
     future::{AbortHandle, AbortRegistration, Abortable, Aborted},
 };
 
+use super::on_start::{Opening, open};
 use crate::{
     actors::{
         ExitReason, ExitReport, Guest, GuestActor, GuestLines, InstanceExited, InstanceFacts, InstanceParts, Links,
@@ -50,6 +51,8 @@ pub(super) struct Recipe {
     pub(super) config: Arc<Module>,
     /// What the guest must answer before it serves.
     pub(super) probe: Option<Probe>,
+    /// Whether it opens the module: then `on_start` is called before it serves, and this hears of the attempts.
+    pub(super) opening: Option<Opening>,
     /// Actors of the bindings on its worker, by the binding's name.
     pub(super) bindings: Vec<(Arc<str>, Recipient<BindingCall>)>,
     /// Hears of host calls that are not allowed.
@@ -130,10 +133,19 @@ async fn run(start: Start, instance: u64, registration: AbortRegistration) {
     exited.do_send(InstanceExited { module, slot, instance, report, at: Instant::now() });
 }
 
-/// Starts a guest: its start functions, then its probe.
+/// Starts a guest, which opens the module where it is to.
 async fn make(recipe: Recipe, instance: u64) -> Result<Guest, ExitReport> {
-    let Recipe { generation, compiled, config, probe, bindings, observer } = recipe;
-    let links = Links::new(routes(&config, &bindings), Arc::clone(&config.name), instance, generation, observer);
+    match (&recipe.opening, &recipe.config.on_start) {
+        (Some(opening), Some(on_start)) => open(&recipe, on_start, opening, instance).await,
+        _ => begin(&recipe, instance).await,
+    }
+}
+
+/// Starts a guest: its start functions, then its probe.
+pub(super) async fn begin(recipe: &Recipe, instance: u64) -> Result<Guest, ExitReport> {
+    let Recipe { generation, compiled, config, probe, opening: _, bindings, observer } = recipe;
+    let (generation, observer) = (*generation, Arc::clone(observer));
+    let links = Links::new(routes(config, bindings), Arc::clone(&config.name), instance, generation, observer);
     links.begin_start(Instant::now() + config.limits.call_timeout);
     let console = GuestLines { module: Arc::clone(&config.name), instance, links: Arc::clone(&links) };
     let options = HostOptions { limits: Limits::from(&config.limits), console: Arc::new(console) };
@@ -142,7 +154,7 @@ async fn make(recipe: Recipe, instance: u64) -> Result<Guest, ExitReport> {
     let host = host.map_err(|error| ExitReport::of_load(&error))?;
     let mut guest = Guest { host, links, generation };
     if let Some(probe) = probe {
-        let probed = try_out(&mut guest, &probe, config.limits.call_timeout).await;
+        let probed = try_out(&mut guest, probe, config.limits.call_timeout).await;
         probed.map_err(|causes| ExitReport::new(ExitReason::StartFailed, causes))?;
     }
     Ok(guest)

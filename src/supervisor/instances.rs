@@ -33,9 +33,10 @@ struct Started {
 }
 
 impl Supervisor {
-    /// Starts an instance in a place, if nothing is there. What still leaves it is followed by a fresh one when it exits.
+    /// Starts an instance in a place, if nothing is there and its turn has come. What still leaves it is followed by a fresh one when it exits.
     pub(super) fn start_instance(&mut self, module: usize, slot: usize, ctx: &mut Context<Self>) {
-        let place = self.modules.get(module).and_then(|child| child.slots.get(slot));
+        let child = self.modules.get(module).filter(|child| !child.waits_for_opening(slot));
+        let place = child.and_then(|child| child.slots.get(slot));
         let Some(worker) = place.filter(|place| place.state.is_empty()).map(|place| place.worker) else { return };
         // A worker whose end has not been told yet is replaced here, so that nothing is started on it.
         let instance = match self.try_start(module, slot, worker, ctx) {
@@ -45,10 +46,12 @@ impl Supervisor {
             }
             started => started,
         };
-        let Some(place) = self.modules.get_mut(module).and_then(|child| child.slots.get_mut(slot)) else { return };
+        let Some(child) = self.modules.get_mut(module) else { return };
+        let Some(place) = child.slots.get_mut(slot) else { return };
         if let Some(Started { instance, generation, abort }) = instance {
             place.state = SlotState::Starting(instance, abort);
             place.generation = generation;
+            place.opening = child.opening;
             place.sick = 0;
         }
     }
@@ -56,12 +59,14 @@ impl Supervisor {
     /// Starts an instance in an empty place; `None` when the worker has ended.
     fn try_start(&self, module: usize, slot: usize, worker: usize, ctx: &Context<Self>) -> Option<Started> {
         let child = self.modules.get(module)?;
-        let generation = child.code_for(slot)?.generation;
+        let code = child.code_for(slot)?;
+        let generation = code.generation;
+        let opening = child.is_to_open(generation).then(|| self.opening(module, ctx));
         let start = Start {
             module,
             slot,
             worker,
-            recipe: self.recipe(module, worker, child.code_for(slot)?, child.is_tried(slot))?,
+            recipe: Recipe { opening, ..self.recipe(module, worker, code, child.is_tried(slot))? },
             queue: Arc::clone(&child.queue),
             started: ctx.address().recipient(),
             exited: ctx.address().recipient(),
@@ -79,6 +84,7 @@ impl Supervisor {
             compiled: code.compiled.clone(),
             config: Arc::clone(&child.config),
             probe: child.config.swap.probe.clone().filter(|_| tried),
+            opening: None,
             bindings: self.binding_actors(worker),
         })
     }
@@ -119,6 +125,8 @@ impl Supervisor {
             self.adjust_instance(module, slot);
         }
         self.put_back_other_code(module, slot, generation);
+        self.start_waiting(module, ctx);
+        self.part_with_last(module, ctx);
         self.touched(Node::Module(module), ctx);
     }
 
@@ -130,6 +138,8 @@ impl Supervisor {
         let (worker, generation) = (place.worker, place.generation);
         place.state = SlotState::Empty;
         child.queue.part(instance);
+        self.note_parted(module, instance, &report);
+        let Some(child) = self.modules.get_mut(module) else { return };
         if child.live().next().is_none() {
             child.running_since = None;
         }
@@ -160,10 +170,13 @@ impl Supervisor {
                 }
                 if child.is_empty() {
                     self.ended(module, then);
+                } else {
+                    self.part_with_last(module, ctx);
                 }
             }
             Phase::Idle | Phase::Loading | Phase::Waiting(_) | Phase::Held | Phase::Stopped | Phase::Failed => {}
         }
+        self.start_waiting(module, ctx);
         self.touched(Node::Module(module), ctx);
     }
 
@@ -200,6 +213,7 @@ impl Supervisor {
     /// Gives a running module fresh instances, each after its call.
     pub(super) fn renew_instances(&mut self, module: usize, ctx: &mut Context<Self>) {
         let Some(child) = self.modules.get_mut(module) else { return };
+        child.close();
         leave(child, How::AfterCall);
         child.mark_leaving();
         self.end_backoff(module, ctx);

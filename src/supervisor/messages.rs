@@ -120,8 +120,17 @@ pub(super) struct DrainTriggers;
 
 /// Asks for all modules in the order of their start.
 #[derive(Message)]
-#[rtype(result = "Vec<(usize, std::sync::Arc<str>)>")]
+#[rtype(result = "Vec<ToEnd>")]
 pub(super) struct GetOrder;
+
+/// A module that is to be ended with the daemon.
+#[derive(Debug)]
+pub(super) struct ToEnd {
+    pub(super) module: usize,
+    pub(super) name: std::sync::Arc<str>,
+    /// Whether its last instance makes a call before: then its end may take as long as that.
+    pub(super) calls: bool,
+}
 
 /// Whether a call runs or waits anywhere.
 #[derive(Message)]

@@ -25,6 +25,9 @@
 //! configuration changes in `reload.rs` (from a request to a plan, made by `planner.rs`) and `apply.rs`. `follow.rs` is told
 //! by `files::watch` that a file rests, `drop_in.rs` with `accept.rs` finds modules in a directory, `files::read` reads none by halves.
 //!
+//! `openings.rs` decides which instance makes the call of `on_start`, which `on_start.rs` makes and repeats; `farewell.rs`
+//! has that of `on_stop`.
+//!
 //! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
 //! actor, and the way from an exit to its consequence); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
 //! `groups.rs` (what happens to a child of each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
@@ -44,6 +47,7 @@ mod decide;
 mod drop_in;
 mod engines;
 pub mod events;
+mod farewell;
 mod follow;
 mod generations;
 mod groups;
@@ -60,6 +64,8 @@ mod module_child;
 mod module_error;
 mod modules;
 mod observer;
+mod on_start;
+mod openings;
 mod outcomes;
 mod planner;
 mod probation;

@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 use super::{
     engines::Room,
     events::unix,
+    farewell::Farewell,
     generations::Generations,
+    on_start::Progress,
     status::{ExitStatus, GenerationOrigin, InstanceStatus, Latency, ModuleState, ModuleStatus},
     swaps::{Rolling, Swaps},
 };
@@ -48,6 +50,14 @@ pub(super) struct ModuleChild {
     /// Counts its settings, so that what follows from earlier ones ends.
     pub(super) settings: u64,
     pub(super) slots: Vec<Slot>,
+    /// Counts how often it was closed: only instances that were started since then keep it open.
+    pub(super) opening: u64,
+    /// How far the `on_start` has got that ran last.
+    pub(super) progress: Option<Progress>,
+    /// How the last instance leaves, where it stays until the others are gone.
+    pub(super) last_leaves: Option<How>,
+    /// The instance that makes the last call of a stop.
+    pub(super) farewell: Option<Farewell>,
     /// Places from here on are too many: nothing is started in them.
     spare_from: usize,
     pub(super) restarts: Restarts,
@@ -100,6 +110,8 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
     /// Generation of what is there, starting or live.
     pub(super) generation: u64,
+    /// When the module was opened for it.
+    pub(super) opening: u64,
     /// Health checks of the instance that have failed in a row.
     pub(super) sick: u32,
 }
@@ -107,7 +119,7 @@ pub(super) struct Slot {
 impl Slot {
     /// An empty place on a worker.
     pub(super) fn on(worker: usize) -> Self {
-        Self { worker, state: SlotState::Empty, generation: 0, sick: 0 }
+        Self { worker, state: SlotState::Empty, generation: 0, opening: 0, sick: 0 }
     }
 }
 
@@ -200,6 +212,10 @@ impl ModuleChild {
             settings: 0,
             spare_from: slots.len(),
             slots,
+            opening: 0,
+            progress: None,
+            last_leaves: None,
+            farewell: None,
             restarts: Restarts::default(),
             last_exit: None,
             running_since: None,
@@ -318,6 +334,10 @@ impl ModuleChild {
         };
         match self.phase {
             Phase::Idle | Phase::Stopped | Phase::Failed => self.is_empty(),
+            // What waits until it is open starts with the restart of the one that opens it.
+            Phase::Up if self.rests_before_opening() => {
+                self.slots.iter().any(rests) && self.slots.iter().all(|slot| rests(slot) || slot.state.is_empty())
+            }
             Phase::Up => self.slots.iter().all(rests),
             Phase::Loading | Phase::Waiting(_) | Phase::Stopping(_) | Phase::Held => false,
         }
@@ -356,6 +376,7 @@ impl ModuleChild {
         match self.phase {
             Phase::Idle => ModuleState::Idle,
             Phase::Loading | Phase::Waiting(_) => ModuleState::Starting,
+            Phase::Up if self.is_opening(self.code.generation()) => ModuleState::Starting,
             Phase::Up if self.live().next().is_some() => ModuleState::Running,
             Phase::Up if self.slots.iter().any(starting) => ModuleState::Starting,
             Phase::Up => ModuleState::Backoff,
@@ -391,6 +412,7 @@ impl ModuleChild {
             state: self.state(),
             group: None,
             waiting_for: Vec::new(),
+            on_start: self.opens_with(),
             next_try: self.next_restart().map(|at| wall(at, now)),
             path: self.config.path.display().to_string(),
             declared: self.config.declared.as_str().to_owned(),

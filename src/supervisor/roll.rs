@@ -7,7 +7,7 @@ use actix::{AsyncContext, Context, Handler};
 use super::{
     events::{Subject, What},
     generations::Code,
-    instance::{self, Renewal, routes},
+    instance::{self, Recipe, Renewal, routes},
     module_child::{ModuleChild, SlotState},
     status::GenerationOrigin,
     swaps::{Rolling, Stage, Step},
@@ -26,6 +26,8 @@ impl Supervisor {
         let rolls_back = run.origin == GenerationOrigin::RollBack;
         let config = Arc::clone(&child.config);
         let Some(recipe) = self.recipe(module, place.worker, &rolling.code, !rolls_back) else { return };
+        let opening = child.is_to_open(rolling.code.generation).then(|| self.opening(module, ctx));
+        let recipe = Recipe { opening, ..recipe };
         let renewal = Renewal {
             module,
             instance: live.id,

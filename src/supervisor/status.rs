@@ -111,6 +111,9 @@ pub struct ModuleStatus {
     /// What its start waits for: bindings, or members before it in its group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting_for: Vec<String>,
+    /// How far the `on_start` has got that its start or its swap waits for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_start: Option<String>,
     /// When it is started next, in seconds since the Unix epoch: after a back-off, or from `failed`.
     pub next_try: Option<f64>,
     /// Path of its file.

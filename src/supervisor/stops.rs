@@ -73,7 +73,8 @@ impl Supervisor {
             HowToStop::Held | HowToStop::Ended => How::AfterCall,
             HowToStop::AtOnce => How::Now,
         };
-        leave(child, when);
+        child.leave_in_order(when);
+        self.part_with_last(module, ctx);
         if empty {
             self.ended(module, then);
         } else {

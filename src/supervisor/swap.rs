@@ -231,6 +231,10 @@ impl Supervisor {
         let Some(slot) = (0..child.slots.len()).find(|slot| !rolling.taken.contains(slot)) else {
             return self.commit_swap(module, ctx);
         };
+        // It is open soon, or nothing has come of it.
+        if child.is_opening(rolling.code.generation) {
+            return;
+        }
         match child.slots.get(slot).map(|place| &place.state) {
             Some(SlotState::Live(_)) => self.renew_guest(module, slot, ctx),
             Some(SlotState::Empty | SlotState::Backoff(_)) => self.start_swapped(module, slot, ctx),

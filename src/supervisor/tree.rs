@@ -418,8 +418,9 @@ impl Supervisor {
             Node::Module(at) => self.modules.get_mut(at).and_then(|child| {
                 child.tell_settled();
                 let (state, before) = (child.state(), child.recorded);
-                // An instance that is rebuilt at once is an exit and a start, and no more.
-                if child.phase == Phase::Up && (before, state) == (ModuleState::Running, ModuleState::Starting) {
+                // An instance that is rebuilt at once is an exit and a start, and no more: unless calls wait for `on_start`.
+                let opens = child.is_opening(child.code.generation());
+                if child.phase == Phase::Up && !opens && (before, state) == (ModuleState::Running, ModuleState::Starting) {
                     return None;
                 }
                 child.recorded = state;

@@ -37,6 +37,7 @@ pub(crate) fn module(name: &str, state: ModuleState) -> ModuleStatus {
         state,
         group: (name == "failed").then(|| "pets".into()),
         waiting_for: Vec::new(),
+        on_start: None,
         next_try: None,
         path: format!("/srv/{name}.wasm"),
         sha256: Some("ab".repeat(32)),

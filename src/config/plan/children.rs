@@ -29,6 +29,8 @@ pub(super) fn module(old: &Module, new: &Module) -> Differences {
         restart,
         wasi,
         swap,
+        on_start,
+        on_stop,
     } = new;
     let mut found = Differences::default();
     found.key("declared", Adjust, &old.declared, declared);
@@ -50,6 +52,8 @@ pub(super) fn module(old: &Module, new: &Module) -> Differences {
     self::restart(&mut found, &old.restart, restart);
     self::wasi(&mut found, &old.wasi, wasi);
     self::swap(&mut found, &old.swap, swap);
+    found.key("on_start", Adjust, &old.on_start, on_start);
+    found.key("on_stop", Adjust, &old.on_stop, on_stop);
     found
 }
 

@@ -9,6 +9,7 @@ pub(super) mod daemon;
 pub(super) mod drop_in;
 pub(super) mod groups;
 mod health;
+mod hooks;
 pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod logging;

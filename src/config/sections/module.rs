@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    health, limits, links, links::WrittenLink, module_config, names, rate_limit, restart, shutdown, swap, wasi,
+    health, hooks, limits, links, links::WrittenLink, module_config, names, rate_limit, restart, shutdown, swap, wasi,
 };
 use crate::config::{
     bounds,
@@ -112,7 +112,9 @@ fn settings(section: &Section<'_>, base: Module) -> Module {
     let config = section.or("config", module.config.clone(), module_config::read);
     let health = section.get("health").and_then(|node| health::of_module(&node, module.limits.call_timeout));
     let swap = swap::read(table(section, "swap"), &module.limits);
-    Module { health, swap, config, ..module }
+    let on_start = section.get("on_start").and_then(|node| hooks::on_start(&node, &module.limits));
+    let on_stop = section.get("on_stop").and_then(|node| hooks::on_stop(&node, &module.limits));
+    Module { health, swap, config, on_start, on_stop, ..module }
 }
 
 fn table<'d>(section: &Section<'d>, key: &'static str) -> Option<Section<'d>> {

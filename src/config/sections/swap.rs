@@ -8,7 +8,7 @@ use crate::config::{
     size::Size,
 };
 
-const OPERATION: &str = "the name of one of the guest's operations";
+pub(super) const OPERATION: &str = "the name of one of the guest's operations";
 
 /// Reads it; what a probe sends and expects must fit the module's limits.
 pub(super) fn read(section: Option<Section<'_>>, limits: &ModuleLimits) -> Swap {
@@ -33,7 +33,7 @@ fn probe(node: &Node<'_>, limits: &ModuleLimits) -> Option<Probe> {
     Some(Probe { operation: operation?, payload: payload.to_owned(), expect: expect.map(str::to_owned) })
 }
 
-fn operation(node: &Node<'_>) -> Option<String> {
+pub(super) fn operation(node: &Node<'_>) -> Option<String> {
     match node.text(OPERATION)? {
         "" => node.bad(ConfigErrorKind::BadValue, OPERATION, None),
         name => Some(name.to_owned()),
@@ -41,7 +41,7 @@ fn operation(node: &Node<'_>) -> Option<String> {
 }
 
 /// A text that a call of the module could send or get.
-fn fitting<'d>(node: &Node<'d>, most: u64, limit: &str) -> Option<&'d str> {
+pub(super) fn fitting<'d>(node: &Node<'d>, most: u64, limit: &str) -> Option<&'d str> {
     let text = node.text("a text")?;
     if text.len() as u64 <= most {
         return Some(text);

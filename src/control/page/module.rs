@@ -23,6 +23,7 @@ pub fn module(module: &ModuleStatus, now: f64) -> String {
     line("declared", visible(&module.declared));
     line("sha256", module.sha256.as_deref().map(visible).unwrap_or_default());
     line("group", module.group.as_deref().map(visible).unwrap_or_default());
+    line("waits for", module.on_start.as_deref().map(visible).unwrap_or_default());
     line("generation", code::generation(module));
     line("differs", module.differs.as_deref().map(visible).unwrap_or_default());
     line("swapping", module.swapping.as_deref().map(visible).unwrap_or_default());

@@ -7,7 +7,8 @@ use super::{
 use crate::{
     control::table::Table,
     supervisor::status::{
-        BackendStatus, BindingStatus, GroupStatus, ModuleStatus, ServiceState, Status, WorkerState, WorkerStatus,
+        BackendStatus, BindingStatus, GroupStatus, ModuleState, ModuleStatus, ServiceState, Status, WorkerState,
+        WorkerStatus,
     },
 };
 
@@ -86,7 +87,10 @@ pub fn modules(modules: &[ModuleStatus], now: f64) -> String {
 /// The state, and what is waited for.
 pub(super) fn module_state(module: &ModuleStatus, now: f64) -> String {
     let state = state(module.state.as_str(), module.next_try, now);
-    let waits: Vec<String> = module.waiting_for.iter().map(|name| visible(name)).collect();
+    let mut waits: Vec<String> = module.waiting_for.iter().map(|name| visible(name)).collect();
+    if module.state == ModuleState::Starting && module.on_start.is_some() {
+        waits.push("its on_start".to_owned());
+    }
     if waits.is_empty() { state } else { format!("{state}, waits for {}", waits.join(", ")) }
 }
 

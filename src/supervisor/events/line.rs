@@ -68,6 +68,7 @@ pub(super) fn write(event: &Event) {
         | What::WorkerRecovered { .. }
         | What::WorkerReplaced { .. } => tree(event),
         What::BackendChanged { .. } | What::Denied { .. } => binding(event),
+        What::OnStartFailed { .. } | What::OnStopFailed { .. } => hook(event),
         What::Noticed { notice, untold } => {
             let text = notice.to_string();
             if notice.is_trouble() {
@@ -118,6 +119,34 @@ pub(super) fn write(event: &Event) {
             backoff_s = *backoff_s
         ),
         What::Asked { action } => line!(info, event, "asked by an operator", action = action.as_str()),
+    }
+}
+
+/// Events about the calls with which a module starts and stops.
+fn hook(event: &Event) {
+    match &event.what {
+        What::OnStartFailed { instance, operation, call, attempt, of, why, retry_s } => line!(
+            warn,
+            event,
+            "on_start failed, it is called again",
+            instance = *instance,
+            operation = operation.as_str(),
+            call = *call,
+            attempt = *attempt,
+            of = *of,
+            error = why.as_str(),
+            retry_s = *retry_s
+        ),
+        What::OnStopFailed { instance, operation, call, why } => line!(
+            warn,
+            event,
+            "on_stop failed, the module stops all the same",
+            instance = *instance,
+            operation = operation.as_str(),
+            call = *call,
+            error = why.as_str()
+        ),
+        _ => {}
     }
 }
 
