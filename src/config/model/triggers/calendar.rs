@@ -65,6 +65,18 @@ impl Calendar {
         }
     }
 
+    /// The expression, in the one way of writing it.
+    #[must_use]
+    pub fn expression(&self) -> String {
+        self.cron.pattern.to_string()
+    }
+
+    /// The name of its time zone.
+    #[must_use]
+    pub fn zone(&self) -> &'static str {
+        self.zone.name()
+    }
+
     /// The first time after a moment.
     #[must_use]
     pub fn after(&self, moment: SystemTime) -> Option<SystemTime> {
