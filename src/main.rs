@@ -13,6 +13,7 @@ use wapcd::{
     signals::{Signal, Signals},
     single_call::{self, SingleCallError},
     supervisor::{self, EndReason, StartError, SupervisorHandle, Surroundings},
+    triggers::Sockets,
 };
 
 /// How long control requests may take to finish after the last guest has: their answers only have to be read.
@@ -93,8 +94,10 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    // Before anything opens a descriptor that could be taken for one of them.
+    let sockets = Sockets::inherit();
     let done = match Arguments::try_parse() {
-        Ok(Arguments { command: Command::Run(configured) }) => run(configured),
+        Ok(Arguments { command: Command::Run(configured) }) => run(configured, sockets),
         Ok(Arguments { command: Command::Check(configured) }) => check(configured),
         Ok(Arguments { command: Command::Call(arguments) }) => call(arguments),
         Err(error) => return command::usage(&error).into(),
@@ -119,12 +122,12 @@ fn main() -> ExitCode {
     .into()
 }
 
-fn run(configured: Configured) -> Result<(), Failure> {
+fn run(configured: Configured, sockets: Sockets) -> Result<(), Failure> {
     let environment = Environment::from_process();
     let config = config::load(&configured.path(), &environment)?;
     let logs = logging::start(&config.logging)?;
     let levels = logs.levels();
-    let sockets = Arc::default();
+    let sockets = Arc::new(sockets);
     let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)), sockets };
     let system = actix::System::new();
     let done = system.block_on(serve(config, surroundings));

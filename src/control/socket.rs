@@ -2,15 +2,12 @@
 //!
 //! Two daemons never share a path. Whoever has the lock file beside the socket may replace the socket; the lock is
 //! held for the daemon's life and its file stays behind, because removing it would let two daemons hold "the" lock.
-//! Permission bits are set between bind and listen: until then every connect is refused, so there is no moment
-//! at which a wider mode could be used.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, Permissions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::{
-        ffi::OsStrExt as _,
-        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -19,12 +16,10 @@ use std::{
 use rustix::{
     fs::{FlockOperation, OFlags},
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 use thiserror::Error;
 
-/// Longest path of a socket: `sun_path` has 108 bytes and ends with a zero.
-const MAX_PATH: usize = 107;
+use crate::files::socket::{self, MAX_PATH, SocketFile, SocketFileError};
 
 /// Connections that the kernel keeps while the server is being started or busy; more are told to try again.
 /// An operator's tools make a handful; a script in a loop dozens.
@@ -110,11 +105,8 @@ pub enum SocketError {
 /// A listening control socket that is this process's alone. Dropping it removes the file, if it is still the same.
 #[derive(Debug)]
 pub struct ControlSocket {
-    path: PathBuf,
-    listener: UnixListener,
-    /// Device and inode of the socket's file.
-    identity: (u64, u64),
-    /// Holds the lock for as long as this value lives; fields are dropped after `drop` has removed the file.
+    file: SocketFile,
+    /// Holds the lock for as long as this value lives; dropped after the file was removed.
     _lock: File,
 }
 
@@ -126,22 +118,18 @@ impl ControlSocket {
     /// # Errors
     /// [`SocketError`], and then nothing at the path was changed that was not stale.
     pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
-        let length = path.as_os_str().len();
-        if length > MAX_PATH {
-            return Err(SocketError::TooLong { path: path.to_owned(), length });
-        }
+        let failed = |error| SocketError::of(path, error);
+        socket::fits(path).map_err(failed)?;
         make_directory(path)?;
         let lock = lock(path)?;
-        clear_stale(path)?;
-        let (listener, identity) =
-            listen(path, mode).map_err(|source| SocketError::Bind { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), listener, identity, _lock: lock })
+        let file = SocketFile::bind(path, mode, BACKLOG).map_err(failed)?;
+        Ok(Self { file, _lock: lock })
     }
 
     /// The socket's path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// A handle for the server that accepts on it.
@@ -149,16 +137,19 @@ impl ControlSocket {
     /// # Errors
     /// The kernel's, when the process has no descriptor left.
     pub fn listener(&self) -> io::Result<UnixListener> {
-        self.listener.try_clone()
+        self.file.listener().try_clone()
     }
 }
 
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        // Another file at the path belongs to somebody else, who removed ours.
-        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
-        if ours && let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(socket = %self.path.display(), %error, "cannot remove the control socket");
+impl SocketError {
+    fn of(path: &Path, error: SocketFileError) -> Self {
+        let path = path.to_owned();
+        match error {
+            SocketFileError::TooLong(length) => Self::TooLong { path, length },
+            SocketFileError::InUse => Self::InUse { path, pid: None },
+            SocketFileError::NotASocket => Self::NotASocket { path },
+            SocketFileError::Probe(source) => Self::Probe { path, source },
+            SocketFileError::Bind(source) => Self::Bind { path, source },
         }
     }
 }
@@ -203,44 +194,4 @@ fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
-}
-
-/// Removes a socket file that nobody listens on; refuses everything else that lies at the path.
-fn clear_stale(path: &Path) -> Result<(), SocketError> {
-    let probe = |source| SocketError::Probe { path: path.to_owned(), source };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => {}
-        Ok(_) => return Err(SocketError::NotASocket { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(probe(error)),
-    }
-    match connect(path) {
-        // A full backlog is a living daemon too, only a busy one.
-        Ok(()) | Err(Errno::AGAIN) => Err(SocketError::InUse { path: path.to_owned(), pid: None }),
-        Err(Errno::CONNREFUSED) => {
-            tracing::info!(socket = %path.display(), "replacing the control socket of a daemon that is gone");
-            std::fs::remove_file(path).map_err(probe)
-        }
-        Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(probe(error.into())),
-    }
-}
-
-fn connect(path: &Path) -> Result<(), Errno> {
-    let socket = stream_socket()?;
-    rustix::net::connect(socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)
-}
-
-fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, (u64, u64))> {
-    let socket = stream_socket()?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)?;
-    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
-    let found = std::fs::symlink_metadata(path)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok((UnixListener::from(socket), (found.dev(), found.ino())))
-}
-
-fn stream_socket() -> Result<std::os::fd::OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }

@@ -37,7 +37,7 @@ use crate::{
         self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode,
     },
     host::chain,
-    triggers::{Groundwork, InheritedSockets},
+    triggers::{Groundwork, Sockets},
 };
 
 /// What is said to reloads that come too late.
@@ -52,8 +52,8 @@ pub struct Surroundings {
     pub environment: Environment,
     /// Sets the level of the log.
     pub set_level: Box<dyn Fn(LogLevel) + Send>,
-    /// Sockets that the daemon was started with.
-    pub sockets: Arc<InheritedSockets>,
+    /// Sockets that connections come in at.
+    pub sockets: Arc<Sockets>,
 }
 
 impl Default for Surroundings {

@@ -37,7 +37,7 @@ use crate::{
     actors::{ExitReason, ExitReport, Modules, QueueBudget, Workers},
     bindings::BindingContext,
     config::{Config, Group},
-    triggers::{InheritedSockets, TriggerObserver},
+    triggers::{Sockets, TriggerObserver},
 };
 
 /// Messages that may lie in the supervisor's mailbox: bursts of exits of every instance at once are sent past it.
@@ -81,7 +81,7 @@ pub(super) struct Supervisor {
     pub(super) keeper: Keeper,
     pub(super) budget: Arc<QueueBudget>,
     pub(super) context: BindingContext,
-    pub(super) sockets: Arc<InheritedSockets>,
+    pub(super) sockets: Arc<Sockets>,
     pub(super) trigger_observer: Arc<dyn TriggerObserver>,
     pub(super) events: Events,
     pub(super) stalls: super::workers::Stalls,

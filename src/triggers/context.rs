@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use super::{InheritedSockets, TriggerObserver};
+use super::{Sockets, TriggerObserver};
 use crate::{
     actors::{Modules, WorkerHandles},
     bindings::{Io, messaging::Broker},
@@ -26,8 +26,8 @@ pub struct TriggerContext {
     pub credentials: Option<PathBuf>,
     /// How changes of files are noticed.
     pub watch: Watch,
-    /// Sockets that the daemon was started with.
-    pub sockets: Arc<InheritedSockets>,
+    /// Sockets that connections come in at.
+    pub sockets: Arc<Sockets>,
     /// Hears what happens.
     pub observer: Arc<dyn TriggerObserver>,
 }

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::host::BoxError;
+
 /// Why a trigger does not start, or cannot take other settings. Each names what it is about.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -16,6 +18,15 @@ pub enum TriggerError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// A Unix socket cannot be had at its path.
+    #[error("cannot listen at `{at}`")]
+    SocketFile {
+        /// The socket, as the configuration has it.
+        at: String,
+        /// Why not.
+        #[source]
+        source: BoxError,
     },
     /// The daemon was not started with a socket of that name.
     #[error("the daemon was started without a socket called `{name}`; it has {}", list(.known))]

@@ -10,7 +10,7 @@
 //! * `running.rs`: what every type does, and the ways to make one; `context.rs`: what it gets for that.
 //! * `caller.rs`: one guest call of a trigger, counted; `facts.rs`: what it says about itself; `notice.rs`: what it says
 //!   has happened.
-//! * A folder for each type: `http`, `schedule`, `messages`, `files`. `sockets.rs`: what the daemon was started with.
+//! * A folder for each type: `http`, `schedule`, `messages`, `files`. `sockets`: where connections come in.
 
 mod caller;
 mod context;
@@ -31,5 +31,5 @@ pub use self::{
     facts::{Detail, ListenerFacts, TriggerFacts},
     notice::{Notice, TriggerObserver},
     running::{Groundwork, RunningTrigger, prepare, start},
-    sockets::InheritedSockets,
+    sockets::Sockets,
 };

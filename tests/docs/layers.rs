@@ -17,7 +17,7 @@ const PARTS: [(&str, &[&str]); 14] = [
     ("web", &["host", "actors"]),
     ("triggers", &["host", "config", "files", "bindings", "actors", "web"]),
     ("supervisor", &["host", "config", "files", "bindings", "actors", "triggers"]),
-    ("control", &["host", "config", "bindings", "actors", "web", "triggers", "supervisor"]),
+    ("control", &["host", "config", "files", "bindings", "actors", "web", "triggers", "supervisor"]),
     ("single_call", &["host", "config", "supervisor"]),
     ("daemon", &["host", "config", "bindings", "actors", "triggers", "supervisor", "control"]),
 ];

@@ -1,0 +1,187 @@
+//! A Unix socket as a file: what may be replaced, which permissions it gets, who removes it.
+//!
+//! Permission bits are set between bind and listen: until then every connect is refused, so there is no moment
+//! at which a wider mode could be used.
+
+use std::{
+    fs::Permissions,
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+            net::UnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+use thiserror::Error;
+
+/// Longest path of a socket: `sun_path` has 108 bytes and ends with a zero.
+pub(crate) const MAX_PATH: usize = 107;
+
+/// Why there is no socket at a path. Whoever asked for it names the path.
+#[derive(Debug, Error)]
+pub(crate) enum SocketFileError {
+    /// The path does not fit into a socket address.
+    #[error("its path has {0} bytes and may have {MAX_PATH}")]
+    TooLong(usize),
+    /// Somebody listens there.
+    #[error("somebody listens there")]
+    InUse,
+    /// Something else lies there, which is left alone.
+    #[error("what lies there is no socket")]
+    NotASocket,
+    /// It cannot be told who listens there.
+    #[error("cannot tell whether somebody listens there")]
+    Probe(#[source] io::Error),
+    /// The socket cannot be made.
+    #[error("cannot make the socket")]
+    Bind(#[source] io::Error),
+}
+
+/// A listening socket with its file. Dropping it removes the file, if it is still the same.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    listener: UnixListener,
+    /// Device and inode of the socket's file.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// Makes the socket with these permission bits and listens on it, without blocking; so many connections wait until they
+    /// are taken. A socket file that nobody listens on is replaced.
+    ///
+    /// # Errors
+    /// [`SocketFileError`], and then nothing at the path was changed that was not stale.
+    pub(crate) fn bind(path: &Path, mode: u32, backlog: i32) -> Result<Self, SocketFileError> {
+        fits(path)?;
+        clear_stale(path)?;
+        let (listener, identity) = listen(path, mode, backlog).map_err(SocketFileError::Bind)?;
+        Ok(Self { path: path.to_owned(), listener, identity })
+    }
+
+    /// The socket's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The socket.
+    pub(crate) fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+
+    /// Gives the file other permission bits.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        std::fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another file at the path belongs to somebody else, who removed ours.
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        if ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(socket = %self.path.display(), %error, "cannot remove a socket");
+        }
+    }
+}
+
+/// Whether a path fits into a socket's address.
+///
+/// # Errors
+/// [`SocketFileError::TooLong`].
+pub(crate) fn fits(path: &Path) -> Result<(), SocketFileError> {
+    let length = path.as_os_str().len();
+    if length > MAX_PATH { Err(SocketFileError::TooLong(length)) } else { Ok(()) }
+}
+
+/// Removes a socket file that nobody listens on; refuses everything else that lies at the path.
+fn clear_stale(path: &Path) -> Result<(), SocketFileError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => return Err(SocketFileError::NotASocket),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(SocketFileError::Probe(error)),
+    }
+    match connect(path) {
+        // A full backlog is a living daemon too, only a busy one.
+        Ok(()) | Err(Errno::AGAIN) => Err(SocketFileError::InUse),
+        Err(Errno::CONNREFUSED) => {
+            tracing::info!(socket = %path.display(), "replacing the socket of a daemon that is gone");
+            std::fs::remove_file(path).map_err(SocketFileError::Probe)
+        }
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(SocketFileError::Probe(error.into())),
+    }
+}
+
+fn connect(path: &Path) -> Result<(), Errno> {
+    let socket = stream_socket()?;
+    rustix::net::connect(socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)
+}
+
+fn listen(path: &Path, mode: u32, backlog: i32) -> io::Result<(UnixListener, (u64, u64))> {
+    let socket = stream_socket()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    let found = std::fs::symlink_metadata(path)?;
+    rustix::net::listen(&socket, backlog)?;
+    Ok((UnixListener::from(socket), (found.dev(), found.ino())))
+}
+
+fn stream_socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_live_socket_and_what_is_none_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sock");
+        let _first = SocketFile::bind(&path, 0o600, 16).unwrap();
+        assert!(matches!(SocketFile::bind(&path, 0o600, 16), Err(SocketFileError::InUse)));
+        let other = directory.path().join("file");
+        std::fs::write(&other, "kept").unwrap();
+        assert!(matches!(SocketFile::bind(&other, 0o600, 16), Err(SocketFileError::NotASocket)));
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
+        assert!(matches!(
+            SocketFile::bind(&directory.path().join("x".repeat(120)), 0, 1),
+            Err(SocketFileError::TooLong(_))
+        ));
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_on_is_replaced_and_a_file_goes_only_with_its_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let socket = SocketFile::bind(&path, 0o640, 16).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        socket.set_mode(0o600).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "of somebody else").unwrap();
+        drop(socket);
+        assert!(path.exists());
+        std::fs::remove_file(&path).unwrap();
+        drop(SocketFile::bind(&path, 0o600, 16).unwrap());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,182 @@
+//! The life of one connection on its worker: which protocol it speaks, and what each request of it becomes.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    rt::{Executor, Read, Write},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+use super::{
+    answer::{Never, Peer, Site},
+    body::{Answer, Asked, Busy},
+    connections::{Connections, Entry, Order},
+    guard::Guard,
+    life::Life,
+    stream::Watched,
+};
+use crate::{
+    config::HttpLimits,
+    triggers::{Caller, sockets::Stream},
+};
+
+/// Requests of one connection at once, as the common servers have it: whoever wants more opens another, which another worker
+/// takes. Each may hold a body.
+const STREAMS: u32 = 100;
+
+/// What a connection reads at once at most, besides heads: half of it is what the kernel keeps of a fast client.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// What all connections of a trigger share.
+#[derive(Debug)]
+pub(super) struct Serving {
+    /// What holds now.
+    pub(super) current: ArcSwap<Current>,
+    pub(super) caller: Caller,
+    pub(super) connections: Arc<Connections>,
+}
+
+/// Settings that requests find.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) site: Site,
+    pub(super) limits: HttpLimits,
+}
+
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) entry: Entry,
+    pub(super) serving: Arc<Serving>,
+}
+
+/// What the requests of one connection share.
+struct Line {
+    serving: Arc<Serving>,
+    /// What held at the latest request: sharing it with other workers for each would cost all of them.
+    current: RefCell<Rc<Arc<Current>>>,
+    peer: Peer,
+    life: Rc<RefCell<Life>>,
+    entry: Rc<Entry>,
+    multiplexed: bool,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(accepted: Accepted) {
+    let Accepted { stream, tls, entry, serving } = accepted;
+    let current = serving.current.load_full();
+    let life = Rc::new(RefCell::new(Life::new(&current.limits)));
+    let entry = Rc::new(entry);
+    let peer = Peer { address: address(&stream), secure: tls.is_some() };
+    let mut guard = Guard::new(Rc::clone(&life), Rc::clone(&entry));
+    let mut socket = match Watched::new(stream, Rc::clone(&life)) {
+        Ok(socket) => socket,
+        Err(error) => return tracing::debug!(%error, "a connection cannot be served"),
+    };
+    let line = |multiplexed| Line {
+        serving: Arc::clone(&serving),
+        current: RefCell::new(Rc::new(Arc::clone(&current))),
+        peer: peer.clone(),
+        life: Rc::clone(&life),
+        entry: Rc::clone(&entry),
+        multiplexed,
+    };
+    match tls {
+        Some(config) => {
+            let secured = guard.run(TlsAcceptor::from(config).accept(socket), |_| {}).await;
+            let Some(Ok(secured)) = secured else { return };
+            let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+            speak(&mut guard, TokioIo::new(secured), line(is_http2), &current.limits).await;
+        }
+        None => {
+            let is_http2 = guard.run(socket.begins_http2(), |_| {}).await;
+            let Some(Ok(is_http2)) = is_http2 else { return };
+            speak(&mut guard, TokioIo::new(socket), line(is_http2), &current.limits).await;
+        }
+    }
+}
+
+fn address(stream: &Stream) -> Option<SocketAddr> {
+    match stream {
+        Stream::Tcp(_, address) => Some(*address),
+        Stream::Unix(_) => None,
+    }
+}
+
+/// Speaks the protocol that was agreed on.
+async fn speak<I: Read + Write + Unpin + 'static>(guard: &mut Guard, io: I, line: Line, limits: &HttpLimits) {
+    let head = usize::try_from(limits.head).unwrap_or(usize::MAX);
+    let line = Rc::new(line);
+    let service = service_fn(|request| {
+        let (line, busy) = (Rc::clone(&line), Busy::begin(&line.life));
+        async move { Ok::<_, Never>(line.answer(request, busy).await) }
+    });
+    let ended = if line.multiplexed {
+        let mut builder = http2::Builder::new(Local);
+        builder.max_concurrent_streams(STREAMS).max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
+        line.life.borrow_mut().multiplex();
+        guard.run(builder.serve_connection(io, service), http2::Connection::graceful_shutdown).await
+    } else {
+        let mut builder = http1::Builder::new();
+        // Time limits are the guard's. A client that has gone is noticed, so that its call is not started for nobody.
+        builder.header_read_timeout(None::<Duration>).half_close(false);
+        builder.max_header_size(head).max_buf_size(head.max(READ_BUFFER));
+        guard.run(builder.serve_connection(io, service), http1::Connection::graceful_shutdown).await
+    };
+    if let Some(Err(error)) = ended {
+        // What is no request was answered before anybody here saw it.
+        if error.is_parse() {
+            line.entry.count(400);
+        }
+        tracing::trace!(%error, "a connection failed");
+    }
+}
+
+impl Line {
+    async fn answer(&self, request: Request<Incoming>, busy: Busy) -> Response<Answer> {
+        let current = self.current();
+        let request = request.map(|body| Asked::new(body, (!self.multiplexed).then_some(&self.life)));
+        let mut response = current.site.answer(request, &self.peer, &self.serving.caller).await;
+        self.entry.count(response.status().as_u16());
+        if !self.multiplexed && self.entry.order() != Order::Serve {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| Answer::new(body, busy.answered(Instant::now)))
+    }
+
+    fn current(&self) -> Rc<Arc<Current>> {
+        let newest = self.serving.current.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(&newest, &current) {
+            self.life.borrow_mut().limit(&newest.limits);
+            *current = Rc::new(Arc::clone(&newest));
+        }
+        Rc::clone(&current)
+    }
+}
+
+/// Requests that share a connection live beside it on its worker.
+#[derive(Debug, Clone, Copy)]
+struct Local;
+
+impl<F: Future + 'static> Executor<F> for Local {
+    fn execute(&self, request: F) {
+        actix::spawn(async move {
+            request.await;
+        });
+    }
+}

@@ -1,0 +1,188 @@
+//! One listener: its sockets, and the tasks that take connections from them and hand each to a worker.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Shutdown, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use rustix::io::Errno;
+use tokio::{runtime, sync::watch, task::JoinHandle};
+
+use super::{
+    connection::{self, Accepted, Serving},
+    tls::Identity,
+};
+use crate::{
+    config::Listen,
+    triggers::{
+        ListenerFacts, TriggerContext,
+        sockets::{Registered, Stream},
+    },
+};
+
+/// How long nothing is accepted when the process or the system has no descriptor left. Connections that end give theirs
+/// back meanwhile; what waits is in the backlog.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Connections that are taken from a backlog before a socket is closed: twice what it holds, so that whoever floods it
+/// does not keep it open.
+const LAST: usize = 8192;
+
+/// The answer to a connection beyond the limit.
+const REFUSED: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A listener at work.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// Tells its connections from those of others.
+    pub(super) id: u64,
+    pub(super) listen: Listen,
+    pub(super) identity: Arc<ArcSwapOption<Identity>>,
+    /// Of each socket.
+    addresses: Vec<Option<SocketAddr>>,
+    /// What its tasks are told.
+    end: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What the tasks of a listener share.
+struct Door {
+    id: u64,
+    listen: Listen,
+    identity: Arc<ArcSwapOption<Identity>>,
+    serving: Arc<Serving>,
+    context: TriggerContext,
+}
+
+impl Listening {
+    /// Takes connections from now on.
+    pub(super) fn start(
+        (id, listen): (u64, Listen),
+        sockets: Vec<Registered>,
+        identity: Option<Arc<Identity>>,
+        (serving, context): (&Arc<Serving>, &TriggerContext),
+        io: &runtime::Handle,
+    ) -> Self {
+        let identity = Arc::new(ArcSwapOption::new(identity));
+        let (serving, context) = (Arc::clone(serving), context.clone());
+        let door = Door { id, listen: listen.clone(), identity: Arc::clone(&identity), serving, context };
+        let (end, ends) = watch::channel(false);
+        let door = Arc::new(door);
+        let addresses = sockets.iter().map(|socket| socket.bound().address()).collect();
+        let accept = |socket| io.spawn(Arc::clone(&door).accept(socket, ends.clone()));
+        let tasks = sockets.into_iter().map(accept).collect();
+        Self { id, listen, identity, addresses, end, tasks }
+    }
+
+    /// What it says about itself, a line for each socket.
+    pub(super) fn facts(&self) -> impl Iterator<Item = ListenerFacts> {
+        let tls = self.identity.load().is_some();
+        self.addresses.iter().map(move |address| {
+            let address = match (&self.listen, address) {
+                (Listen::Tcp(_), Some(address)) => address.to_string(),
+                (listen, _) => listen.to_string(),
+            };
+            ListenerFacts { address, tls }
+        })
+    }
+
+    /// Takes what already waits and nothing more, and closes its sockets.
+    pub(super) async fn finish(self) {
+        self.end.send_replace(true);
+        for task in self.tasks {
+            // It ends as it was told, or with the runtime.
+            task.await.unwrap_or_default();
+        }
+    }
+
+    /// Closes its sockets.
+    pub(super) fn stop(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Door {
+    async fn accept(self: Arc<Self>, socket: Registered, mut end: watch::Receiver<bool>) {
+        let mut exhausted = false;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = end.wait_for(|end| *end) => break,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    exhausted = false;
+                    self.admit(stream);
+                }
+                Err(error) if is_exhausted(&error) => {
+                    if !std::mem::replace(&mut exhausted, true) {
+                        tracing::warn!(listener = %self.listen, %error, "cannot accept connections for now");
+                    }
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+                // One connection that ended before it was taken.
+                Err(_) => {}
+            }
+        }
+        let socket = socket.bound();
+        // Others take what waits in a socket that they have, too.
+        for _ in 0..LAST {
+            if socket.is_shared() {
+                return;
+            }
+            match socket.accept() {
+                Ok(stream) => self.admit(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock || is_exhausted(&error) => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Hands a connection to the worker that has the fewest.
+    fn admit(&self, stream: Stream) {
+        let most = self.serving.current.load().limits.connections;
+        let share = || self.context.sockets.shares.take(&self.context.workers);
+        let identity = self.identity.load();
+        let Some(entry) = self.serving.connections.enter(self.id, most, share) else {
+            return refuse(stream, identity.is_some());
+        };
+        let tls = identity.as_ref().map(|identity| identity.config());
+        let Some(worker) = self.context.workers.get(entry.worker()) else { return };
+        let accepted = Accepted { stream, tls, entry, serving: Arc::clone(&self.serving) };
+        // A worker that has ended drops it, which closes and counts it.
+        worker.spawn_fn(move || {
+            actix::spawn(connection::serve(accepted));
+        });
+    }
+}
+
+/// Whether nothing can be accepted for want of something that comes back.
+fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
+}
+
+/// Says so to whom there is no room for, as far as that can be done at once.
+fn refuse(stream: Stream, secure: bool) {
+    // An answer that is not secured would be taken for a broken handshake.
+    if secure {
+        return;
+    }
+    // What has come is read, because it would make the kernel throw the answer away. All of it is as good as it gets.
+    let mut scratch = [0; 4096];
+    match stream {
+        Stream::Tcp(mut stream, _) => {
+            stream.read(&mut scratch).map(drop).unwrap_or_default();
+            stream.write_all(REFUSED).and_then(|()| stream.shutdown(Shutdown::Write)).unwrap_or_default();
+        }
+        Stream::Unix(mut stream) => {
+            stream.read(&mut scratch).map(drop).unwrap_or_default();
+            stream.write_all(REFUSED).and_then(|()| stream.shutdown(Shutdown::Write)).unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Sockets that the daemon was started with, as systemd hands them over.
+
+use std::io;
+
+use listenfd::ListenFd;
+use rustix::net::sockopt;
+
+use super::bound::Listener;
+
+/// The name of a socket that was given none, as systemd says.
+const UNNAMED: &str = "unknown";
+
+/// A socket that the daemon was started with. Several may have the same name.
+#[derive(Debug)]
+pub(super) struct Inherited {
+    pub(super) name: String,
+    /// It, or why it cannot be listened at.
+    pub(super) socket: Result<Listener, String>,
+}
+
+/// Takes them. What tells of them leaves the environment, so that no child process takes them for its own.
+pub(super) fn take() -> Vec<Inherited> {
+    // What remains of the environment is these names, which mean nothing alone.
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').filter(|name| !name.is_empty()).map(str::to_owned);
+    let mut sockets = ListenFd::from_env();
+    let count = sockets.len();
+    let inherit = |index| Inherited {
+        name: names.next().unwrap_or_else(|| UNNAMED.to_owned()),
+        socket: socket(&mut sockets, index).map_err(|error| error.to_string()),
+    };
+    (0..count).map(inherit).collect()
+}
+
+fn socket(sockets: &mut ListenFd, index: usize) -> io::Result<Listener> {
+    // Of the wrong family it stays where it is.
+    let listener = match sockets.take_tcp_listener(index) {
+        Ok(found) => found.map(Listener::Tcp),
+        Err(_not_tcp) => sockets.take_unix_listener(index)?.map(Listener::Unix),
+    };
+    let listener = listener.ok_or_else(|| io::Error::other("it is not there"))?;
+    let listens = match &listener {
+        Listener::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            sockopt::socket_acceptconn(socket)?
+        }
+        Listener::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            sockopt::socket_acceptconn(socket)?
+        }
+    };
+    if listens { Ok(listener) } else { Err(io::Error::other("nobody has begun to listen at it")) }
+}
