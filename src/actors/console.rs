@@ -17,14 +17,16 @@ pub struct GuestLines {
 
 impl Console for GuestLines {
     fn line(&self, stream: Stream, text: &str) {
-        let (module, instance, call) = (&*self.module, self.instance, self.links.current_call());
+        let (module, instance) = (&*self.module, self.instance);
+        let (call, trace) = self.links.current_call();
+        let trace = trace.map(tracing::field::display);
         match stream {
-            Stream::Log => tracing::info!(target: "wapcd::guest", module, instance, call, "{text}"),
+            Stream::Log => tracing::info!(target: "wapcd::guest", module, instance, call, trace, "{text}"),
             Stream::Stdout => {
-                tracing::info!(target: "wapcd::guest", module, instance, call, stream = "stdout", "{text}")
+                tracing::info!(target: "wapcd::guest", module, instance, call, trace, stream = "stdout", "{text}")
             }
             Stream::Stderr => {
-                tracing::info!(target: "wapcd::guest", module, instance, call, stream = "stderr", "{text}")
+                tracing::info!(target: "wapcd::guest", module, instance, call, trace, stream = "stderr", "{text}")
             }
         }
     }
@@ -34,7 +36,9 @@ impl Console for GuestLines {
     }
 
     fn dropped(&self, lines: u64) {
-        let (module, instance, call) = (&*self.module, self.instance, self.links.current_call());
-        tracing::warn!(target: "wapcd::guest", module, instance, call, lines, "guest floods, lines dropped");
+        let (module, instance) = (&*self.module, self.instance);
+        let (call, trace) = self.links.current_call();
+        let trace = trace.map(tracing::field::display);
+        tracing::warn!(target: "wapcd::guest", module, instance, call, trace, lines, "guest floods, lines dropped");
     }
 }

@@ -6,7 +6,7 @@ use actix::Recipient;
 use parking_lot::Mutex;
 
 use crate::{
-    bindings::{BindingCall, Caller, Chain, Denial, Observer, payload::cut},
+    bindings::{BindingCall, Caller, Chain, Denial, Observer, Trace, payload::cut},
     config::Link,
     host::{BoxError, HostCall, HostCallError, HostCallbackAsync, HostErrorKind, LineLimit},
 };
@@ -74,9 +74,10 @@ impl Links {
         caller.chain = chain.clone();
     }
 
-    /// Id of the guest call that runs or ran last; 0 in start functions.
-    pub(super) fn current_call(&self) -> u64 {
-        self.now.lock().caller.call
+    /// Id of the guest call that runs or ran last, with the trace that it belongs to; 0 in start functions.
+    pub(super) fn current_call(&self) -> (u64, Option<Trace>) {
+        let now = self.now.lock();
+        (now.caller.call, now.caller.chain.trace().copied())
     }
 
     /// The budget of lines that the instance's console shares with the bindings that log for it.

@@ -27,6 +27,7 @@ macro_rules! write_event {
             module = &*$call.caller.module,
             instance = $call.caller.instance,
             call = $call.caller.call,
+            trace = $call.caller.chain.trace().map(tracing::field::display),
             binding = $binding,
             namespace = (!$call.namespace.is_empty()).then_some(&*cut(&$call.namespace)),
             cut_from = ($call.payload.len() > MAX_TEXT).then_some($call.payload.len()),
@@ -52,12 +53,13 @@ pub(super) fn log(binding: &str, call: &BindingCall) -> BindingReply {
 
 /// Whether the instance may log another line; reports what was dropped before it, as the instance's console does.
 fn may_pass(call: &BindingCall) -> bool {
-    let Caller { module, instance, call, lines, .. } = &call.caller;
+    let Caller { module, instance, call, lines, chain, .. } = &call.caller;
     let admitted = lines.admit();
     if admitted {
         let lines = lines.take_dropped();
         if lines > 0 {
-            tracing::warn!(target: TARGET, module = &**module, instance, call, lines, "guest floods, lines dropped");
+            let trace = chain.trace().map(tracing::field::display);
+            tracing::warn!(target: TARGET, module = &**module, instance, call, trace, lines, "guest floods, lines dropped");
         }
     }
     admitted

@@ -4,6 +4,7 @@
 mod groups;
 mod links;
 mod private;
+mod routes;
 mod rules;
 mod tree;
 mod triggers;

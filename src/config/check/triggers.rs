@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use super::list;
+use super::{list, routes::routes};
 use crate::config::{
     error::ConfigErrorKind,
     model::{Binding, BindingSettings, Listen, MessagingBackend, Trigger, TriggerSettings},
@@ -21,6 +21,7 @@ pub(in crate::config) fn triggers(
     let names: Vec<&str> = modules.iter().map(|module| &*module.module.name).collect();
     no_shared_place(&written);
     for trigger in &written {
+        routes(trigger);
         for (name, node) in &trigger.mentions.modules {
             if !dropped && !names.contains(&&**name) {
                 node.problem::<()>(no_such_module(name, &names));

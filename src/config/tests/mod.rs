@@ -14,6 +14,7 @@ mod include;
 mod mistakes;
 mod module_config;
 mod plan;
+mod routes;
 mod supervision;
 
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, body::Body as _, http::request::Parts};
-use tracing::{Level, field::display};
+use tracing::{Level, field};
 
 use super::answer::Peer;
 use crate::bindings::Trace;
@@ -70,9 +70,9 @@ impl Drop for Access {
             bytes_out,
             duration_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             call = self.call,
-            peer = self.peer.map(display),
+            peer = self.peer.map(field::display),
             module = self.module,
-            trace = self.trace.map(display),
+            trace = self.trace.map(field::display),
             "{}",
             if status.is_some() { "request" } else { "request without an answer" }
         );

@@ -38,6 +38,8 @@ mod route;
 mod server;
 mod stream;
 mod tls;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use std::sync::Arc;

@@ -43,7 +43,9 @@ fn read<'d>(node: &Node<'d>, places: Places<'_>, mentions: &mut Mentions<'d>) ->
     });
     let route = Route {
         methods: section.or("methods", Vec::new(), methods),
-        hosts: section.or("hosts", Vec::new(), texts),
+        hosts: section.or("hosts", Vec::new(), |node| {
+            Some(texts(node)?.into_iter().map(|host| host.to_ascii_lowercase()).collect())
+        }),
         modules: section.or("modules", None, |node| {
             let items = node.list("a list of names of modules")?;
             Some(Some(items.iter().filter_map(|item| module_name(item, mentions)).collect()))
