@@ -134,6 +134,15 @@ pub(super) fn read_sections<'d>(
     let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
     let groups = check::groups(written_groups, &written_modules, &written_bindings, &written_triggers);
     check::private_directories(&written_modules, &daemon.state_dir);
+    let kept = check::Kept {
+        source: &source,
+        state_dir: &daemon.state_dir,
+        runtime_dir: &daemon.runtime_dir,
+        modules: &written_modules,
+        bindings: &bindings,
+        drop_in: drop_in.as_ref(),
+    };
+    check::inboxes(&written_triggers, &kept);
     let triggers = check::triggers(written_triggers, &written_modules, &bindings, drop_in.is_some());
     let modules = check::modules(written_modules, &bindings, &written_bindings);
     Config {

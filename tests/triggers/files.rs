@@ -6,7 +6,7 @@ use std::{
     io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::{
@@ -158,7 +158,35 @@ fn a_name_that_was_done_before_overwrites_nothing() {
 }
 
 #[test]
-fn a_thousand_files_are_each_processed_once_and_in_their_order() {
+fn files_are_taken_by_their_time_and_then_by_name() {
+    let home = Home::new(&inbox("log", ""));
+    fs::create_dir_all(dir(&home)).unwrap();
+    for number in 0..20_u64 {
+        let path = dir(&home).join(format!("{number:02}"));
+        fs::write(&path, format!("<{number:02}>")).unwrap();
+        // The later half is older; within a half all are of one moment.
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(if number < 10 { 2_000_000 } else { 1_000_000 });
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    }
+    let daemon = home.start();
+    wait_until_up(&daemon);
+    wait_until_done(&daemon, 20);
+    daemon.log_line(&["<09>"]);
+    let log = daemon.log();
+    let places: Vec<_> = (10..20).chain(0..10).map(|number| log.find(&format!("<{number:02}>")).unwrap()).collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn an_inbox_is_looked_at_also_where_files_are_not_watched() {
+    let daemon = Daemon::start(&format!("{}[watch]\nmode = \"off\"\npoll = \"100ms\"\n", inbox(COUNT, "")));
+    wait_until_up(&daemon);
+    move_in(daemon.home(), "a", count_of("a"));
+    wait_until_done(&daemon, 1);
+}
+
+#[test]
+fn a_thousand_files_are_each_processed_once() {
     let home = Home::new(&inbox(COUNT, ""));
     fs::create_dir_all(dir(&home)).unwrap();
     for number in 0..1_000 {

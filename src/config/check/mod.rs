@@ -2,6 +2,7 @@
 //! `groups` what concerns groups and their members. Takes what the sections are in the file, gives what leaves `config`.
 
 mod groups;
+mod inboxes;
 mod links;
 mod private;
 mod routes;
@@ -27,6 +28,7 @@ use super::{
 
 pub(super) use self::{
     groups::groups,
+    inboxes::{Kept, inboxes},
     links::{drop_in, dropped, modules},
     private::private_directories,
     triggers::triggers,

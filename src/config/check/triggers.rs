@@ -1,7 +1,7 @@
-//! Triggers: each calls modules that exist, stands on a binding that carries messages, and shares its socket or directory with
-//! no other.
+//! Triggers: each calls modules that exist, stands on a binding that carries messages, and shares its socket with no other;
+//! `inboxes` has what concerns directories.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{list, routes::routes};
 use crate::config::{
@@ -92,30 +92,19 @@ fn no_group(group: Option<&str>, trigger: &WrittenTrigger<'_>) {
     }
 }
 
-/// Two triggers at one socket would take each other's connections, two at one inbox each other's files.
+/// Two triggers at one socket would take each other's connections.
 fn no_shared_place(written: &[WrittenTrigger<'_>]) {
     let mut sockets: HashMap<&Listen, Arc<str>> = HashMap::new();
-    let mut inboxes: HashMap<&Path, Arc<str>> = HashMap::new();
     for trigger in written {
-        match trigger.trigger.as_ref().map(|trigger| (&trigger.name, &trigger.settings)) {
-            Some((name, TriggerSettings::Http(settings))) => {
-                for (listener, node) in settings.listeners.iter().zip(&trigger.mentions.listeners) {
-                    // The system chooses another port for each.
-                    if matches!(&listener.listen, Listen::Tcp(address) if address.port() == 0) {
-                        continue;
-                    }
-                    if let Some(first) = sockets.insert(&listener.listen, Arc::clone(name)) {
-                        node.problem::<()>(taken(&format!("the socket `{}`", listener.listen), &first));
-                    }
-                }
+        let Some(Trigger { name, settings: TriggerSettings::Http(settings), .. }) = &trigger.trigger else { continue };
+        for (listener, node) in settings.listeners.iter().zip(&trigger.mentions.listeners) {
+            // The system chooses another port for each.
+            if matches!(&listener.listen, Listen::Tcp(address) if address.port() == 0) {
+                continue;
             }
-            Some((name, TriggerSettings::Files(settings))) => {
-                if let Some(first) = inboxes.insert(&settings.dir, Arc::clone(name)) {
-                    let problem = taken(&format!("the directory `{}`", settings.dir.display()), &first);
-                    trigger.named.problem_below("dir", problem);
-                }
+            if let Some(first) = sockets.insert(&listener.listen, Arc::clone(name)) {
+                node.problem::<()>(taken(&format!("the socket `{}`", listener.listen), &first));
             }
-            _ => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod files;
 mod following;
 mod groups;
 mod hostile;
+mod inboxes;
 mod include;
 mod mistakes;
 mod module_config;

@@ -532,3 +532,30 @@ fn the_thread_ends_with_its_handle() {
     drop(watcher);
     assert_eq!(notices.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
 }
+
+#[test]
+fn an_inbox_is_told_by_the_names_in_it_and_as_a_whole_when_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = dir.path().join("in");
+    for mode in [WatchMode::Auto, WatchMode::Poll] {
+        let target = Target { path: inbox.clone(), kind: TargetKind::Inbox };
+        let mut watching = Watching::start(mode, vec![target]);
+        let mut told = |what: &str, path: &Path| {
+            watching.reports.clear();
+            watching.until(what, |this| this.reports.contains_key(path));
+        };
+        told("it is told at the start, though it is missing", &inbox);
+        fs::create_dir(&inbox).unwrap();
+        told("it is told when it comes", &inbox);
+        // By its own name where the kernel tells.
+        let entry = inbox.join("a");
+        let expected = if mode == WatchMode::Auto { &entry } else { &inbox };
+        fs::write(inbox.join(".hidden"), "").unwrap();
+        fs::write(&entry, "").unwrap();
+        told("a file comes", expected);
+        fs::remove_file(&entry).unwrap();
+        told("a file goes", expected);
+        assert!(!watching.reports.contains_key(&inbox.join(".hidden")));
+        fs::remove_dir_all(&inbox).unwrap();
+    }
+}

@@ -276,7 +276,10 @@ mod tests {
         }
         assert_eq!((waiting.files.len(), waiting.count()), (MOST, MOST as u64 + 2));
         assert!(!waiting.has_room_for_more());
-        (0..MOST / 2).for_each(|_| drop(waiting.forget(&waiting.take().unwrap().0)));
+        for _ in 0..MOST / 2 {
+            let (name, _) = waiting.take().unwrap();
+            waiting.forget(&name);
+        }
         assert!(waiting.has_room_for_more());
         assert_eq!(waiting.stuck(), 0);
         waiting.clear();
