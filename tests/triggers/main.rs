@@ -14,3 +14,7 @@ mod servers;
 
 mod files;
 mod messages;
+mod messages_kill;
+mod messages_nats;
+mod messages_streams;
+mod nats;
