@@ -78,7 +78,7 @@ fn what_fails_comes_again_after_the_delay_and_goes_to_the_dead_letters_in_the_en
         ("Wapcd-Stream", "ORDERS"),
         ("Wapcd-Sequence", "1"),
         ("Wapcd-Deliveries", "3"),
-        ("Wapcd-Error", "guest error: bad luck"),
+        ("Wapcd-Error", "bad luck"),
         ("Nats-Msg-Id", "ORDERS/work/1"),
         ("trace", "5"),
     ];
@@ -87,7 +87,7 @@ fn what_fails_comes_again_after_the_delay_and_goes_to_the_dead_letters_in_the_en
     }
     eventually("it is not delivered again", || peer.open("ORDERS", "work") == (0, 0));
     let events = daemon.ctl(&["events"]);
-    assert!(events.contains("gave `orders.new` up, it is in `dead.orders`: guest error: bad"), "{events}");
+    assert!(events.contains("gave `orders.new` up, it is in `dead.orders`: bad"), "{events}");
 }
 
 #[test]
@@ -216,7 +216,10 @@ fn a_consumer_that_is_there_is_changed_where_that_may_be_and_refused_by_name_els
     let why =
         facts_are(&daemon, "p", "it says why", |facts| facts.why.as_ref().is_some_and(|why| why.contains("pushed")))
             .why;
-    assert_eq!(why.as_deref(), Some("consumer `pushed` of stream `ORDERS` cannot be used: it is a push consumer"));
+    assert_eq!(
+        why.as_deref(),
+        Some("conflict: consumer `pushed` of stream `ORDERS` cannot be used: it is a push consumer")
+    );
 }
 
 #[test]
