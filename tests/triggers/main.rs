@@ -18,3 +18,4 @@ mod messages_kill;
 mod messages_nats;
 mod messages_streams;
 mod nats;
+mod schedule;

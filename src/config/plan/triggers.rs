@@ -60,7 +60,7 @@ fn schedule(found: &mut Differences, old: &ScheduleSettings, new: &ScheduleSetti
 /// When there are calls, key by key.
 fn times(when: &When) -> [(&'static str, Option<String>); 3] {
     let (cron, timezone, every) = match when {
-        When::Cron(calendar) => (Some(calendar.expression()), Some(calendar.zone().to_owned()), None),
+        When::Cron(calendar) => (Some(calendar.expression().to_owned()), Some(calendar.zone().to_owned()), None),
         When::Every(time) => (None, None, Some(format!("{time:?}"))),
     };
     [("cron", cron), ("timezone", timezone), ("every", every)]

@@ -81,8 +81,8 @@ impl Rhythm {
 
     /// Goes on where a daemon that ended had been, with one call for all that passed since then.
     pub(super) fn from(done: SystemTime, manner: Manner<'_>, now: Clocks, chance: f64) -> (Self, Due) {
-        let ahead = done.duration_since(now.wall).unwrap_or_default();
-        let done = if ahead >= was_wrong(manner.when) { now.wall } else { done };
+        let ahead = done.duration_since(now.wall);
+        let done = if ahead.is_ok_and(|ahead| ahead >= was_wrong(manner.when)) { now.wall } else { done };
         let mut rhythm = Self { done, next: None, call: None, seen: now };
         rhythm.aim(manner, chance);
         let Some(first) = rhythm.next.filter(|next| *next <= now.wall) else { return (rhythm, Due::default()) };

@@ -28,6 +28,8 @@ const LONGEST_GAP: TimeDelta = TimeDelta::hours(26);
 /// A cron expression in a time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
+    /// The expression as it was written.
+    expression: String,
     cron: Cron,
     zone: Tz,
 }
@@ -58,23 +60,11 @@ impl Calendar {
         }
         let parser = CronParser::builder().year(Year::Disallowed).build();
         let cron = parser.parse(expression).map_err(|error| CalendarError::Field(told(error)))?;
-        let calendar = Self { cron, zone };
+        let calendar = Self { expression: expression.to_owned(), cron, zone };
         match calendar.after(UNIX_EPOCH + Duration::from_secs(FIRST)) {
             Some(_) => Ok(calendar),
             None => Err(CalendarError::Never),
         }
-    }
-
-    /// The expression, in the one way of writing it.
-    #[must_use]
-    pub fn expression(&self) -> String {
-        self.cron.pattern.to_string()
-    }
-
-    /// The name of its time zone.
-    #[must_use]
-    pub fn zone(&self) -> &'static str {
-        self.zone.name()
     }
 
     /// The first time after a moment.
@@ -84,6 +74,18 @@ impl Calendar {
         let moment = DateTime::from_timestamp(since.as_secs().try_into().ok()?, since.subsec_nanos())?;
         let next = if self.is_hourly() { self.passing(moment) } else { self.on_the_wall(moment) }?;
         UNIX_EPOCH.checked_add(Duration::from_secs(next.timestamp().try_into().ok()?))
+    }
+
+    /// The expression as it was written.
+    #[must_use]
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// Name of the zone.
+    #[must_use]
+    pub fn zone(&self) -> &'static str {
+        self.zone.name()
     }
 
     /// Whether it is for every hour, so that it follows time that passes instead of the clock on the wall.
