@@ -15,8 +15,8 @@ use croner::{
 };
 use thiserror::Error;
 
-/// Fields of an expression without seconds, and with them.
-const FIELDS: [usize; 2] = [5, 6];
+/// Fields of an expression, of which the first may be left out.
+const FIELDS: [&str; 6] = ["second", "minute", "hour", "day of the month", "month", "day of the week"];
 
 /// From there on it is looked for a first time of an expression: 2000-01-01. Calendars repeat themselves every 400 years, and
 /// it is looked for longer than that.
@@ -55,11 +55,10 @@ impl Calendar {
     /// It cannot be read, or gives no time at all.
     pub fn new(expression: &str, zone: Tz) -> Result<Self, CalendarError> {
         let fields = expression.split_whitespace().count();
-        if !FIELDS.contains(&fields) && !expression.trim().starts_with('@') {
+        if ![FIELDS.len() - 1, FIELDS.len()].contains(&fields) && !expression.trim().starts_with('@') {
             return Err(CalendarError::Fields(fields));
         }
-        let parser = CronParser::builder().year(Year::Disallowed).build();
-        let cron = parser.parse(expression).map_err(|error| CalendarError::Field(told(error)))?;
+        let cron = parse(expression).map_err(|error| CalendarError::Field(told(expression, error)))?;
         let calendar = Self { expression: expression.to_owned(), cron, zone };
         match calendar.after(UNIX_EPOCH + Duration::from_secs(FIRST)) {
             Some(_) => Ok(calendar),
@@ -133,11 +132,23 @@ impl Calendar {
     }
 }
 
-/// What the parser says, without what it says around that.
-fn told(error: CronError) -> String {
-    match error {
+fn parse(expression: &str) -> Result<Cron, CronError> {
+    CronParser::builder().year(Year::Disallowed).build().parse(expression)
+}
+
+/// What the parser says, with the field that it says it of: the first that is wrong also among fields that are not.
+fn told(expression: &str, error: CronError) -> String {
+    let why = match error {
         CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) | CronError::ComponentError(why) => why,
         other => other.to_string(),
+    };
+    let why = why.trim_start_matches("CronPattern contains ").trim_end_matches('.').to_lowercase();
+    let written: Vec<&str> = expression.split_whitespace().collect();
+    let names = FIELDS.iter().skip(FIELDS.len().saturating_sub(written.len()));
+    let alone = |name: &str, field: &str| FIELDS.map(|other| if other == name { field } else { "*" }).join(" ");
+    match names.zip(written).find(|(name, field)| parse(&alone(name, field)).is_err()) {
+        Some((name, field)) => format!("the {name} `{field}`: {why}"),
+        None => why,
     }
 }
 

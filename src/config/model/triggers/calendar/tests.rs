@@ -46,6 +46,9 @@ fn times_follow_the_expression() {
         // The first Monday, and the last Friday.
         ("0 0 9 * * MON#1", "2026-11-23T00:00:00Z", vec!["2026-12-07 09:00:00"]),
         ("0 0 9 * * FRI#L", "2026-11-23T00:00:00Z", vec!["2026-11-27 09:00:00"]),
+        // Both of them; and the working day nearest to a Sunday.
+        ("0 0 9 13 * +FRI", "2026-11-23T00:00:00Z", vec!["2027-08-13 09:00:00"]),
+        ("0 0 9 15W * *", "2026-11-01T00:00:00Z", vec!["2026-11-16 09:00:00"]),
         // Months have different ends.
         ("0 0 0 31 * *", "2026-01-31T00:00:00Z", vec!["2026-03-31 00:00:00", "2026-05-31 00:00:00"]),
         ("0 0 0 L * *", "2027-01-31T00:00:00Z", vec!["2027-02-28 00:00:00", "2027-03-31 00:00:00"]),
@@ -104,10 +107,7 @@ fn a_named_time_that_exists_twice_comes_the_first_time() {
         ["2026-10-25 02:00:00 +02:00", "2026-10-25 02:30:00 +02:00", "2026-10-26 02:00:00 +01:00"]
     );
     // Also for who looks in the middle of the second time.
-    assert_eq!(
-        times("* * 2,4 * * *", Europe::Berlin, "2026-10-25T01:10:00Z", 1),
-        ["2026-10-25 04:00:00 +01:00"]
-    );
+    assert_eq!(times("* * 2,4 * * *", Europe::Berlin, "2026-10-25T01:10:00Z", 1), ["2026-10-25 04:00:00 +01:00"]);
     // 2026-11-01 in New York: 02:00 becomes 01:00.
     assert_eq!(
         times("0 30 1 * * *", America::New_York, "2026-10-31T12:00:00Z", 2),
@@ -158,11 +158,15 @@ fn what_is_no_expression_is_refused_with_its_reason() {
         ("0 0 0 31 4,6,9,11 *", "this time never comes"),
         ("* * * *", "it has 4 fields: a sixth in front of the five of cron is the second"),
         ("", "it has 0 fields: a sixth in front of the five of cron is the second"),
+        ("0 61 * * * *", "the minute `61`: number out of bounds"),
+        ("0 25 * * *", "the hour `25`: number out of bounds"),
         ("0 0 0 1 1 * 2030", "it has 7 fields: a sixth in front of the five of cron is the second"),
     ] {
         assert_eq!(Calendar::new(expression, Tz::UTC).unwrap_err().to_string(), why, "{expression}");
     }
-    for expression in ["0 61 * * * *", "0 0 24 * * *", "0 0 0 0 * *", "0 0 0 * 13 *", "0 0 0 * * 8", "a b c d e f", "@never"] {
+    for expression in
+        ["0 61 * * * *", "0 0 24 * * *", "0 0 0 0 * *", "0 0 0 * 13 *", "0 0 0 * * 8", "a b c d e f", "@never"]
+    {
         let error = Calendar::new(expression, Tz::UTC).unwrap_err();
         assert!(matches!(error, CalendarError::Field(_)), "{expression}: {error:?}");
     }
@@ -171,7 +175,11 @@ fn what_is_no_expression_is_refused_with_its_reason() {
 proptest! {
     /// Whatever somebody writes there: the daemon reads it while it runs.
     #[test]
-    fn no_text_is_too_much(text in "[0-9*/,#LW?A-Z@ +-]{0,24}", moment in 0_u64..4_000_000_000) {
+    fn no_text_is_too_much(
+        fields in prop::collection::vec("[0-9]{1,2}|\\*|\\*/[0-9]|[0-9]-[0-9]{1,2}|[0-9LW#?*/,+A-C-]{1,4}", 4..8),
+        moment in 0_u64..4_000_000_000,
+    ) {
+        let text = fields.join(" ");
         if let Ok(calendar) = Calendar::new(&text, Europe::Berlin) {
             let moment = UNIX_EPOCH + Duration::from_secs(moment);
             prop_assert!(calendar.after(moment).is_none_or(|next| next > moment));
