@@ -28,10 +28,10 @@ pub(super) struct Farewell {
 }
 
 impl ModuleChild {
-    /// Asks all instances to leave that way: with `on_stop` one of them stays until the others are gone.
-    pub(super) fn leave_in_order(&mut self, how: How) {
+    /// Asks all instances to leave that way: where `on_stop` is to be called, one of them stays until the others are gone.
+    pub(super) fn leave_in_order(&mut self, how: How, told: bool) {
         self.farewell = self.farewell.filter(|farewell| self.has(farewell.instance));
-        let calls = self.config.on_stop.is_some() && self.config.shutdown != Shutdown::Kill;
+        let calls = told && self.config.on_stop.is_some() && self.config.shutdown != Shutdown::Kill;
         self.last_leaves = (calls && how != How::Now).then_some(how);
         if self.last_leaves.is_none() {
             return leave(self, how);

@@ -58,6 +58,8 @@ impl Supervisor {
         let Some(child) = self.modules.get_mut(module) else { return };
         child.next_load();
         let then = if how == HowToStop::Held { Then::Hold } else { Then::Stop };
+        // What has failed is not told of its end.
+        let had_failed = child.phase == Phase::Failed;
         child.enter(Phase::Stopping(then));
         child.abort_starts();
         let empty = child.is_empty();
@@ -73,7 +75,7 @@ impl Supervisor {
             HowToStop::Held | HowToStop::Ended => How::AfterCall,
             HowToStop::AtOnce => How::Now,
         };
-        child.leave_in_order(when);
+        child.leave_in_order(when, !had_failed);
         self.part_with_last(module, ctx);
         if empty {
             self.ended(module, then);

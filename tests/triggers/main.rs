@@ -8,6 +8,7 @@ mod client;
 #[path = "../daemon/harness.rs"]
 mod harness;
 mod messages;
+mod init;
 #[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
 #[path = "../bindings/servers/mod.rs"]
 mod servers;

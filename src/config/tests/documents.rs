@@ -157,6 +157,8 @@ fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_
         queue_timeout: None,
         rate_limit: None,
         health: None,
+        on_start: None,
+        on_stop: None,
         links: Vec::new(),
         config: Module::with_defaults("", "").config,
         swap: Swap::default(),
@@ -180,6 +182,11 @@ fn the_examples_of_the_shipped_file_pass_the_check_and_show_defaults_where_they_
     assert!(shop.members.iter().any(|member| matches!(member, Member::Group(_))), "{shop:?}");
     assert!(config.metrics.listen.is_some());
 
+    let on_start = greeter.on_start.as_ref().unwrap();
+    assert_eq!(
+        (on_start.attempts, on_start.retry_delay),
+        (defaults::ON_START_ATTEMPTS, defaults::ON_START_RETRY_DELAY)
+    );
     let probation = greeter.swap.probation.unwrap();
     assert_eq!(probation.max_failures, defaults::PROBATION_FAILURES);
     let drop_in = DropIn { links: Vec::new(), owners: Vec::new(), groups: Vec::new(), ..config.drop_in.unwrap() };
@@ -288,6 +295,8 @@ fn with(section: &str, key: &str, value: &str) -> String {
             "",
         ),
         ("modules.NAME.health", _) => ("modules.a = { path = \"a\", health = { operation = \"o\", KEY } }\n", ""),
+        ("modules.NAME.on_start", _) => ("modules.a = { path = \"a\", on_start = { operation = \"o\", KEY } }\n", ""),
+        ("modules.NAME.on_stop", _) => ("modules.a = { path = \"a\", on_stop = { operation = \"o\", KEY } }\n", ""),
         ("modules.NAME.swap.probe", _) => {
             ("modules.a = { path = \"a\", swap.probe = { operation = \"o\", KEY } }\n", "")
         }
@@ -363,7 +372,7 @@ fn with(section: &str, key: &str, value: &str) -> String {
     }
 }
 
-const SECTIONS: [&str; 37] = [
+const SECTIONS: [&str; 39] = [
     "daemon",
     "control",
     "logging",
@@ -374,6 +383,8 @@ const SECTIONS: [&str; 37] = [
     "defaults.restart.backoff",
     "modules.NAME",
     "modules.NAME.health",
+    "modules.NAME.on_start",
+    "modules.NAME.on_stop",
     "modules.NAME.rate_limit",
     "modules.NAME.swap",
     "modules.NAME.swap.probe",

@@ -9,6 +9,7 @@ mod dropped;
 mod files;
 mod following;
 mod groups;
+mod hooks;
 mod hostile;
 mod inboxes;
 mod include;

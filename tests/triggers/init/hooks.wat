@@ -10,7 +10,7 @@
 ;;   wait     as open with `s`, without counting
 ;;   trap     traps
 ;;   incr     passes the payload to the binding
-;; BUILD is filled in.
+;; BUILD and OPEN, which is done first in `open`, are filled in.
 ;;
 ;; Memory: operation at 64 Ki, payload at 128 Ki, answers of the host at 192 Ki, small things below 64 Ki.
 (module
@@ -62,6 +62,7 @@
   (func $menu (result i32)
     (if (i64.eq (global.get $name) (i64.const @open@))
       (then
+        ;;OPEN;;
         (if (i32.eqz (call $hook (i32.const 1216))) (then (return (i32.const 0))))
         (global.set $ready (i32.const 1))
         (return (i32.const 1))))
