@@ -11,7 +11,10 @@ use std::{
 use tokio::{sync::oneshot, time::timeout_at};
 
 use super::{
-    CallFailure, CallReply, CallRequest, ModuleQueue, QueueSettings, QueuedCall, queue::Placed, queued_call::Pledge,
+    CallFailure, CallReply, CallRequest, ModuleQueue, QueueSettings, QueuedCall,
+    places::{Home, PATIENCE},
+    queue::Placed,
+    queued_call::Pledge,
 };
 
 /// Id of the next call.
@@ -34,7 +37,7 @@ impl ModuleQueue {
             Placed::NoRoom(call) => Box::pin(self.place_in_turn(call)).await,
             Placed::Refused(call, failure) => call.refuse(failure),
             Placed::Direct(reply) => id.reply(reply).await,
-            Placed::Waiting(reply) => self.wait(id, reply).await,
+            Placed::Waiting(reply, home) => self.wait(id, reply, home).await,
         }
     }
 
@@ -57,9 +60,9 @@ impl ModuleQueue {
                     drop(turn);
                     return id.reply(reply).await;
                 }
-                Placed::Waiting(reply) => {
+                Placed::Waiting(reply, home) => {
                     drop(turn);
-                    return self.wait(id, reply).await;
+                    return self.wait(id, reply, home).await;
                 }
             };
             let either = futures_util::future::select(room, bytes);
@@ -69,14 +72,24 @@ impl ModuleQueue {
         }
     }
 
-    /// Waits for the reply of a call in the queue; takes it out again when it expires there.
-    async fn wait(&self, id: Ticket, mut reply: oneshot::Receiver<CallReply>) -> CallReply {
+    /// Waits for the reply of a call in the queue; takes it out again when it expires there. One that has waited at home for
+    /// long enough goes to any idle instance.
+    async fn wait(&self, id: Ticket, mut reply: oneshot::Receiver<CallReply>, home: Home) -> CallReply {
         let mut place = Place { queue: self, id: id.call, left: false };
-        let replied = timeout_at(id.expires.into(), &mut reply).await;
-        place.left = true;
-        if let Ok(reply) = replied {
-            return reply.unwrap_or_else(|_closed| id.lost());
+        let mut until = home.map_or(id.expires, |_worker| id.expires.min(id.accepted + PATIENCE));
+        loop {
+            let replied = timeout_at(until.into(), &mut reply).await;
+            if let Ok(reply) = replied {
+                place.left = true;
+                return reply.unwrap_or_else(|_closed| id.lost());
+            }
+            if until == id.expires {
+                break;
+            }
+            self.spread();
+            until = id.expires;
         }
+        place.left = true;
         match self.withdraw(id.call) {
             Some(call) => call.refuse(self.expired(id.accepted)),
             // It has started and runs under its own deadline.

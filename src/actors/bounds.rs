@@ -42,13 +42,13 @@ impl ModuleQueue {
     /// Takes the bytes of a call from both budgets, or says which bound is met.
     pub(super) fn full(&self, inner: &Inner, size: u64) -> Option<Bound> {
         let QueueSettings { calls, bytes, .. } = inner.settings;
-        if inner.waiting.len() >= calls {
+        if inner.places.calls() >= calls {
             return Some(Bound::Calls);
         }
         if inner.bytes + size > bytes {
             return Some(Bound::Bytes);
         }
-        if inner.waiting.is_empty() {
+        if inner.places.calls() == 0 {
             // The daemon's budget is for all: modules that flood it must not keep another from queueing at all. So the
             // sum is over its limit by one payload of each module at most.
             self.budget.force(size);

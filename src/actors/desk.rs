@@ -5,13 +5,16 @@
 //! answers; there is only one to take.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    time::Instant,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use super::{QueuedCall, queued_call::Pledge};
+use super::{QueuedCall, load::Load, queued_call::Pledge};
 
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -22,28 +25,39 @@ pub(super) struct Desk {
     /// Id of the call in `held`, 0 without one: what an instance asks first needs no lock. Written under the lock.
     owed: AtomicU64,
     held: Mutex<Option<Held>>,
+    /// Counts the call in `held`.
+    load: Arc<Load>,
 }
 
 #[derive(Debug)]
 struct Held {
     pledge: Pledge,
+    since: Instant,
     deadline: Instant,
 }
 
 impl Desk {
     pub(super) fn new(instance: u64, worker: usize) -> Self {
-        Self { instance, worker, gone: AtomicBool::new(false), owed: AtomicU64::new(0), held: Mutex::new(None) }
+        let load = Load::of(worker);
+        Self { instance, worker, gone: AtomicBool::new(false), owed: AtomicU64::new(0), held: Mutex::new(None), load }
     }
 
     /// Takes over the duty to answer the call, which the instance gets next. To be called under the queue's lock, so that
     /// an instance that is forgotten later loses none.
-    pub(super) fn take_on(&self, call: &mut QueuedCall) {
+    pub(super) fn take_on(&self, call: &mut QueuedCall, now: Instant) {
         if let Some(mut pledge) = call.pledge.take() {
             pledge.taken_by(self.instance);
             let mut held = self.held.lock();
             self.owed.store(call.id, Relaxed);
-            *held = Some(Held { pledge, deadline: call.deadline });
+            if held.replace(Held { pledge, since: now, deadline: call.deadline }).is_none() {
+                self.load.add();
+            }
         }
+    }
+
+    /// Whether the instance has had its call for so long; `false` without a call.
+    pub(super) fn has_run_for(&self, time: Duration, now: Instant) -> bool {
+        self.held.lock().as_ref().is_some_and(|held| now.saturating_duration_since(held.since) >= time)
     }
 
     /// Whether the call still has to be answered.
@@ -72,10 +86,19 @@ impl Desk {
         let mut held = self.held.lock();
         let taken = held.take_if(wanted)?;
         self.owed.store(0, Relaxed);
+        self.load.sub();
         Some(taken.pledge)
     }
 
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Relaxed)
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if self.held.get_mut().is_some() {
+            self.load.sub();
+        }
     }
 }

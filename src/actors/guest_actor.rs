@@ -52,7 +52,7 @@ impl GuestActor {
     /// Does what was noted, if no call runs. Out of the idle, no call is on its way to the instance, and what comes
     /// meanwhile waits or goes elsewhere. One that is not idle has a call or gets one, and looks after it.
     fn look(&mut self, ctx: &mut Context<Self>) {
-        if self.seat.queue.retire(self.seat.desk.instance) {
+        if self.seat.queue.retire(&self.seat.desk) {
             self.go_on(ctx);
         }
     }
@@ -179,7 +179,7 @@ impl Handler<Leave> for GuestActor {
         // One that is idle has nothing to finish; one that is busy leaves when its run ends.
         if how == How::Now {
             self.leave(ctx);
-        } else if self.seat.queue.retire(self.seat.desk.instance) {
+        } else if self.seat.queue.retire(&self.seat.desk) {
             self.leave_in_order(ctx);
         }
     }

@@ -1,14 +1,18 @@
 //! What a module's queue holds behind its lock.
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix::Addr;
 
-use super::{Gate, GuestActor, Origin, QueueSettings, QueuedCall, Refusal, desk::Desk, rate::Rate};
+use super::{
+    Gate, GuestActor, Origin, QueueSettings, QueuedCall, Refusal,
+    desk::Desk,
+    places::{PATIENCE, Places},
+    rate::Rate,
+};
 use crate::config::RateLimit;
 
 pub(super) struct Inner {
@@ -23,13 +27,12 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     /// Whether the gate refuses only what is new.
     pub(super) closing: bool,
-    pub(super) waiting: VecDeque<QueuedCall>,
+    /// The calls that wait and the instances that are idle.
+    pub(super) places: Places,
+    /// Bytes of the calls that wait.
     pub(super) bytes: u64,
-    pub(super) idle: Vec<Idle>,
     /// The live instances, busy ones included.
     pub(super) members: Vec<Arc<Desk>>,
-    /// Workers that do not turn over: nearly always none.
-    pub(super) stalled: Vec<usize>,
 }
 
 pub(super) struct Idle {
@@ -46,11 +49,9 @@ impl Inner {
             settings,
             gate,
             closing: false,
-            waiting: VecDeque::new(),
+            places: Places::default(),
             bytes: 0,
-            idle: Vec::new(),
             members: Vec::new(),
-            stalled: Vec::new(),
         }
     }
 
@@ -86,24 +87,22 @@ impl Inner {
         }
     }
 
-    /// An idle instance, on the given worker where there is one; the one that was busy last, whose memory is warm.
-    pub(super) fn take_idle(&mut self, worker: Option<usize>) -> Option<Idle> {
-        if !self.stalled.is_empty() {
-            return self.take_idle_elsewhere(worker);
+    /// The idle instance for a call that comes on that worker: one there, else the one on the least loaded worker, unless
+    /// the call does better to wait at home.
+    pub(super) fn take_idle(&mut self, worker: Option<usize>, accepted: Instant, now: Instant) -> Option<Idle> {
+        if let Some(idle) = self.places.take_local(worker) {
+            return Some(idle);
         }
-        let local = worker.and_then(|worker| self.idle.iter().rposition(|idle| idle.desk.worker == worker));
-        match local {
-            Some(at) => Some(self.idle.swap_remove(at)),
-            None => self.idle.pop(),
+        if self.places.idle() == 0 || self.is_patient(worker, accepted, now) {
+            return None;
         }
+        self.places.take_any()
     }
 
-    /// The same while workers stall: one that is not theirs.
-    #[cold]
-    fn take_idle_elsewhere(&mut self, worker: Option<usize>) -> Option<Idle> {
-        let turns_over = |idle: &Idle| !self.stalled.contains(&idle.desk.worker);
-        let local = |idle: &Idle| turns_over(idle) && Some(idle.desk.worker) == worker;
-        let at = self.idle.iter().rposition(local).or_else(|| self.idle.iter().rposition(turns_over))?;
-        Some(self.idle.swap_remove(at))
+    /// Whether the call waits for the instances of its own worker, since one of them may soon be free.
+    fn is_patient(&self, worker: Option<usize>, accepted: Instant, now: Instant) -> bool {
+        let Some(home) = self.places.home(worker) else { return false };
+        let soon = |desk: &Arc<Desk>| !desk.has_run_for(PATIENCE, now);
+        now < accepted + PATIENCE && self.members.iter().filter(|desk| desk.worker == home).any(soon)
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use actix::Recipient;
 use parking_lot::Mutex;
 
+use super::crossings::watched;
 use crate::{
     bindings::{BindingCall, Caller, Chain, Denial, Observer, Trace, payload::cut},
     config::Link,
@@ -102,7 +103,7 @@ impl Links {
                     let text = format!("binding `{name}`: its worker ended");
                     HostCallError::with_source(HostErrorKind::Unavailable, text, error)
                 };
-                to.send(call).await.map_err(lost)?.map_err(BoxError::from)
+                watched(to.send(call)).await.map_err(lost)?.map_err(BoxError::from)
             }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         })

@@ -7,8 +7,10 @@ use actix::{Addr, dev::SendError};
 
 use super::{
     Gate, GuestActor, GuestCall, ModuleQueue, QueuedCall,
+    crossings::handed_to,
     desk::Desk,
     inner::{Idle, Inner},
+    places::Home,
 };
 
 impl ModuleQueue {
@@ -20,28 +22,31 @@ impl ModuleQueue {
 
     /// Adds a live instance.
     pub(super) fn join(&self, desk: &Arc<Desk>) {
-        self.inner.lock().members.push(Arc::clone(desk));
+        let mut inner = self.inner.lock();
+        inner.members.push(Arc::clone(desk));
+        inner.places.join(desk.worker);
     }
 
     /// Forgets an instance that is gone. A caller who still waits for it is told that its call was lost; should the
     /// instance come back from a worker that was given up, it gets nothing any more.
     pub fn part(&self, instance: u64) {
         let mut inner = self.inner.lock();
-        inner.idle.retain(|idle| idle.desk.instance != instance);
-        let at = inner.members.iter().position(|desk| desk.instance == instance);
-        let desk = at.map(|at| inner.members.swap_remove(at));
+        let Some(at) = inner.members.iter().position(|desk| desk.instance == instance) else { return };
+        let desk = inner.members.swap_remove(at);
+        inner.places.retire(desk.worker, instance);
+        inner.places.part(desk.worker);
+        // What waited for it at home is for everyone now.
+        let pairs = self.pair(&mut inner, Instant::now());
         drop(inner);
-        if let Some(pledge) = desk.and_then(|desk| desk.end()) {
+        if let Some(pledge) = desk.end() {
             pledge.lose("the instance that had it was ended from outside".to_owned());
         }
+        self.send_all(pairs);
     }
 
     /// Takes an idle instance out, so that no call reaches it any more; `false` where it is busy.
-    pub(super) fn retire(&self, instance: u64) -> bool {
-        let mut inner = self.inner.lock();
-        let before = inner.idle.len();
-        inner.idle.retain(|idle| idle.desk.instance != instance);
-        inner.idle.len() < before
+    pub(super) fn retire(&self, desk: &Desk) -> bool {
+        self.inner.lock().places.retire(desk.worker, desk.instance)
     }
 
     /// The next call for an instance that is free; without one, the instance counts as idle from now on, unless it is
@@ -51,34 +56,39 @@ impl ModuleQueue {
         if desk.is_gone() {
             return None;
         }
-        if let Some(mut call) = self.pop(&mut inner) {
-            desk.take_on(&mut call);
-            return Some(call);
+        // Most find nothing, and need not know how late it is.
+        if inner.places.calls() > 0 {
+            let now = Instant::now();
+            while let Some(home) = inner.places.next_for(desk.worker, leaving, now) {
+                if let Some(mut call) = self.take(&mut inner, home, now) {
+                    desk.take_on(&mut call, now);
+                    return Some(call);
+                }
+            }
         }
         if !leaving {
-            inner.idle.push(Idle { desk: Arc::clone(desk), addr: addr.clone() });
+            inner.places.rest(Idle { desk: Arc::clone(desk), addr: addr.clone() });
             // A caller that waits for room may have the instance, also one whose payload would never fit the queue.
             self.tell_first();
         }
         None
     }
 
-    /// The first call that waits and is still worth starting.
-    fn pop(&self, inner: &mut Inner) -> Option<QueuedCall> {
-        while let Some(call) = inner.waiting.pop_front() {
-            self.leave_queue(inner, &call);
-            if call.expires <= Instant::now() {
-                let failure = self.expired(call.accepted);
-                call.fail(failure);
-            } else if !call.is_abandoned() {
-                return Some(call);
-            }
+    /// Takes the first call of a lane; `None` where it is not worth starting any more.
+    fn take(&self, inner: &mut Inner, home: Home, now: Instant) -> Option<QueuedCall> {
+        let call = inner.places.pop(home)?;
+        self.leave_queue(inner, &call);
+        if call.expires <= now {
+            let failure = self.expired(call.accepted);
+            call.fail(failure);
+            return None;
         }
-        None
+        Some(call).filter(|call| !call.is_abandoned())
     }
 
     /// Hands the call to an instance that was idle. One that is gone by now never gets it: it goes to the queue's head.
     pub(super) fn send(&self, idle: &Idle, call: QueuedCall) {
+        handed_to(idle.desk.worker);
         if let Err(SendError::Full(GuestCall(call)) | SendError::Closed(GuestCall(call))) =
             idle.addr.try_send(GuestCall(call))
         {
@@ -104,26 +114,33 @@ impl ModuleQueue {
         // Accepted before, so it fits or the daemon is a little over its budget for a moment.
         self.budget.force(size);
         inner.bytes += size;
-        inner.waiting.push_front(call);
-        let pairs = self.pair(&mut inner);
+        inner.places.wait_first(call);
+        let pairs = self.pair(&mut inner, Instant::now());
         drop(inner);
         self.send_all(pairs);
     }
 
     /// Brings calls that wait together with instances that are idle.
-    fn pair(&self, inner: &mut Inner) -> Vec<(Idle, QueuedCall)> {
+    fn pair(&self, inner: &mut Inner, now: Instant) -> Vec<(Idle, QueuedCall)> {
         let mut pairs = Vec::new();
-        while !inner.waiting.is_empty()
-            && let Some(idle) = inner.take_idle(None)
-        {
-            let Some(mut call) = self.pop(inner) else {
-                inner.idle.push(idle);
-                break;
-            };
-            idle.desk.take_on(&mut call);
-            pairs.push((idle, call));
+        while let Some((home, idle)) = inner.places.meet(now) {
+            match self.take(inner, home, now) {
+                Some(mut call) => {
+                    idle.desk.take_on(&mut call, now);
+                    pairs.push((idle, call));
+                }
+                None => inner.places.rest(idle),
+            }
         }
         pairs
+    }
+
+    /// Gives calls that have waited at home for long enough to idle instances elsewhere.
+    pub(super) fn spread(&self) {
+        let mut inner = self.inner.lock();
+        let pairs = self.pair(&mut inner, Instant::now());
+        drop(inner);
+        self.send_all(pairs);
     }
 
     fn send_all(&self, pairs: Vec<(Idle, QueuedCall)>) {
@@ -132,23 +149,20 @@ impl ModuleQueue {
         }
     }
 
-    /// Notes that a worker does not turn over, or does so again. Idle instances on a worker that stalls get no calls;
-    /// those of one that has recovered get what waits, at once.
+    /// Notes that a worker does not turn over, or does so again. Idle instances on a worker that stalls get no calls, and
+    /// what waits for them goes elsewhere; those of one that has recovered get what waits, at once.
     pub fn set_stalled(&self, worker: usize, stalled: bool) {
         let mut inner = self.inner.lock();
-        if inner.stalled.contains(&worker) == stalled {
+        if !inner.places.set_stalled(worker, stalled) {
             return;
         }
-        if stalled {
-            inner.stalled.push(worker);
-            return;
-        }
-        inner.stalled.retain(|other| *other != worker);
-        let pairs = self.pair(&mut inner);
+        let pairs = self.pair(&mut inner, Instant::now());
         drop(inner);
         self.send_all(pairs);
-        // Also the first of those who wait for room may have an instance now.
-        self.room.notify_one();
+        if !stalled {
+            // Also the first of those who wait for room may have an instance now.
+            self.room.notify_one();
+        }
     }
 
     /// Answers what would otherwise wait past its time. To be called now and then.
@@ -158,21 +172,14 @@ impl ModuleQueue {
     /// for that, which would cost more than the rest of its way.
     pub fn sweep(&self, now: Instant) {
         let mut inner = self.inner.lock();
-        let stalled = |desk: &&Arc<Desk>| inner.stalled.contains(&desk.worker);
-        let mut lost = Vec::new();
-        if !inner.stalled.is_empty() {
-            let overdue = |desk: &Arc<Desk>| Some((desk.worker, desk.overdue(now)?));
-            lost.extend(inner.members.iter().filter(stalled).filter_map(overdue));
-        }
-        let mut expired = Vec::new();
-        if inner.waiting.iter().any(|call| call.expires <= now) {
-            let waiting = std::mem::take(&mut inner.waiting);
-            let (over, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|call| call.expires <= now);
-            inner.waiting = rest.into();
-            for call in &over {
-                self.leave_queue(&mut inner, call);
-            }
-            expired = over;
+        let overdue = |desk: &Arc<Desk>| {
+            let stalled = inner.places.is_stalled(desk.worker);
+            if stalled { Some((desk.worker, desk.overdue(now)?)) } else { None }
+        };
+        let lost: Vec<_> = inner.members.iter().filter_map(overdue).collect();
+        let expired = inner.places.take_all(|call| call.expires <= now);
+        for call in &expired {
+            self.leave_queue(&mut inner, call);
         }
         drop(inner);
         for (worker, pledge) in lost {

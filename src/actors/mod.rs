@@ -10,15 +10,17 @@
 //! ```
 //!
 //! The queue belongs to the module: it outlives every instance. A call goes straight to an idle instance, on the
-//! caller's worker where there is one; else it waits in the queue and the instance that is free next takes it. An
-//! instance whose guest ended reports its exit to the supervisor and is gone; what waits runs on the next one. Instances on
-//! a worker that stalls get no calls, and a call that one has is answered as lost at its deadline.
+//! caller's worker where there is one; else it waits in the queue: at home on its caller's worker first, then for
+//! whichever instance is free next. An instance whose guest ended reports its exit to the supervisor and is gone; what
+//! waits runs on the next one. Instances on a worker that stalls get no calls, and a call that one has is answered as lost
+//! at its deadline.
 //!
-//! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `members.rs`,
-//! `guest_actor.rs`, `run.rs`, `links.rs`, `modules.rs` (calls by name, also from module to module), `waits.rs` (who waits
-//! for whom). Beside them: `bounds.rs`, `rate.rs`, `line.rs` and `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep
-//! the duty to answer, `counters.rs` counts, `exit.rs` has every way to end, `instance.rs` and `own_call.rs` what is
-//! said to an instance, and `workers.rs` the threads.
+//! Read in this order: [`call`](self) (what a caller gives and gets), `accept.rs`, `queue.rs`, `places.rs` (who waits
+//! where, and which instance takes what), `members.rs`, `guest_actor.rs`, `run.rs`, `links.rs`, `modules.rs` (calls by
+//! name, also from module to module), `waits.rs` (who waits for whom). Beside them: `bounds.rs`, `rate.rs`, `line.rs` and
+//! `budget.rs` bound what is taken, `desk.rs` and `queued_call.rs` keep the duty to answer, `load.rs` and `counters.rs`
+//! count, `crossings.rs` does so for tests, `exit.rs` has every way to end, `instance.rs` and `own_call.rs` what is said to
+//! an instance, and `workers.rs` the threads.
 
 mod accept;
 mod bounds;
@@ -26,6 +28,7 @@ mod budget;
 mod call;
 mod console;
 mod counters;
+mod crossings;
 mod desk;
 mod exit;
 mod guest_actor;
@@ -33,9 +36,11 @@ mod inner;
 mod instance;
 mod line;
 mod links;
+mod load;
 mod members;
 mod modules;
 mod own_call;
+mod places;
 mod queue;
 mod queued_call;
 mod rate;
@@ -46,6 +51,8 @@ mod tests;
 mod waits;
 mod workers;
 
+#[cfg(feature = "fault-injection")]
+pub use self::crossings::crossings;
 pub(crate) use self::{accept::next_call_id, exit::causes_of};
 pub use self::{
     budget::QueueBudget,

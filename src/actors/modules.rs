@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use super::{
     CallFailure, CallReply, CallRequest, Gate, ModuleQueue, Origin, Outcome, Refusal, accept::next_call_id,
-    waits::Waits,
+    crossings::watched, waits::Waits,
 };
 use crate::{
     bindings::{Answer, BindingCall, BindingReply, ModuleCaller},
@@ -62,7 +62,7 @@ impl Modules {
     /// Calls a module and waits for the reply.
     pub async fn call(&self, module: &str, request: CallRequest) -> CallReply {
         match self.queue(module) {
-            Some(queue) => queue.call(request, None).await,
+            Some(queue) => watched(queue.call(request, None)).await,
             None => {
                 let outcome = Err(CallFailure::NoSuchModule(module.to_owned()));
                 CallReply { call: next_call_id(), ran_on: None, outcome }
@@ -89,7 +89,7 @@ impl Modules {
         let dispatched: Arc<AtomicU64> = Arc::clone(&wait.taken_by);
         let origin = Origin::Module { module: caller.module, instance: caller.instance };
         let request = CallRequest { operation, payload, deadline: Some(caller.deadline), origin, chain };
-        Ok(queue.call(request, Some(dispatched)).await)
+        Ok(watched(queue.call(request, Some(dispatched))).await)
     }
 
     async fn answer_nested(&self, call: BindingCall) -> BindingReply {

@@ -13,7 +13,12 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     CallFailure, CallReply, CallRequest, Counters, Gate, QueueBudget, QueueSettings, QueuedCall, Refusal,
-    accept::Ticket, bounds::check_size, inner::Inner, line::Line, workers::current_worker,
+    accept::Ticket,
+    bounds::check_size,
+    inner::{Idle, Inner},
+    line::Line,
+    places::Home,
+    workers::current_worker,
 };
 use crate::config::OnFull;
 
@@ -47,8 +52,8 @@ pub struct ModuleQueue {
 pub(super) enum Placed {
     /// An instance has it.
     Direct(oneshot::Receiver<CallReply>),
-    /// It waits.
-    Waiting(oneshot::Receiver<CallReply>),
+    /// It waits; at home where there is one, until another instance may have it too.
+    Waiting(oneshot::Receiver<CallReply>, Home),
     /// It has to wait for room.
     NoRoom(QueuedCall),
     /// It goes no further.
@@ -100,7 +105,7 @@ impl ModuleQueue {
     #[must_use]
     pub fn numbers(&self) -> QueueNumbers {
         let inner = self.inner.lock();
-        QueueNumbers { calls: inner.waiting.len(), bytes: inner.bytes, idle: inner.idle.len() }
+        QueueNumbers { calls: inner.places.calls(), bytes: inner.bytes, idle: inner.places.idle() }
     }
 
     /// Looks at a call that just came, and gives it to an idle instance or puts it into the queue unless something is
@@ -114,32 +119,29 @@ impl ModuleQueue {
             Err(failure) => Placed::Refused(call, failure),
             // Nobody goes past those who wait for room.
             Ok(()) if inner.settings.on_full == OnFull::Wait && self.line.is_used() => Placed::NoRoom(call),
-            Ok(()) => self.place(inner, call, reply),
+            Ok(()) => self.place(inner, call, reply, accepted),
         };
         (ticket, placed)
     }
 
     /// Looks once more at a call that waits for room.
     pub(super) fn offer(&self, call: QueuedCall) -> Placed {
-        let reply = oneshot::channel();
+        let (now, reply) = (Instant::now(), oneshot::channel());
         let inner = self.inner.lock();
         match check_size(&inner, &call) {
             Err(failure) => Placed::Refused(call, failure),
-            Ok(()) => self.place(inner, call, reply),
+            Ok(()) => self.place(inner, call, reply, now),
         }
     }
 
     /// Gives the call to an idle instance, or puts it into the queue, or says why not.
-    fn place(&self, mut inner: MutexGuard<'_, Inner>, mut call: QueuedCall, (sender, receiver): Reply) -> Placed {
+    fn place(&self, mut inner: MutexGuard<'_, Inner>, mut call: QueuedCall, reply: Reply, now: Instant) -> Placed {
         if let Some(refusal) = inner.refusal(&call.origin) {
             return Placed::Refused(call, self.refused(refusal));
         }
-        if let Some(idle) = inner.take_idle(current_worker()) {
-            call.reply_to(sender);
-            idle.desk.take_on(&mut call);
-            drop(inner);
-            self.send(&idle, call);
-            return Placed::Direct(receiver);
+        let worker = current_worker();
+        if let Some(idle) = inner.take_idle(worker, call.accepted, now) {
+            return self.give(inner, idle, call, reply, now);
         }
         // Wanted also by a call that finds no room: it comes again or waits.
         let lazy = inner.gate == Gate::Lazy;
@@ -148,13 +150,19 @@ impl ModuleQueue {
         }
         let size = call.payload.len() as u64;
         let placed = match self.full(&inner, size) {
-            Some(_) if inner.settings.on_full == OnFull::Wait => Placed::NoRoom(call),
-            Some(bound) => Placed::Refused(call, self.busy(&inner, bound)),
+            // Where it cannot wait for an instance of its own worker it has any.
+            Some(bound) => match inner.places.take_any() {
+                Some(idle) => return self.give(inner, idle, call, reply, now),
+                None if inner.settings.on_full == OnFull::Wait => Placed::NoRoom(call),
+                None => Placed::Refused(call, self.busy(&inner, bound)),
+            },
             None => {
+                let (sender, receiver) = reply;
                 call.reply_to(sender);
                 inner.bytes += size;
-                inner.waiting.push_back(call);
-                Placed::Waiting(receiver)
+                let home = inner.places.home(worker);
+                inner.places.wait(home, call);
+                Placed::Waiting(receiver, home)
             }
         };
         drop(inner);
@@ -164,6 +172,22 @@ impl ModuleQueue {
         placed
     }
 
+    /// Gives the call to an instance that was idle.
+    fn give(
+        &self,
+        inner: MutexGuard<'_, Inner>,
+        idle: Idle,
+        mut call: QueuedCall,
+        (sender, receiver): Reply,
+        now: Instant,
+    ) -> Placed {
+        call.reply_to(sender);
+        idle.desk.take_on(&mut call, now);
+        drop(inner);
+        self.send(&idle, call);
+        Placed::Direct(receiver)
+    }
+
     pub(super) fn refused(&self, refusal: Refusal) -> CallFailure {
         CallFailure::Refused { module: Arc::clone(&self.name), refusal }
     }
@@ -171,8 +195,7 @@ impl ModuleQueue {
     /// Takes a call out of the queue; `None` where it is not there any more.
     pub(super) fn withdraw(&self, id: u64) -> Option<QueuedCall> {
         let mut inner = self.inner.lock();
-        let at = inner.waiting.iter().position(|call| call.id == id)?;
-        let call = inner.waiting.remove(at)?;
+        let call = inner.places.withdraw(id)?;
         self.leave_queue(&mut inner, &call);
         Some(call)
     }
@@ -185,7 +208,7 @@ impl ModuleQueue {
     pub fn set_gate(&self, gate: Gate) {
         let mut inner = self.inner.lock();
         let refused = match &gate {
-            Gate::Refusing(refusal) => Some((refusal.clone(), std::mem::take(&mut inner.waiting))),
+            Gate::Refusing(refusal) => Some((refusal.clone(), inner.places.take_all(|_call| true))),
             _ => None,
         };
         inner.gate = gate;

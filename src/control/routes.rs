@@ -81,7 +81,8 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("GET")));
     let post = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("POST")));
     #[cfg(feature = "fault-injection")]
-    app.service(post("/v1/workers/{worker}/end").route(web::post().to(end_worker)));
+    app.service(post("/v1/workers/{worker}/end").route(web::post().to(end_worker)))
+        .service(get("/v1/crossings").route(web::get().to(crossings)));
     app.service(get("/v1/status").route(web::get().to(status)))
         .service(get("/v1/modules").route(web::get().to(modules)))
         .service(get("/v1/bindings").route(web::get().to(bindings)))
@@ -117,6 +118,12 @@ async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResp
     let worker = worker.into_inner();
     bounded("the end of a worker", api.settings.waits.answer, api.daemon.end_worker(worker)).await??;
     json(&worker)
+}
+
+/// How often calls have woken other threads, for tests of placement.
+#[cfg(feature = "fault-injection")]
+async fn crossings() -> Result<HttpResponse, Problem> {
+    json(&crate::actors::crossings())
 }
 
 async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {

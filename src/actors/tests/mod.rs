@@ -5,6 +5,8 @@ mod counting;
 mod fairness;
 mod health;
 mod links;
+mod placement;
+mod places;
 mod reload;
 mod stalled;
 

@@ -137,7 +137,7 @@ async fn a_call_that_was_put_back_waits_for_the_next_instance_or_expires_without
         let (sender, receiver) = oneshot::channel();
         let mut call = module.queue.accept(&settings(), request("echo", "payload", None), Instant::now(), None);
         call.reply_to(sender);
-        ended.take_on(&mut call);
+        ended.take_on(&mut call, Instant::now());
         assert_eq!(module.queue.counters().in_flight.load(SeqCst), 1);
         module.queue.put_back(call, &ended);
         assert_eq!((module.queue.numbers().calls, module.queue.counters().in_flight.load(SeqCst)), (1, 0));

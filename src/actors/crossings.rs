@@ -1,0 +1,79 @@
+//! How often a call on its way wakes another thread, which placement is there to avoid: counted for tests only.
+//!
+//! Counted are calls that are handed to an instance on another worker than the caller's, and every wake-up of a caller and
+//! of a guest that waits for a binding which comes from a thread other than its own. A released daemon counts nothing.
+
+#[cfg(feature = "fault-injection")]
+pub use self::counted::crossings;
+#[cfg(feature = "fault-injection")]
+pub(super) use self::counted::{handed_to, watched};
+
+/// Notes that an instance on that worker gets a call.
+#[cfg(not(feature = "fault-injection"))]
+pub(super) fn handed_to(_worker: usize) {}
+
+/// Notes who wakes the future.
+#[cfg(not(feature = "fault-injection"))]
+pub(super) fn watched<F>(future: F) -> F {
+    future
+}
+
+#[cfg(feature = "fault-injection")]
+mod counted {
+    use std::{
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering::Relaxed},
+        },
+        task::{Context, Poll, Wake, Waker},
+        thread::{self, ThreadId},
+    };
+
+    use crate::actors::current_worker;
+
+    static CROSSINGS: AtomicU64 = AtomicU64::new(0);
+
+    /// How many there were since the process started.
+    #[must_use]
+    pub fn crossings() -> u64 {
+        CROSSINGS.load(Relaxed)
+    }
+
+    pub(in crate::actors) fn handed_to(worker: usize) {
+        CROSSINGS.fetch_add(u64::from(current_worker() != Some(worker)), Relaxed);
+    }
+
+    pub(in crate::actors) fn watched<F: Future>(future: F) -> Watched<F> {
+        Watched(Box::pin(future))
+    }
+
+    pub(in crate::actors) struct Watched<F>(Pin<Box<F>>);
+
+    impl<F: Future> Future for Watched<F> {
+        type Output = F::Output;
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+            let waker =
+                Waker::from(Arc::new(Origin { thread: thread::current().id(), waker: context.waker().clone() }));
+            self.0.as_mut().poll(&mut Context::from_waker(&waker))
+        }
+    }
+
+    /// Whoever is woken, and the thread on which it runs.
+    struct Origin {
+        thread: ThreadId,
+        waker: Waker,
+    }
+
+    impl Wake for Origin {
+        fn wake(self: Arc<Self>) {
+            self.wake_by_ref();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            CROSSINGS.fetch_add(u64::from(thread::current().id() != self.thread), Relaxed);
+            self.waker.wake_by_ref();
+        }
+    }
+}
