@@ -13,9 +13,9 @@ use crate::{
     control::{Action, Bounds, ControlError, Daemon},
     host::{EngineError, Limits, WasmtimeEngine, chain},
     supervisor::{
-        self, NoAnswer, NoBroker, StartError, SupervisorHandle, SwapError,
+        self, NoAnswer, NoBroker, NoRun, StartError, SupervisorHandle, SwapError,
         events::Events,
-        status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
+        status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport, TriggerStatus},
     },
 };
 
@@ -103,6 +103,48 @@ impl Daemon for Controlled {
                 NoBroker::NotMessaging(type_name) => ControlError::NoMessages { binding, type_name },
                 NoBroker::NotRunning(state) => ControlError::BindingUnavailable { binding, state: state.as_str() },
             })
+        })
+    }
+
+    fn trigger(&self, name: String) -> BoxFuture<'static, Result<TriggerStatus, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move {
+            let trigger = handle.trigger(&name).await.map_err(|error| no_answer(error, "the trigger's status"))?;
+            trigger.ok_or(ControlError::NoSuchTrigger(name))
+        })
+    }
+
+    fn act_on_trigger(&self, name: String, action: Action) -> BoxFuture<'static, Result<TriggerStatus, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move {
+            let done = match action {
+                Action::Start => handle.start_trigger(&name).await,
+                Action::Stop => handle.stop_trigger(&name).await,
+                Action::Restart => handle.restart_trigger(&name).await,
+            };
+            match done.map_err(|error| no_answer(error, action.as_str()))? {
+                Some(trigger) => Ok(trigger),
+                None if handle.trigger(&name).await.is_ok_and(|trigger| trigger.is_some()) => {
+                    Err(ControlError::ShuttingDown)
+                }
+                None => Err(ControlError::NoSuchTrigger(name)),
+            }
+        })
+    }
+
+    fn run_trigger(&self, name: String) -> BoxFuture<'static, Result<TriggerStatus, ControlError>> {
+        let handle = self.0.clone();
+        Box::pin(async move {
+            let run = handle.run_trigger(&name).await.map_err(|error| no_answer(error, "the trigger"))?;
+            run.map_err(|why| match why {
+                NoRun::NoSuchTrigger => ControlError::NoSuchTrigger(name.clone()),
+                NoRun::NotRunning(state) => {
+                    ControlError::TriggerRefused { trigger: name.clone(), why: format!("it is {}", state.as_str()) }
+                }
+                NoRun::Refused(error) => ControlError::TriggerRefused { trigger: name.clone(), why: error.to_string() },
+            })?;
+            let trigger = handle.trigger(&name).await.map_err(|error| no_answer(error, "the trigger's status"))?;
+            trigger.ok_or(ControlError::NoSuchTrigger(name))
         })
     }
 

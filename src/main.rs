@@ -185,8 +185,9 @@ async fn told_to_stop(signals: &mut Signals, running: &SupervisorHandle) -> io::
 fn check(configured: Configured) -> Result<(), Failure> {
     let config = daemon::load(&configured.path())?;
     daemon::check(&config)?;
-    let (modules, bindings) = (config.modules.len(), config.bindings.len());
-    let text = format!("{}: good, {modules} modules, {bindings} bindings\n", config.source.display());
+    let (modules, bindings, triggers) = (config.modules.len(), config.bindings.len(), config.triggers.len());
+    let text =
+        format!("{}: good, {modules} modules, {bindings} bindings, {triggers} triggers\n", config.source.display());
     command::write_text(&text).map_err(Failure::Output)
 }
 

@@ -154,6 +154,31 @@ impl Client {
         self.request(Method::POST, &path, None, Bytes::new()).await
     }
 
+    /// Gets the document of a trigger.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn trigger(&self, name: &str) -> Result<Bytes, ClientError> {
+        self.get(&format!("triggers/{}", encoding::encode(name))).await
+    }
+
+    /// Starts, stops or restarts a trigger and returns its document.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn act_on_trigger(&self, name: &str, action: Action) -> Result<Bytes, ClientError> {
+        let path = format!("triggers/{}/{action}", encoding::encode(name));
+        self.request(Method::POST, &path, None, Bytes::new()).await
+    }
+
+    /// Lets a schedule begin a call at once, and returns the trigger's document.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a trigger that begins no call is a [`Problem`] of the type `trigger-refused`.
+    pub async fn run_trigger(&self, name: &str) -> Result<Bytes, ClientError> {
+        self.request(Method::POST, &format!("triggers/{}/run", encoding::encode(name)), None, Bytes::new()).await
+    }
+
     /// Gives a module other code, and returns the report. `force` takes code that was rolled back before.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::{
     bindings::{messaging::Broker, metrics::GuestFamily},
     supervisor::{
         events::Events,
-        status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport},
+        status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport, TriggerStatus},
     },
 };
 
@@ -36,6 +36,12 @@ pub trait Daemon: Send + Sync + 'static {
     fn events(&self) -> Events;
     /// Starts, stops or restarts a module, and answers with what it is afterwards.
     fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>>;
+    /// Describes one trigger.
+    fn trigger(&self, name: String) -> BoxFuture<'static, Result<TriggerStatus, ControlError>>;
+    /// Starts, stops or restarts a trigger, and answers with what it is afterwards.
+    fn act_on_trigger(&self, name: String, action: Action) -> BoxFuture<'static, Result<TriggerStatus, ControlError>>;
+    /// Lets a schedule begin a call at once, and answers with what the trigger is then.
+    fn run_trigger(&self, name: String) -> BoxFuture<'static, Result<TriggerStatus, ControlError>>;
     /// Ends a worker's thread, for tests of what follows.
     #[cfg(feature = "fault-injection")]
     fn end_worker(&self, worker: usize) -> BoxFuture<'static, Result<(), ControlError>> {
@@ -67,14 +73,14 @@ pub struct Bounds {
     pub grace: Duration,
 }
 
-/// What an operator may ask of a module.
+/// What an operator may ask of a module or trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Take calls again, after a stop or a failure.
+    /// Take calls again, or make them, after a stop or a failure.
     Start,
-    /// Finish what runs and take no calls until a start.
+    /// Finish what runs and take or make no calls until a start.
     Stop,
-    /// Fresh instances of the same code.
+    /// Fresh instances of the same code; or a trigger begun anew.
     Restart,
 }
 
@@ -111,6 +117,17 @@ pub enum ControlError {
     /// There is no binding of that name.
     #[error("no binding `{0}`")]
     NoSuchBinding(String),
+    /// There is no trigger of that name.
+    #[error("no trigger `{0}`")]
+    NoSuchTrigger(String),
+    /// The trigger begins no call now.
+    #[error("trigger `{trigger}` begins no call now: {why}")]
+    TriggerRefused {
+        /// Its name.
+        trigger: String,
+        /// Why not.
+        why: String,
+    },
     /// The binding is of a type that carries no messages.
     #[error("binding `{binding}` is of type \"{type_name}\" and carries no messages: that is what \"messaging\" does")]
     NoMessages {

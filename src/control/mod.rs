@@ -14,6 +14,7 @@
 //! * `feed` is the log of events, as a list or a stream; `metrics` turns a status into what Prometheus reads, on the
 //!   socket and, where the configuration wants it, on a TCP port with a server of its own.
 //! * `messages` lets operators listen to the topics of a binding, and publish to them.
+//! * `triggers` answers for triggers, and lets operators start, stop and run them.
 //! * `changes` takes what changes code or configuration: swaps, rollbacks, reloads. They may take minutes and hold whole
 //!   modules, so few run at one time.
 //! * [`Problem`] is the form of every error, on both sides of the socket.
@@ -36,6 +37,7 @@ mod settings;
 mod slots;
 mod socket;
 mod table;
+mod triggers;
 
 pub use client::{Client, ClientError};
 pub use daemon::{Action, Bounds, ControlError, Daemon};

@@ -9,6 +9,8 @@ impl From<ControlError> for Problem {
         let kind = match &error {
             ControlError::NoSuchModule(_) => Kind::NoSuchModule,
             ControlError::NoSuchBinding(_) => Kind::NoSuchBinding,
+            ControlError::NoSuchTrigger(_) => Kind::NoSuchTrigger,
+            ControlError::TriggerRefused { .. } => Kind::TriggerRefused,
             ControlError::NoMessages { .. } => Kind::NoMessages,
             ControlError::BindingUnavailable { .. } => Kind::BindingUnavailable,
             ControlError::NoAnswer { .. } => Kind::NoAnswer,
@@ -29,6 +31,8 @@ impl From<ControlError> for Problem {
             ControlError::ReloadRefused { problems } => problem.facts.problems = problems,
             ControlError::NoSuchModule(_)
             | ControlError::NoSuchBinding(_)
+            | ControlError::NoSuchTrigger(_)
+            | ControlError::TriggerRefused { .. }
             | ControlError::NoMessages { .. }
             | ControlError::BindingUnavailable { .. }
             | ControlError::NoAnswer { .. }

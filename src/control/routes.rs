@@ -22,6 +22,7 @@ use super::{
     problem::{self, Kind, Problem},
     settings::Settings,
     slots::Slots,
+    triggers,
 };
 use crate::{
     actors::{CallReply, CallRequest, Origin, RanOn},
@@ -92,6 +93,10 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
                 .route(web::post().to(messages::publish))
                 .default_service(web::to(|| method_not_allowed("GET, POST"))),
         )
+        .service(get("/v1/triggers").route(web::get().to(triggers::triggers)))
+        .service(get("/v1/triggers/{name}").route(web::get().to(triggers::trigger)))
+        .service(post("/v1/triggers/{name}/{action:start|stop|restart}").route(web::post().to(triggers::act)))
+        .service(post("/v1/triggers/{name}/run").route(web::post().to(triggers::run)))
         .service(get("/v1/events").route(web::get().to(feed::events)))
         .service(get("/v1/modules/{name}").route(web::get().to(module)))
         .service(post("/v1/modules/{name}/{action:start|stop|restart}").route(web::post().to(act)))
@@ -232,9 +237,14 @@ impl Labels {
 
 /// The module that the path names, and what follows after it.
 pub(super) fn target(request: &HttpRequest) -> Result<(String, &str), Problem> {
-    let path = request.uri().path().strip_prefix(MODULES).ok_or_else(|| nothing_at(request))?;
+    named(request, MODULES, "module's name")
+}
+
+/// The name that follows in the path, and what follows after it.
+pub(super) fn named<'r>(request: &'r HttpRequest, prefix: &str, what: &str) -> Result<(String, &'r str), Problem> {
+    let path = request.uri().path().strip_prefix(prefix).ok_or_else(|| nothing_at(request))?;
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
-    Ok((decode("module's name", name)?, rest))
+    Ok((decode(what, name)?, rest))
 }
 
 /// The module and the operation that a call names, in its path or in its header.

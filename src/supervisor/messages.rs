@@ -13,7 +13,7 @@ use super::{
     swaps::SwapError,
     trigger_child::Ending,
 };
-use crate::{actors::How, bindings::messaging::Broker};
+use crate::{actors::How, bindings::messaging::Broker, triggers::RunError};
 
 /// Asks what everything is. Answered at once.
 #[derive(Message)]
@@ -50,7 +50,31 @@ pub(super) struct Act {
     pub(super) action: Want,
 }
 
-/// What an operator wants of a module.
+/// Starts, stops or restarts a trigger. Answered as [`Act`].
+#[derive(Message)]
+#[rtype(result = "Option<oneshot::Receiver<()>>")]
+pub(super) struct ActOnTrigger {
+    pub(super) trigger: String,
+    pub(super) action: Want,
+}
+
+/// Lets a trigger begin a call at once.
+#[derive(Message)]
+#[rtype(result = "Result<(), NoRun>")]
+pub(super) struct RunTrigger(pub(super) String);
+
+/// Why a trigger begins no call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoRun {
+    /// There is no trigger of that name.
+    NoSuchTrigger,
+    /// It is in this state, and not at work.
+    NotRunning(ServiceState),
+    /// It cannot.
+    Refused(RunError),
+}
+
+/// What an operator wants of a module or trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
     Start,

@@ -66,6 +66,7 @@ mod modules;
 mod observer;
 mod on_start;
 mod openings;
+mod operated;
 mod outcomes;
 mod planner;
 mod probation;
@@ -88,7 +89,7 @@ pub use self::{
     drop_in::dropped_modules,
     handle::{EndReason, NoAnswer, SETTLE, SupervisorHandle},
     loader::compile,
-    messages::NoBroker,
+    messages::{NoBroker, NoRun},
     module_error::ModuleError,
     reload::{ReloadOutcome, Surroundings},
     start::{StartError, engine_settings, start},

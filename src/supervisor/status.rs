@@ -353,6 +353,13 @@ pub struct TriggerStatus {
     /// Its type.
     #[serde(rename = "type")]
     pub type_name: String,
+    /// What its calls come from, as configured: sockets, an expression or a time, topics, a directory.
+    pub sources: Vec<String>,
+    /// The time zone of its expression, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Modules that it calls, without those that only a request names.
+    pub modules: Vec<String>,
     /// Whether it is at work, or why not.
     pub state: ServiceState,
     /// The group that it belongs to.

@@ -440,6 +440,7 @@ impl Supervisor {
                 (state != before).then(|| (before.as_str(), state.as_str(), why, next_try))
             }),
             Node::Trigger(at) => self.triggers.get_mut(at).and_then(|child| {
+                child.tell_settled();
                 let (state, before) = (child.state(), child.recorded);
                 child.recorded = state;
                 let why = why_of(matches!(child.phase, TriggerPhase::Failed | TriggerPhase::Resting), &child.last_exit);

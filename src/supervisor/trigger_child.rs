@@ -1,17 +1,21 @@
 //! One trigger as a supervised child.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
+    LONG_WAIT,
     module_child::{Restarts, Then, exit_status, wall},
     status::{ServiceState, TriggerStatus},
 };
 use crate::{
     actors::ExitReport,
-    config::{Shutdown, Trigger},
+    config::{Shutdown, TimeSpan, Trigger, TriggerSettings, When},
     triggers::{Groundwork, RunningTrigger},
 };
 
@@ -36,6 +40,8 @@ pub(super) struct TriggerChild {
     pub(super) removed: bool,
     /// Calls that had succeeded when that was last asked.
     ok_seen: u64,
+    /// Who waits until it has settled.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// What a trigger is at the moment.
@@ -81,6 +87,7 @@ impl TriggerChild {
             recorded: ServiceState::Starting,
             removed: false,
             ok_seen: 0,
+            waiting: Vec::new(),
         }
     }
 
@@ -139,11 +146,43 @@ impl TriggerChild {
         }
     }
 
+    /// Whether nothing is under way. A restart that waits for long is not either.
+    fn is_settled(&self, now: Instant) -> bool {
+        match self.phase {
+            TriggerPhase::Up | TriggerPhase::Stopped | TriggerPhase::Failed => true,
+            TriggerPhase::Resting => self.next_try.is_some_and(|at| at.saturating_duration_since(now) > LONG_WAIT),
+            TriggerPhase::Waiting(_) | TriggerPhase::Starting | TriggerPhase::Draining(_) => false,
+        }
+    }
+
+    /// Waits until the trigger has settled.
+    pub(super) fn settled(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.push(sender);
+        self.tell_settled();
+        receiver
+    }
+
+    /// Tells those who wait, if the trigger has settled.
+    pub(super) fn tell_settled(&mut self) {
+        if !self.waiting.is_empty() && self.is_settled(Instant::now()) {
+            for waiting in self.waiting.drain(..) {
+                // One that has gone does not want to know.
+                waiting.send(()).ok();
+            }
+        }
+    }
+
     /// Everything about the trigger but its place in the tree and whom it waits for.
     pub(super) fn status(&self, now: Instant) -> TriggerStatus {
+        let settings = &self.config.settings;
+        let modules: BTreeSet<&str> = settings.modules().into_iter().map(|name| &**name).collect();
         TriggerStatus {
             name: self.config.name.to_string(),
-            type_name: self.config.settings.type_name().to_owned(),
+            type_name: settings.type_name().to_owned(),
+            sources: sources(settings),
+            timezone: timezone(settings),
+            modules: modules.into_iter().map(str::to_owned).collect(),
             state: self.state(),
             group: None,
             waiting_for: Vec::new(),
@@ -155,6 +194,30 @@ impl TriggerChild {
             uptime_s: self.running_since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
             facts: self.running.as_ref().map(|running| running.facts()),
         }
+    }
+}
+
+/// What the calls of a trigger come from, as configured.
+fn sources(settings: &TriggerSettings) -> Vec<String> {
+    match settings {
+        TriggerSettings::Http(settings) => settings.listeners.iter().map(|it| it.listen.to_string()).collect(),
+        TriggerSettings::Schedule(settings) => vec![match &settings.when {
+            When::Cron(calendar) => calendar.expression().to_owned(),
+            When::Every(time) => format!("every {}", TimeSpan::new(*time)),
+        }],
+        TriggerSettings::Messages(settings) => settings.topics.iter().map(ToString::to_string).collect(),
+        TriggerSettings::Files(settings) => vec![settings.dir.display().to_string()],
+    }
+}
+
+/// The time zone of a trigger's expression.
+fn timezone(settings: &TriggerSettings) -> Option<String> {
+    match settings {
+        TriggerSettings::Schedule(settings) => match &settings.when {
+            When::Cron(calendar) => Some(calendar.zone().to_owned()),
+            When::Every(_) => None,
+        },
+        TriggerSettings::Http(_) | TriggerSettings::Messages(_) | TriggerSettings::Files(_) => None,
     }
 }
 

@@ -359,6 +359,7 @@ impl Supervisor {
             }
             (_, TriggerPhase::Up | TriggerPhase::Starting) => self.drain_trigger(trigger, Ended::Restart, ctx),
             (_, TriggerPhase::Failed) if self.in_failed_group(node) => self.revive(self.tree.root_of(node), ctx),
+            (_, TriggerPhase::Failed | TriggerPhase::Stopped) if self.parked.contains(&node) => {}
             (_, TriggerPhase::Failed | TriggerPhase::Stopped) => {
                 if let Some(child) = self.triggers.get_mut(trigger) {
                     child.groundwork = groundwork;

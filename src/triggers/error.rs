@@ -72,6 +72,17 @@ pub enum TriggerError {
     Lost(&'static str),
 }
 
+/// Why a trigger begins no call when it is asked to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// Something else than a time causes its calls.
+    #[error("its calls are caused by what comes from outside, and not by times")]
+    NoSchedule,
+    /// As many calls wait or run as there may be.
+    #[error("the call before still runs")]
+    Overlap,
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -27,7 +27,7 @@ mod sockets;
 pub use self::{
     caller::{Caller, Running},
     context::TriggerContext,
-    error::TriggerError,
+    error::{RunError, TriggerError},
     facts::{Detail, ListenerFacts, TriggerFacts},
     notice::{Notice, TriggerObserver},
     running::{Groundwork, RunningTrigger, prepare, start},

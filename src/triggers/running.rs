@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{TriggerContext, TriggerError, TriggerFacts, files, http, messages, schedule};
+use super::{RunError, TriggerContext, TriggerError, TriggerFacts, files, http, messages, schedule};
 use crate::config::{Trigger, TriggerSettings, Watch};
 
 /// A trigger that is at work. Shared; every method may be called from any thread and returns at once.
@@ -25,6 +25,14 @@ pub trait RunningTrigger: Send + Sync + 'static {
 
     /// What it says about itself.
     fn facts(&self) -> TriggerFacts;
+
+    /// Begins a call at once as if its time had come, and counts it as such.
+    ///
+    /// # Errors
+    /// Why there is none; no type but a schedule has times.
+    fn run_now(&self) -> Result<(), RunError> {
+        Err(RunError::NoSchedule)
+    }
 
     /// Takes nothing new; the future ends when what it began has ended. It goes on also where the future is dropped.
     fn drain(&self) -> BoxFuture<'static, ()>;

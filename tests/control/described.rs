@@ -8,8 +8,10 @@ use std::{
 use wapcd::supervisor::status::{
     BackendStatus, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin, GenerationOutcome,
     GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, LoadStatus, ModuleState,
-    ModuleStatus, RefusedFile, ServiceState, Status, SwapCounts, SwapErrorStatus, WorkerState, WorkerStatus,
+    ModuleStatus, RefusedFile, ServiceState, Status, SwapCounts, SwapErrorStatus, TriggerStatus, WorkerState,
+    WorkerStatus,
 };
+use wapcd::triggers::{Detail, ListenerFacts, TriggerFacts};
 
 use crate::fake::CALL;
 
@@ -142,7 +144,7 @@ pub(crate) fn status() -> Status {
         uptime_s: 3_700.0,
         workers: (0..2).map(worker).collect(),
         groups: vec![group()],
-        triggers: Vec::new(),
+        triggers: triggers(),
         configuration: ConfigurationStatus {
             path: "/etc/wapcd/wapcd.toml".into(),
             loaded_at: now() - 3_610.0,
@@ -159,6 +161,46 @@ pub(crate) fn status() -> Status {
         modules: vec![module("echo", ModuleState::Running), module("failed", ModuleState::Failed)],
         bindings: vec![binding()],
     }
+}
+
+/// One trigger of each type, of which the last is stopped.
+pub(crate) fn triggers() -> Vec<TriggerStatus> {
+    let of = |name: &str, kind: &str, source: &str, detail| TriggerStatus {
+        name: name.into(),
+        type_name: kind.into(),
+        sources: vec![source.into()],
+        timezone: (kind == "schedule").then(|| "Europe/Berlin".into()),
+        modules: vec!["echo".into()],
+        state: ServiceState::Running,
+        group: None,
+        waiting_for: Vec::new(),
+        next_try: None,
+        restarts: 1,
+        restarts_by_reason: counted(&[("ended", 1)]),
+        restarts_in_window: 0,
+        last_exit: None,
+        uptime_s: Some(62.0),
+        facts: Some(TriggerFacts {
+            calls_ok: 20,
+            calls_failed: 2,
+            calls_running: 1,
+            last_error: (kind == "http").then(|| "it is \u{1b}[2J full".into()),
+            last_error_at: (kind == "http").then(|| now() - 65.0),
+            detail,
+        }),
+    };
+    let listeners = vec![ListenerFacts { address: "127.0.0.1:8443".into(), tls: true }];
+    let http = Detail::Http { listeners, connections: 3, connections_refused: 4, responses: [0, 20, 0, 1, 2] };
+    let next = (1..6).map(|day| 951_782_400.0 + 86_400.0 * f64::from(day)).collect();
+    let schedule = Detail::Schedule { next, last: Some(951_782_400.0), skipped: 5, missed: 6, latest_s: 0.0035 };
+    let why = Some("connection refused".into());
+    let messages = Detail::Messages { connected: false, why, received: 7, redelivered: 3, given_up: 1 };
+    vec![
+        of("web", "http", "127.0.0.1:0", http),
+        of("nightly", "schedule", "0 0 1 * * *", schedule),
+        of("heard", "messages", "orders.*", messages),
+        of("inbox", "files", "/srv/inbox", Detail::Files { waiting: 8, done: 9, failed: 2 }),
+    ]
 }
 
 fn group() -> GroupStatus {

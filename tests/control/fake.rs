@@ -19,7 +19,9 @@ use wapcd::{
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
     supervisor::{
         events::Events,
-        status::{BindingStatus, ModuleState, ModuleStatus, ReloadReport, Status, SwapReport},
+        status::{
+            BindingStatus, ModuleState, ModuleStatus, ReloadReport, ServiceState, Status, SwapReport, TriggerStatus,
+        },
     },
 };
 
@@ -267,6 +269,32 @@ impl Daemon for Fake {
 
     fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    fn trigger(&self, name: String) -> BoxFuture<'static, Result<TriggerStatus, ControlError>> {
+        let found = self.status.lock().triggers.iter().find(|trigger| trigger.name == name).cloned();
+        async { found.ok_or(ControlError::NoSuchTrigger(name)) }.boxed()
+    }
+
+    fn act_on_trigger(&self, name: String, action: Action) -> BoxFuture<'static, Result<TriggerStatus, ControlError>> {
+        let found = self.trigger(name);
+        async move {
+            let state = if action == Action::Stop { ServiceState::Stopped } else { ServiceState::Running };
+            Ok(TriggerStatus { state, ..found.await? })
+        }
+        .boxed()
+    }
+
+    fn run_trigger(&self, name: String) -> BoxFuture<'static, Result<TriggerStatus, ControlError>> {
+        let found = self.trigger(name);
+        async move {
+            let trigger = found.await?;
+            match trigger.type_name.as_str() {
+                "schedule" => Ok(trigger),
+                _ => Err(ControlError::TriggerRefused { trigger: trigger.name, why: "it has no times".into() }),
+            }
+        }
+        .boxed()
     }
 
     fn act(&self, name: String, action: Action) -> BoxFuture<'static, Result<ModuleStatus, ControlError>> {

@@ -38,6 +38,8 @@ fn every_path_has_an_answer() {
         "/v1/modules/echo/call/",
         "/v1/modules/echo/swap?",
         "/v1/reload?",
+        "/v1/triggers/",
+        "/v1/triggers/web/",
     ]);
     run(400, (method, prefix, path), |socket, (method, prefix, path)| {
         let answer = send(socket, method, &format!("{prefix}{path}"), "", b"");

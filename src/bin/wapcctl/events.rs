@@ -41,6 +41,9 @@ struct Of {
     /// Show only what happened to this group
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// Show only what happened to this trigger
+    #[arg(long, value_name = "NAME")]
+    trigger: Option<String>,
     /// Show only what happened to this worker
     #[arg(long, value_name = "NUMBER")]
     worker: Option<usize>,
@@ -51,7 +54,8 @@ impl Of {
         let module = self.module.map(|name| Subject::Module(name.into()));
         let binding = self.binding.map(|name| Subject::Binding(name.into()));
         let group = self.group.map(|name| Subject::Group(name.into()));
-        module.or(binding).or(group).or(self.worker.map(Subject::Worker))
+        let trigger = self.trigger.map(|name| Subject::Trigger(name.into()));
+        module.or(binding).or(group).or(trigger).or(self.worker.map(Subject::Worker))
     }
 }
 

@@ -3,6 +3,7 @@
 mod changes;
 mod events;
 mod messages;
+mod triggers;
 
 use std::{
     env,
@@ -59,7 +60,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the daemon with all its modules and bindings
+    /// Show the daemon with all its modules, bindings and triggers
     Status,
     /// List the modules
     Modules,
@@ -81,19 +82,20 @@ enum Command {
         #[arg(long)]
         no_payload: bool,
     },
-    /// Start a module that was stopped or has failed, or that waits for its next try
+    /// Start a module or trigger that was stopped or has failed, or that waits for its next try
     Start {
-        /// Name of the module
+        /// Name of the module, or `triggers.NAME`
         name: String,
     },
-    /// Finish what a module runs and stop it
+    /// Finish what a module or trigger runs and stop it
     Stop {
-        /// Name of the module
+        /// Name of the module, or `triggers.NAME`
         name: String,
     },
-    /// Give a running module fresh instances of the code that is loaded; start one that is stopped or failed
+    /// Give a running module fresh instances of the code that is loaded, or begin a trigger anew; start one that is stopped
+    /// or failed
     Restart {
-        /// Name of the module
+        /// Name of the module, or `triggers.NAME`
         name: String,
     },
     /// Give a module other code between two calls; it keeps it until its file changes
@@ -111,6 +113,18 @@ enum Command {
     },
     /// List the bindings, with the causes of their last exits
     Bindings,
+    /// List the triggers, with the causes of their last exits
+    Triggers,
+    /// Show one trigger: where its calls come from, how they ended, and the next times of a schedule
+    Trigger {
+        /// Name of the trigger
+        name: String,
+    },
+    /// Let a schedule call now
+    Run {
+        /// Name of the trigger
+        name: String,
+    },
     /// Show what happened: every change of state that the daemon remembers
     Events(events::Wanted),
     /// Print the messages of a topic as they come, until Ctrl-C or until the binding stops
@@ -187,6 +201,13 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
         Command::Bindings => {
             show(&client.get("bindings").await?, json, |text| Ok(page::bindings(&client.read::<Vec<_>>(text)?, now())))
         }
+        Command::Triggers => {
+            show(&client.get("triggers").await?, json, |text| Ok(page::triggers(&client.read::<Vec<_>>(text)?, now())))
+        }
+        Command::Trigger { name } => {
+            show(&client.trigger(&name).await?, json, |text| Ok(page::trigger(&client.read(text)?, now())))
+        }
+        Command::Run { name } => triggers::run(client, &name, json).await,
         Command::Module { name } => {
             show(&client.module(&name).await?, json, |text| Ok(page::module(&client.read(text)?, now())))
         }
@@ -211,6 +232,10 @@ async fn execute(client: &Client, command: Command, json: bool) -> Result<Exit, 
 
 /// Asks for a change of state. A module that was asked to run and has failed is a failure of the command.
 async fn act(client: &Client, name: &str, action: Action, json: bool) -> Result<Exit, Failure> {
+    if let Some(trigger) = name.strip_prefix(triggers::PREFIX) {
+        return triggers::act(client, trigger, action, json).await;
+    }
+    let name = name.strip_prefix("modules.").unwrap_or(name);
     let document = client.act(name, action).await?;
     let module: ModuleStatus = client.read(&document)?;
     show(&document, json, |_text| Ok(page::outcome(&module, now())))?;

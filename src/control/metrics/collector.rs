@@ -1,6 +1,6 @@
 //! The metrics of the daemon and its parts. `docs/control.md` lists them; a test holds the two together.
 //!
-//! Labels are bounded by the configuration: names of modules, bindings, groups and operations of bindings, places of
+//! Labels are bounded by the configuration: names of modules, bindings, triggers, groups and operations of bindings, places of
 //! instances, and states, reasons and outcomes from fixed lists. Ids of instances and calls are in no label. No label is
 //! called `instance`: that is what a scraper calls the daemon.
 
@@ -14,6 +14,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use super::{
     family::{Family, Labels},
     process::Process,
+    triggers,
 };
 use crate::supervisor::status::{
     BACKEND_STATES, BindingStatus, GenerationOrigin, GroupState, GroupStatus, ModuleState, ModuleStatus, ServiceState,
@@ -21,7 +22,7 @@ use crate::supervisor::status::{
 };
 
 /// Reasons that restarts are counted under from the start, so that the first of a kind is an increase and no new series.
-const REASONS: [&str; 10] = [
+pub(super) const REASONS: [&str; 10] = [
     "backend_ended",
     "deadline_exceeded",
     "ended",
@@ -52,6 +53,7 @@ impl Collector for Snapshot {
         calls(encoder, &self.status.modules)?;
         modules(encoder, &self.status.modules)?;
         bindings(encoder, &self.status.bindings)?;
+        triggers::triggers(encoder, &self.status.triggers)?;
         groups(encoder, &self.status.groups)
     }
 }
@@ -221,12 +223,12 @@ fn groups(encoder: &mut DescriptorEncoder<'_>, groups: &[GroupStatus]) -> fmt::R
         .gauges(encoder, each().map(|(labels, group)| (labels, group.restarts_in_window)))
 }
 
-fn named<'a>(label: &'static str, name: &'a str) -> Labels<'a> {
+pub(super) fn named<'a>(label: &'static str, name: &'a str) -> Labels<'a> {
     vec![(label, name)]
 }
 
 /// A sample for each possible state.
-fn state<'a, const N: usize>(
+pub(super) fn state<'a, const N: usize>(
     label: &'static str,
     name: &'a str,
     states: [&'static str; N],
@@ -236,7 +238,7 @@ fn state<'a, const N: usize>(
 }
 
 /// A sample for each kind that was counted, and zero for those of `kinds` that were not.
-fn tally<'a>(
+pub(super) fn tally<'a>(
     label: &'static str,
     name: &'a str,
     kind_label: &'static str,

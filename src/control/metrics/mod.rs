@@ -14,6 +14,7 @@ mod family;
 mod guests;
 mod listener;
 mod process;
+mod triggers;
 
 use std::{
     sync::OnceLock,

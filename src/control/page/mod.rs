@@ -12,6 +12,7 @@ mod message;
 mod module;
 mod overview;
 mod text;
+mod trigger;
 
 use std::fmt::Write as _;
 
@@ -22,6 +23,7 @@ pub use self::{
     module::{module, outcome},
     overview::{bindings, modules, status},
     text::{lines, visible},
+    trigger::{trigger, trigger_outcome, triggers},
 };
 use super::Problem;
 

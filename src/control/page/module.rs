@@ -34,7 +34,8 @@ pub fn module(module: &ModuleStatus, now: f64) -> String {
     line("outcomes", tally(&module.calls));
     line("latency", module.latency.as_ref().map(latency).unwrap_or_default());
     line("queue", format!("{} calls, {}", module.queued, bytes(module.queued_bytes)));
-    line("restarts", restarts(module));
+    let ModuleStatus { restarts: all, restarts_by_reason, restarts_in_window, group, .. } = module;
+    line("restarts", restarts(*all, restarts_by_reason, *restarts_in_window, group.as_deref()));
     if module.state == ModuleState::Failed {
         line("to revive", format!("wapcctl start {}", visible(&module.name)));
     }
@@ -83,11 +84,12 @@ fn swaps(module: &ModuleStatus) -> String {
     text.collect::<Vec<_>>().join(", ")
 }
 
-fn restarts(module: &ModuleStatus) -> String {
-    let reasons = tally(&module.restarts_by_reason);
+/// Restarts in all, by their reasons, and those that count now towards the intensity of the child or its group.
+pub(super) fn restarts(all: u64, reasons: &BTreeMap<String, u64>, counting: u32, group: Option<&str>) -> String {
+    let reasons = tally(reasons);
     let reasons = if reasons.is_empty() { reasons } else { format!(" ({reasons})") };
-    let whose = module.group.as_deref().map_or_else(|| "its".to_owned(), |name| format!("group {}'s", visible(name)));
-    format!("{}{reasons}, {} count towards {whose} intensity now", module.restarts, module.restarts_in_window)
+    let whose = group.map_or_else(|| "its".to_owned(), |name| format!("group {}'s", visible(name)));
+    format!("{all}{reasons}, {counting} count towards {whose} intensity now")
 }
 
 /// The most frequent first.

@@ -1,8 +1,9 @@
-//! Tables of modules, bindings, groups and workers, and the page that has all of them.
+//! Tables of modules, bindings, groups and workers, and the page that has all of them, triggers as well.
 
 use super::{
     code, configuration, exit, put, state,
     text::{ago, bytes, duration, in_one_line, short, visible},
+    trigger,
 };
 use crate::{
     control::table::Table,
@@ -33,6 +34,7 @@ pub fn status(status: &Status, now: f64) -> String {
     for table in [
         modules(&status.modules, now),
         table_of_bindings(&status.bindings, now),
+        trigger::table(&status.triggers, now),
         groups(&status.groups, now),
         workers(&status.workers),
     ] {

@@ -98,6 +98,13 @@ pub(super) fn utc(epoch: f64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The same in a time zone of this name; `None` where there is none.
+pub(super) fn local(epoch: f64, zone: &str) -> Option<String> {
+    let zone: chrono_tz::Tz = zone.parse().ok()?;
+    let moment = chrono::DateTime::from_timestamp(epoch as i64, 0)?.with_timezone(&zone);
+    Some(moment.format("%Y-%m-%dT%H:%M:%S%:z").to_string())
+}
+
 /// A time since the Unix epoch as RFC 3339 in UTC, to the millisecond.
 pub(super) fn utc_ms(epoch: f64) -> String {
     let ms = (epoch.max(0.0) * 1000.0).round() as u64;

@@ -32,6 +32,8 @@ pub(super) struct Orders {
     pub(super) settings: Arc<ScheduleSettings>,
     /// Whether it begins nothing new.
     pub(super) draining: bool,
+    /// How often an operator has asked for a call.
+    pub(super) asked: u64,
 }
 
 /// One schedule on its way.
@@ -44,6 +46,8 @@ pub(super) struct Driver {
     kept: Kept,
     settings: Arc<ScheduleSettings>,
     draining: bool,
+    /// How often somebody had asked for a call when that was last looked at.
+    asked: u64,
     /// The call that runs.
     call: Option<BoxFuture<'static, CallReply>>,
     /// When the one that waits for its end should have been.
@@ -78,7 +82,7 @@ impl Driver {
         seen: Arc<Mutex<Seen>>,
         kept: Kept,
     ) -> Self {
-        let Orders { settings, draining } = orders.borrow_and_update().clone();
+        let Orders { settings, draining, asked } = orders.borrow_and_update().clone();
         Self {
             trigger,
             caller,
@@ -88,6 +92,7 @@ impl Driver {
             kept,
             settings,
             draining,
+            asked,
             call: None,
             queued: None,
             told: None,
@@ -136,7 +141,7 @@ impl Driver {
     }
 
     fn obey(&mut self, rhythm: &mut Rhythm) {
-        let Orders { settings, draining } = self.orders.borrow_and_update().clone();
+        let Orders { settings, draining, asked } = self.orders.borrow_and_update().clone();
         let before = std::mem::replace(&mut self.settings, settings);
         if before.when != self.settings.when {
             *rhythm = Rhythm::from_now(manner(&self.settings), clocks(), rand::random());
@@ -151,6 +156,9 @@ impl Driver {
             self.draining = true;
             self.queued = None;
             self.kept.hurry();
+        }
+        if std::mem::replace(&mut self.asked, asked) != asked && !self.draining {
+            self.meet(Due { call: Some(SystemTime::now()), ..Due::default() });
         }
     }
 

@@ -30,8 +30,8 @@ use self::{
     kept::Kept,
     seen::Seen,
 };
-use super::{Caller, Detail, Groundwork, RunningTrigger, TriggerContext, TriggerError, TriggerFacts};
-use crate::config::{ScheduleSettings, Trigger, TriggerSettings};
+use super::{Caller, Detail, Groundwork, RunError, RunningTrigger, TriggerContext, TriggerError, TriggerFacts};
+use crate::config::{Overlap, ScheduleSettings, Trigger, TriggerSettings};
 
 /// A schedule at work.
 struct Schedule {
@@ -66,7 +66,7 @@ pub(super) async fn start(
         None
     });
     let caller = Caller::new(&config.name, context.modules);
-    let (orders, heard) = watch::channel(Orders { settings: Arc::clone(&settings), draining: false });
+    let (orders, heard) = watch::channel(Orders { settings: Arc::clone(&settings), draining: false, asked: 0 });
     let seen = Arc::new(Mutex::new(Seen::new(Arc::clone(&settings))));
     let driver =
         Driver::new(Arc::clone(&config.name), caller.clone(), context.observer, heard, Arc::clone(&seen), kept);
@@ -93,6 +93,15 @@ impl RunningTrigger for Schedule {
     fn facts(&self) -> TriggerFacts {
         let detail: Detail = self.seen.lock().clone().detail();
         self.caller.facts(detail)
+    }
+
+    fn run_now(&self) -> Result<(), RunError> {
+        let orders = self.orders.borrow().clone();
+        if orders.settings.overlap == Overlap::Skip && self.facts().calls_running > 0 {
+            return Err(RunError::Overlap);
+        }
+        self.orders.send_modify(|orders| orders.asked += 1);
+        Ok(())
     }
 
     fn drain(&self) -> BoxFuture<'static, ()> {
