@@ -12,6 +12,7 @@ mod metrics;
 mod openmetrics;
 mod routes;
 mod socket;
+mod triggers;
 mod wapcctl;
 mod wapcctl_changes;
 mod wapcd;

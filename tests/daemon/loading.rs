@@ -115,7 +115,7 @@ fn the_check_of_a_good_configuration_starts_nothing() {
     let home = Home::new(&format!("[bindings.cache]\ntype = \"keyvalue\"\n{}", module("menu", "links = [\"cache\"]")));
     let output = home.wapcd(&["check", "--config", "wapcd.toml"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8(output.stdout).unwrap().ends_with(": good, 1 modules, 3 bindings\n"));
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with(": good, 1 modules, 3 bindings, 0 triggers\n"));
     assert!(!home.path().join("state").exists() && !home.path().join("run").exists());
 }
 

@@ -175,7 +175,7 @@ fn detail(detail: &Detail, zone: Option<&str>, now: f64) -> Vec<(&'static str, S
             let mut lines: Vec<_> =
                 next.iter().map(|at| ("next", format!("{}  {}", time(*at), until(*at, now)))).collect();
             lines.extend(last.map(|at| ("last", format!("{}  {}, {} late", time(at), ago(at, now), short(*latest_s)))));
-            lines.push(("without call", format!("{skipped} skipped, {missed} missed")));
+            lines.push(("no call", format!("{skipped} skipped, {missed} missed")));
             lines
         }
         Detail::Messages { connected, why, received, redelivered, given_up } => {
