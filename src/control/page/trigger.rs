@@ -178,12 +178,12 @@ fn detail(detail: &Detail, zone: Option<&str>, now: f64) -> Vec<(&'static str, S
             lines.push(("no call", format!("{skipped} skipped, {missed} missed")));
             lines
         }
-        Detail::Messages { connected, why, received, redelivered, given_up } => {
+        Detail::Messages { connected, why, received, redelivered, given_up, lost } => {
             let why = why.as_deref().map(|why| format!(": {}", visible(&in_one_line(why)))).unwrap_or_default();
             let connected = if *connected { "connected" } else { "disconnected" };
             vec![
                 ("hears", format!("{connected}{why}")),
-                ("messages", format!("{received} received, {redelivered} of them again, {given_up} given up")),
+                ("messages", format!("{received} received, {redelivered} of them again, {given_up} given up, {lost} lost")),
             ]
         }
         Detail::Files { waiting, done, failed } => {
