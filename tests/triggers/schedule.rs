@@ -112,6 +112,22 @@ fn a_time_at_which_the_guest_still_works_is_skipped_and_counted() {
     assert!(seen.facts.calls_running <= 1, "{seen:?}");
 }
 
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_worker_that_is_blocked_keeps_no_other_schedule_from_its_times() {
+    let blocking = "[triggers.b]\ntype = \"schedule\"\nmodule = \"blocked\"\noperation = \"host/faulty//block\"\n\
+                    payload = \"4000\"\nevery = \"1h\"\nrun_on_start = true\n";
+    let daemon = Daemon::start(&format!(
+        "[daemon]\nworkers = 1\n[bindings.faulty]\ntype = \"faulty\"\n{}{}{blocking}",
+        module("blocked", "links = [\"faulty\"]"),
+        config("operation = \"echo\"\nevery = \"100ms\""),
+    ));
+    // Its calls wait for the worker, its times do not.
+    let seen = wait_for(&daemon, "times at which a call waits", |schedule| schedule.skipped >= 10);
+    assert!(seen.latest < 1.0 && seen.facts.calls_running == 1, "{seen:?}");
+    wait_for(&daemon, "calls again", |schedule| schedule.facts.calls_ok > seen.facts.calls_ok + 1);
+}
+
 #[test]
 fn one_call_waits_for_the_end_of_the_one_before_and_no_more() {
     let keys = |operation: &str| format!("operation = \"{operation}\"\nevery = \"300ms\"\noverlap = \"queue\"");
