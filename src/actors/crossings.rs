@@ -1,12 +1,15 @@
 //! How often a call on its way wakes another thread, which placement is there to avoid: counted for tests only.
 //!
-//! Counted are calls that are handed to an instance on another worker than the caller's, and every wake-up of a caller and
-//! of a guest that waits for a binding which comes from a thread other than its own. A released daemon counts nothing.
+//! Counted are calls that are handed to an instance on another worker than the caller's, and every wake-up of a connection,
+//! of a caller, and of a guest that waits for a binding which comes from a thread other than its own. A released daemon
+//! counts nothing.
 
 #[cfg(feature = "fault-injection")]
 pub use self::counted::crossings;
 #[cfg(feature = "fault-injection")]
-pub(super) use self::counted::{handed_to, watched};
+pub(super) use self::counted::handed_to;
+#[cfg(feature = "fault-injection")]
+pub(crate) use self::counted::watched;
 
 /// Notes that an instance on that worker gets a call.
 #[cfg(not(feature = "fault-injection"))]
@@ -14,13 +17,14 @@ pub(super) fn handed_to(_worker: usize) {}
 
 /// Notes who wakes the future.
 #[cfg(not(feature = "fault-injection"))]
-pub(super) fn watched<F>(future: F) -> F {
+pub(crate) fn watched<F>(future: F) -> F {
     future
 }
 
 #[cfg(feature = "fault-injection")]
 mod counted {
     use std::{
+        cell::Cell,
         pin::Pin,
         sync::{
             Arc,
@@ -34,6 +38,11 @@ mod counted {
 
     static CROSSINGS: AtomicU64 = AtomicU64::new(0);
 
+    thread_local! {
+        /// Whether the thread wakes somebody right now: a future in another is woken through both, and is one.
+        static WAKING: Cell<bool> = const { Cell::new(false) };
+    }
+
     /// How many there were since the process started.
     #[must_use]
     pub fn crossings() -> u64 {
@@ -44,11 +53,11 @@ mod counted {
         CROSSINGS.fetch_add(u64::from(current_worker() != Some(worker)), Relaxed);
     }
 
-    pub(in crate::actors) fn watched<F: Future>(future: F) -> Watched<F> {
+    pub(crate) fn watched<F: Future>(future: F) -> Watched<F> {
         Watched(Box::pin(future))
     }
 
-    pub(in crate::actors) struct Watched<F>(Pin<Box<F>>);
+    pub(crate) struct Watched<F>(Pin<Box<F>>);
 
     impl<F: Future> Future for Watched<F> {
         type Output = F::Output;
@@ -72,8 +81,10 @@ mod counted {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
-            CROSSINGS.fetch_add(u64::from(thread::current().id() != self.thread), Relaxed);
+            let within = WAKING.replace(true);
+            CROSSINGS.fetch_add(u64::from(!within && thread::current().id() != self.thread), Relaxed);
             self.waker.wake_by_ref();
+            WAKING.set(within);
         }
     }
 }

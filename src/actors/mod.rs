@@ -53,7 +53,7 @@ mod workers;
 
 #[cfg(feature = "fault-injection")]
 pub use self::crossings::crossings;
-pub(crate) use self::{accept::next_call_id, exit::causes_of};
+pub(crate) use self::{accept::next_call_id, crossings::watched, exit::causes_of};
 pub use self::{
     budget::QueueBudget,
     call::{CallFailure, CallReply, CallRequest, Origin, RanOn, Refusal},

@@ -7,8 +7,8 @@ mod client;
 #[allow(dead_code, reason = "the daemon's own tests use all of it")]
 #[path = "../daemon/harness.rs"]
 mod harness;
-mod messages;
 mod init;
+mod messages;
 #[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
 #[path = "../bindings/servers/mod.rs"]
 mod servers;
@@ -19,4 +19,5 @@ mod messages_kill;
 mod messages_nats;
 mod messages_streams;
 mod nats;
+mod placement;
 mod schedule;

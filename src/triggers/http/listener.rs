@@ -16,6 +16,7 @@ use super::{
     tls::Identity,
 };
 use crate::{
+    actors::watched,
     config::Listen,
     triggers::{
         ListenerFacts, TriggerContext,
@@ -156,7 +157,7 @@ impl Door {
         let accepted = Accepted { stream, tls, entry, serving: Arc::clone(&self.serving) };
         // A worker that has ended drops it, which closes and counts it.
         worker.spawn_fn(move || {
-            actix::spawn(connection::serve(accepted));
+            actix::spawn(watched(connection::serve(accepted)));
         });
     }
 }

@@ -37,9 +37,9 @@ mod response;
 mod route;
 mod server;
 mod stream;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trace;
 
 use std::sync::Arc;
