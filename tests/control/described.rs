@@ -194,7 +194,7 @@ pub(crate) fn triggers() -> Vec<TriggerStatus> {
     let next = (1..6).map(|day| 951_782_400.0 + 86_400.0 * f64::from(day)).collect();
     let schedule = Detail::Schedule { next, last: Some(951_782_400.0), skipped: 5, missed: 6, latest_s: 0.0035 };
     let why = Some("connection refused".into());
-    let messages = Detail::Messages { connected: false, why, received: 7, redelivered: 3, given_up: 1 };
+    let messages = Detail::Messages { connected: false, why, received: 7, redelivered: 3, given_up: 1, lost: 0 };
     vec![
         of("web", "http", "127.0.0.1:0", http),
         of("nightly", "schedule", "0 0 1 * * *", schedule),

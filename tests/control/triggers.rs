@@ -91,7 +91,7 @@ fn the_pages_of_the_other_types_say_what_only_they_have() {
             "heard",
             [
                 "  hears       disconnected: connection refused\n",
-                "  messages    7 received, 3 of them again, 1 given up\n",
+                "  messages    7 received, 3 of them again, 1 given up, 0 lost\n",
                 "  from        orders.*\n",
             ],
         ),

@@ -138,7 +138,13 @@ fn messages(encoder: &mut DescriptorEncoder<'_>, running: &[(&str, &TriggerFacts
         _ => None,
     });
     Family::new("wapcd_trigger_messages_given_up", "Messages that failed as often as they may")
-        .counters(encoder, given_up)
+        .counters(encoder, given_up)?;
+    let lost = of(running, |detail| match detail {
+        Detail::Messages { lost, .. } => Some(*lost),
+        _ => None,
+    });
+    Family::new("wapcd_trigger_messages_lost", "Messages that came faster than they were taken, and are gone")
+        .counters(encoder, lost)
 }
 
 fn files(encoder: &mut DescriptorEncoder<'_>, running: &[(&str, &TriggerFacts)]) -> fmt::Result {

@@ -183,7 +183,10 @@ fn detail(detail: &Detail, zone: Option<&str>, now: f64) -> Vec<(&'static str, S
             let connected = if *connected { "connected" } else { "disconnected" };
             vec![
                 ("hears", format!("{connected}{why}")),
-                ("messages", format!("{received} received, {redelivered} of them again, {given_up} given up, {lost} lost")),
+                (
+                    "messages",
+                    format!("{received} received, {redelivered} of them again, {given_up} given up, {lost} lost"),
+                ),
             ]
         }
         Detail::Files { waiting, done, failed } => {
