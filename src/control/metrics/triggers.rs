@@ -127,12 +127,6 @@ fn messages(encoder: &mut DescriptorEncoder<'_>, running: &[(&str, &TriggerFacts
         _ => None,
     });
     Family::new("wapcd_trigger_messages_redelivered", "Messages that came again").counters(encoder, again)?;
-    let lost = of(running, |detail| match detail {
-        Detail::Messages { lost, .. } => Some(*lost),
-        _ => None,
-    });
-    Family::new("wapcd_trigger_messages_lost", "Messages that found no room, because those before them took too long")
-        .counters(encoder, lost)?;
     let given_up = of(running, |detail| match detail {
         Detail::Messages { given_up, .. } => Some(*given_up),
         _ => None,
