@@ -1,6 +1,9 @@
 //! The seam between the command line and the parts of the daemon: configuration, check, supervisor and control API.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -17,6 +20,7 @@ use crate::{
         events::Events,
         status::{BindingStatus, ModuleStatus, ReloadReport, Status, SwapReport, TriggerStatus},
     },
+    triggers,
 };
 
 /// Problems of modules that a start would meet, one a line.
@@ -33,7 +37,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 }
 
 /// Does what a start would do before it starts anything: reads and compiles every module and checks it against its
-/// limits, those of the drop-in directory too. Opens no database and binds no socket.
+/// limits, those of the drop-in directory too, and the files of certificates and credentials of triggers. Opens no database and
+/// binds no socket.
 ///
 /// # Errors
 /// Every problem that was found.
@@ -44,7 +49,13 @@ pub fn check(config: &Config) -> Result<(), Problems> {
         Err(error) => return Err(Problems(vec![engine_problem(error, settings.instances)])),
     };
     let problems = config.modules.iter().flat_map(|module| check_module(&engine, module));
-    let mut problems: Vec<String> = problems.map(|problem| format!("{}: {problem}", config.source.display())).collect();
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let of_triggers = config.triggers.iter().flat_map(|trigger| {
+        let problems = triggers::problems(trigger, credentials.as_deref());
+        problems.into_iter().map(|error| format!("triggers.{}: {}", trigger.name, chain(&error)))
+    });
+    let mut problems: Vec<String> =
+        problems.chain(of_triggers).map(|problem| format!("{}: {problem}", config.source.display())).collect();
     if let Some(drop_in) = &config.drop_in {
         let (dropped, refused) = supervisor::dropped_modules(config);
         let of_file = |text: String| format!("{}: {text}", drop_in.dir.display());

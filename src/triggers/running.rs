@@ -1,6 +1,6 @@
 //! What every trigger does, whatever its type, and how one is made.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
@@ -62,6 +62,16 @@ pub async fn prepare(config: Arc<Trigger>, context: TriggerContext) -> Result<Gr
         TriggerSettings::Http(_) => http::prepare(config, context).await.map(Groundwork::Http),
         TriggerSettings::Files(_) => files::prepare(&config).await.map(|()| Groundwork::None),
         TriggerSettings::Schedule(_) | TriggerSettings::Messages(_) => Ok(Groundwork::None),
+    }
+}
+
+/// What is known to be wrong with a trigger before anything of it is started: files that a start reads. Nothing is bound
+/// or connected. Blocks while files are read.
+#[must_use]
+pub fn problems(config: &Trigger, credentials: Option<&Path>) -> Vec<TriggerError> {
+    match &config.settings {
+        TriggerSettings::Http(settings) => http::problems(settings, credentials),
+        TriggerSettings::Schedule(_) | TriggerSettings::Messages(_) | TriggerSettings::Files(_) => Vec::new(),
     }
 }
 

@@ -170,9 +170,12 @@ fn the_quick_start_runs_as_its_readme_says() {
         assert!(toml.contains(line));
         toml = toml.replace(line, "");
     }
-    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    assert!(toml.contains("127.0.0.1:9464"));
-    toml = toml.replace("127.0.0.1:9464", &metrics);
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let metrics = free();
+    for (address, other) in [("127.0.0.1:9464", metrics.clone()), ("127.0.0.1:8080", free())] {
+        assert!(toml.contains(address));
+        toml = toml.replace(address, &other);
+    }
     for name in ["greeter", "counter", "reporter", "shout", "relay"] {
         let file = guest_file(&format!("examples/quickstart/{name}/{name}.wasm"));
         toml = toml.replace(&format!("{name}/{name}.wasm"), file.to_str().unwrap());
@@ -188,6 +191,7 @@ fn the_quick_start_runs_as_its_readme_says() {
     assert_eq!(daemon.ctl(&["call", "reporter", "report", "--payload", &page]), report);
     let elsewhere = daemon.wapcctl(&["call", "reporter", "report", "--payload", "http://192.0.2.1/"]);
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("not_allowed: "), "{elsewhere:?}");
+    assert_eq!(daemon.ctl(&["publish", "events", "names.new", "--payload", "Grace", "--request"]), "Hello, Grace!");
     let nameless = daemon.wapcctl(&["call", "greeter", "hello", "--payload", ""]);
     assert_eq!(nameless.status.code(), Some(1));
     let daemon = daemon.stop().start();

@@ -120,6 +120,24 @@ fn the_check_of_a_good_configuration_starts_nothing() {
 }
 
 #[test]
+fn the_check_reads_certificates_and_credentials_of_triggers() {
+    let web = "[triggers.web]\ntype = \"http\"\n\
+               listen = { address = \"127.0.0.1:0\", tls = { cert = \"web.pem\", key = { file = \"web.key\" } } }\n\
+               routes = [{ path = \"/\", module = \"menu\", operation = \"echo\", \
+               authentication = { token = { file = \"tokens\" } } }]\n";
+    let home = Home::new(&format!("{}{web}", module("menu", "")));
+    home.write("web.pem", "no certificate");
+    home.write("tokens", "\n");
+    let output = home.wapcd(&["check", "--config", "wapcd.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    for file in ["web.pem", "tokens"] {
+        let told = complaints.lines().any(|line| line.contains("triggers.web: cannot use `") && line.contains(file));
+        assert!(told, "nothing of {file} in {complaints}");
+    }
+}
+
+#[test]
 fn the_check_can_be_made_beside_a_running_daemon() {
     let daemon = Daemon::start(&format!("[bindings.cache]\ntype = \"keyvalue\"\n{}", module("menu", "")));
     let output = daemon.home().wapcd(&["check", "--config", "wapcd.toml"]);

@@ -28,15 +28,15 @@ const AGAIN: Duration = Duration::from_secs(3);
 /// The same where a document shows no waits, but code that is compiled before anything is to be seen.
 const AGAIN_COMPILED: Duration = Duration::from_secs(30);
 
-/// Where the quick start has its metrics.
-const METRICS: &str = "127.0.0.1:9464";
+/// Where the quick start has its metrics, and where it takes requests.
+const ADDRESSES: [&str; 2] = ["127.0.0.1:9464", "127.0.0.1:8080"];
 
 /// The daemon of one folder of `examples/` in a directory of its own, as if nothing had run before.
 struct Example {
     name: String,
     dir: TempDir,
-    /// Where its metrics are, in place of [`METRICS`], which something else may have.
-    metrics: String,
+    /// What stands in place of [`ADDRESSES`], which something else may have.
+    addresses: [String; 2],
     daemon: Child,
 }
 
@@ -44,7 +44,10 @@ impl Example {
     /// Runs what the block does before it starts the daemon, and then the daemon.
     fn start(name: &str, before: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        // Both at once, so that they differ.
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = free.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+        drop(free);
         for example in ["quickstart", "supervision", "swapping"] {
             let (from, to) = (root().join("examples").join(example), dir.path().join("examples").join(example));
             fs::create_dir_all(&to).unwrap();
@@ -55,7 +58,7 @@ impl Example {
                 }
             }
             let config = to.join("wapcd.toml");
-            let text = fs::read_to_string(&config).unwrap().replace(METRICS, &metrics);
+            let text = replaced(&fs::read_to_string(&config).unwrap(), &ADDRESSES, &addresses);
             fs::remove_file(&config).unwrap();
             fs::write(&config, text).unwrap();
         }
@@ -67,7 +70,7 @@ impl Example {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wapcd"));
         command.args(["run", "--config", &format!("examples/{name}/wapcd.toml")]).current_dir(dir.path());
         let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut started = Self { name: name.to_owned(), dir, metrics, daemon };
+        let mut started = Self { name: name.to_owned(), dir, addresses, daemon };
         started.wait();
         started
     }
@@ -90,11 +93,12 @@ impl Example {
     /// What a person sees in a terminal after one command line.
     fn run(&self, line: &str) -> String {
         let line = line.replace("target/debug/wapcctl", env!("CARGO_BIN_EXE_wapcctl"));
-        let line = line.replace("target/debug/wapcd", env!("CARGO_BIN_EXE_wapcd")).replace(METRICS, &self.metrics);
+        let line = line.replace("target/debug/wapcd", env!("CARGO_BIN_EXE_wapcd"));
+        let line = replaced(&line, &ADDRESSES, &self.addresses);
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(self.dir.path()).stdin(Stdio::null());
         let output = shell.env("WAPCD_SOCKET", self.dir.path().join(self.socket())).output().unwrap();
-        let mut seen = String::from_utf8(output.stdout).unwrap().replace(&self.metrics, METRICS);
+        let mut seen = replaced(&String::from_utf8(output.stdout).unwrap(), &self.addresses, &ADDRESSES);
         // On a terminal the command ends the last line itself.
         if !seen.is_empty() && !seen.ends_with('\n') {
             seen.push('\n');
@@ -105,7 +109,7 @@ impl Example {
     /// What the command printed. One that only looks is run again for a while where that is not what is `expected`, as
     /// a person looks again while an instance is being started.
     fn run_until(&self, line: &str, expected: &str) -> String {
-        let acting = ["call", "start", "stop", "restart", "swap", "rollback", "reload"];
+        let acting = ["call", "start", "stop", "restart", "swap", "rollback", "reload", "curl", "publish"];
         let acts = line.split_whitespace().any(|word| acting.contains(&word));
         let deadline = Instant::now() + if self.name == "swapping" { AGAIN_COMPILED } else { AGAIN };
         loop {
@@ -115,6 +119,11 @@ impl Example {
             }
         }
     }
+}
+
+/// The text with each of some addresses replaced by another.
+fn replaced(text: &str, from: &[impl AsRef<str>], to: &[impl AsRef<str>]) -> String {
+    from.iter().zip(to).fold(text.to_owned(), |text, (from, to)| text.replace(from.as_ref(), to.as_ref()))
 }
 
 impl Drop for Example {

@@ -8,7 +8,6 @@ mod client;
 #[path = "../daemon/harness.rs"]
 mod harness;
 mod init;
-mod messages;
 #[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
 #[path = "../bindings/servers/mod.rs"]
 mod servers;
@@ -20,4 +19,5 @@ mod messages_nats;
 mod messages_streams;
 mod nats;
 mod placement;
+mod operated;
 mod schedule;

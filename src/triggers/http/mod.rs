@@ -42,14 +42,16 @@ mod tests;
 mod tls;
 mod trace;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use self::{
+    authenticate::Guard,
     connection::Current,
     server::{Ready, Server},
+    tls::Identity,
 };
 use super::{RunningTrigger, TriggerContext, TriggerError};
-use crate::config::Trigger;
+use crate::config::{Authentication, HttpSettings, SecretSource, Trigger};
 
 /// What was done before it starts or takes other settings: sockets are bound, certificates and credentials are read.
 #[derive(Debug)]
@@ -64,6 +66,18 @@ pub struct Groundwork {
 /// Whatever of that cannot be done.
 pub(super) async fn prepare(config: Arc<Trigger>, context: TriggerContext) -> Result<Groundwork, TriggerError> {
     server::prepare(config, context, Vec::new()).await
+}
+
+/// What a start would refuse of the files that the settings name. A credential that only the service has is taken for good.
+pub(super) fn problems(settings: &HttpSettings, credentials: Option<&Path>) -> Vec<TriggerError> {
+    let here = |source: &SecretSource| credentials.is_some() || matches!(source, SecretSource::File(_));
+    let secured = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref()).filter(|tls| here(&tls.key));
+    let guarded =
+        settings.routes.iter().filter_map(|route| route.authentication.as_ref()).filter(|guard| match guard {
+            Authentication::Token(source) | Authentication::Basic(source) => here(source),
+        });
+    let certificates = secured.filter_map(|tls| Identity::read(tls, credentials).err());
+    certificates.chain(guarded.filter_map(|guard| Guard::new(guard, credentials).err())).collect()
 }
 
 /// Starts it.
