@@ -36,7 +36,7 @@ fn started() -> Daemon {
 fn a_trigger_that_an_operator_stopped_listens_no_more_until_an_operator_starts_it() {
     let daemon = started();
     assert!(listens(&daemon));
-    assert_eq!(daemon.ctl(&["stop", "triggers.web"]), "web: stopped");
+    assert_eq!(daemon.ctl(&["stop", "triggers.web"]).trim_end(), "web: stopped");
     assert!(!listens(&daemon));
 
     daemon.home().configure(&config("access_log = true\nshutdown = \"1s\""));
@@ -45,9 +45,9 @@ fn a_trigger_that_an_operator_stopped_listens_no_more_until_an_operator_starts_i
     assert!(!listens(&daemon));
     assert_eq!(trigger(&daemon, "daily").state, ServiceState::Running);
 
-    assert_eq!(daemon.ctl(&["start", "triggers.web"]), "web: running");
+    assert_eq!(daemon.ctl(&["start", "triggers.web"]).trim_end(), "web: running");
     assert!(listens(&daemon));
-    assert_eq!(daemon.ctl(&["restart", "triggers.web"]), "web: running");
+    assert_eq!(daemon.ctl(&["restart", "triggers.web"]).trim_end(), "web: running");
     assert!(listens(&daemon));
     assert_eq!(trigger(&daemon, "web").restarts, 0, "what an operator asks for is no failure");
     let events = daemon.ctl(&["events", "--trigger", "web"]);
@@ -61,7 +61,7 @@ fn a_schedule_calls_when_an_operator_asks_for_it() {
     let daemon = started();
     let calls = || trigger(&daemon, "daily").facts.unwrap().calls_ok;
     assert_eq!(calls(), 0);
-    assert_eq!(daemon.ctl(&["run", "daily"]), "daily: running");
+    assert_eq!(daemon.ctl(&["run", "daily"]).trim_end(), "daily: running");
     eventually("the call has ended", || calls() == 1);
     let page = daemon.ctl(&["trigger", "daily"]);
     assert!(
