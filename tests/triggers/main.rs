@@ -18,6 +18,6 @@ mod messages_kill;
 mod messages_nats;
 mod messages_streams;
 mod nats;
-mod placement;
 mod operated;
+mod placement;
 mod schedule;
