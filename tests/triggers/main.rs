@@ -13,6 +13,7 @@ mod init;
 mod servers;
 
 mod files;
+mod init;
 mod messages;
 mod messages_kill;
 mod messages_nats;
