@@ -85,7 +85,7 @@ async fn calls_of_many_callers_stay_on_their_worker_while_its_instance_is_busy_f
         strangers += answered(calls).await.iter().filter(|on| Some(*on) != instances.get(at)).count();
     }
     // A thread that the machine keeps waiting is late for its callers as well: these may go elsewhere.
-    assert!(strangers < 8 * 2 * 500 / 20, "{strangers} of {} calls ran elsewhere", 8 * 2 * 500);
+    assert!(strangers < 8 * 2 * 500 / 5, "{strangers} of {} calls ran elsewhere", 8 * 2 * 500);
 }
 
 #[actix::test]
