@@ -1,4 +1,5 @@
 //! Which call meets which instance, as a model of many workers: nothing waits beside an idle instance, nothing starves.
+#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use actix::AsyncContext;
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ const WORKERS: usize = 3;
 enum Event {
     /// A call comes on a worker or from elsewhere.
     Comes(Option<usize>),
-    /// The instance that has been busy longest is free.
+    /// A busy instance is free.
     Free(usize),
     Stalls(usize, bool),
     /// Microseconds go by.
@@ -40,7 +41,7 @@ struct Model {
     now: Instant,
     busy: Vec<Arc<Desk>>,
     addr: Addr<GuestActor>,
-    /// When the calls that wait came, and where they are at home.
+    /// The calls that wait, and when they came.
     waiting: Vec<(u64, Instant)>,
     stalled: [bool; WORKERS],
 }
