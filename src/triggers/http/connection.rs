@@ -67,13 +67,16 @@ pub(super) struct Accepted {
 /// What the requests of one connection share.
 struct Line {
     serving: Arc<Serving>,
-    /// What held at the latest request: sharing it with other workers for each would cost all of them.
-    current: RefCell<Rc<Arc<Current>>>,
+    /// Not asked for with each request: workers that count one thing's users together wait for each other.
+    current: RefCell<Rc<Latest>>,
     peer: Peer,
     life: Rc<RefCell<Life>>,
     entry: Rc<Entry>,
     multiplexed: bool,
 }
+
+/// What held at the latest request of a connection.
+struct Latest(Arc<Current>);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(accepted: Accepted) {
@@ -89,7 +92,7 @@ pub(super) async fn serve(accepted: Accepted) {
     };
     let line = |multiplexed| Line {
         serving: Arc::clone(&serving),
-        current: RefCell::new(Rc::new(Arc::clone(&current))),
+        current: RefCell::new(Rc::new(Latest(Arc::clone(&current)))),
         peer: peer.clone(),
         life: Rc::clone(&life),
         entry: Rc::clone(&entry),
@@ -150,7 +153,7 @@ impl Line {
     async fn answer(&self, request: Request<Incoming>, busy: Busy) -> Response<Answer> {
         let current = self.current();
         let request = request.map(|body| Asked::new(body, (!self.multiplexed).then_some(&self.life)));
-        let mut response = current.site.answer(request, &self.peer, &self.serving.caller).await;
+        let mut response = current.0.site.answer(request, &self.peer, &self.serving.caller).await;
         self.entry.count(response.status().as_u16());
         if !self.multiplexed && self.entry.order() != Order::Serve {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -158,12 +161,12 @@ impl Line {
         response.map(|body| Answer::new(body, busy.answered(Instant::now)))
     }
 
-    fn current(&self) -> Rc<Arc<Current>> {
+    fn current(&self) -> Rc<Latest> {
         let newest = self.serving.current.load();
         let mut current = self.current.borrow_mut();
-        if !Arc::ptr_eq(&newest, &current) {
+        if !Arc::ptr_eq(&newest, &current.0) {
             self.life.borrow_mut().limit(&newest.limits);
-            *current = Rc::new(Arc::clone(&newest));
+            *current = Rc::new(Latest(Arc::clone(&newest)));
         }
         Rc::clone(&current)
     }

@@ -14,7 +14,7 @@
 //! listeners come and go with a reload while connections go on, and each connection has the time limits of its trigger.
 //!
 //! * `server.rs`: the trigger; everything that changes while it is at work is exchanged there.
-//! * `tls.rs`: certificates.
+//! * `tls.rs`: certificates; `secrets.rs`: their files and those of credentials, noticed when they change.
 //! * `answer.rs`: from a request to its answer, with `route.rs` (what each route was compiled to), `head.rs`, `authenticate.rs`,
 //!   `request.rs` (what the guest gets), `response.rs` and `problem.rs` (what its answer means), `cors.rs`, `trace.rs`,
 //!   `access.rs` and `complaints.rs` (what the log says).
@@ -35,6 +35,7 @@ mod problem;
 mod request;
 mod response;
 mod route;
+mod secrets;
 mod server;
 mod stream;
 #[cfg(test)]
@@ -51,12 +52,18 @@ use self::{
     tls::Identity,
 };
 use super::{RunningTrigger, TriggerContext, TriggerError};
+<<<<<<< ours
 use crate::config::{Authentication, HttpSettings, SecretSource, Trigger};
+=======
+use crate::{config::Trigger, files::watch::Target};
+>>>>>>> theirs
 
 /// What was done before it starts or takes other settings: sockets are bound, certificates and credentials are read.
 #[derive(Debug)]
 pub struct Groundwork {
     current: Arc<Current>,
+    /// Files that were read, to be watched for what comes after.
+    targets: Vec<Target>,
     ready: Vec<Ready>,
 }
 

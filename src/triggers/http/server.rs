@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,10 +19,13 @@ use super::{
     connection::{Current, Serving},
     connections::{Connections, Order},
     listener::Listening,
+    secrets::{self, Secrets},
     tls::Identity,
 };
 use crate::{
     config::{HttpSettings, Listen, Listener, Trigger, TriggerSettings, Watch},
+    files::watch::Target,
+    host::chain,
     triggers::{
         Caller, Detail, RunningTrigger, TriggerContext, TriggerError, TriggerFacts, running, sockets::Registered,
     },
@@ -29,11 +33,19 @@ use crate::{
 
 /// A `http` trigger at work.
 pub(super) struct Server {
-    config: Mutex<Arc<Trigger>>,
     context: TriggerContext,
-    serving: Arc<Serving>,
-    listening: Arc<Mutex<Vec<Listening>>>,
+    state: Arc<State>,
+    secrets: Secrets,
     next_listener: AtomicU64,
+}
+
+/// What changes while it is at work.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Locked whenever something is exchanged that was made of it.
+    pub(super) config: Mutex<Arc<Trigger>>,
+    pub(super) serving: Arc<Serving>,
+    pub(super) listening: Mutex<Vec<Listening>>,
 }
 
 /// A listener that is ready to take connections.
@@ -66,7 +78,9 @@ pub(super) async fn prepare(
         let (config, context) = (Arc::clone(&config), context.clone());
         move || read(&config, &context)
     });
-    let (current, identities) = reading.await.map_err(|_panicked| TriggerError::Lost("what reads its files"))??;
+    let read = reading.await.map_err(|_panicked| TriggerError::Lost("what reads its files"))??;
+    let Read { current, identities, mut targets } = read;
+    targets.extend(identities.iter().flatten().flat_map(|identity| identity.targets()));
     let mut ready = Vec::new();
     for (Listener { listen, .. }, identity) in settings(&config)?.listeners.iter().zip(identities) {
         let sockets = if open.contains(listen) { Vec::new() } else { context.sockets.listen(listen)? };
@@ -74,10 +88,29 @@ pub(super) async fn prepare(
         let sockets = sockets.into_iter().map(Registered::new).collect::<Result<_, _>>().map_err(failed)?;
         ready.push(Ready { listen: listen.clone(), sockets, identity });
     }
-    Ok(Groundwork { current: Arc::new(current), ready })
+    Ok(Groundwork { current: Arc::new(current), targets, ready })
 }
 
-fn read(config: &Trigger, context: &TriggerContext) -> Result<(Current, Vec<Option<Arc<Identity>>>), TriggerError> {
+/// A site with the state of its files, taken before it was made.
+pub(super) fn site(config: &Trigger, credentials: Option<&Path>) -> Result<(Site, Vec<Target>), TriggerError> {
+    let settings = settings(config)?;
+    let site = Site::new(&config.name, settings, credentials)?;
+    let targets: Vec<_> = site.secret_files().into_iter().map(secrets::target).collect();
+    // Only now it is known which files those are.
+    let site = if targets.is_empty() { site } else { Site::new(&config.name, settings, credentials)? };
+    Ok((site, targets))
+}
+
+/// What was read for a trigger.
+struct Read {
+    current: Current,
+    /// Of each listener.
+    identities: Vec<Option<Arc<Identity>>>,
+    /// Files of the site.
+    targets: Vec<Target>,
+}
+
+fn read(config: &Trigger, context: &TriggerContext) -> Result<Read, TriggerError> {
     let settings = settings(config)?;
     let credentials = context.credentials.as_deref();
     let identity = |listener: &Listener| {
@@ -85,8 +118,8 @@ fn read(config: &Trigger, context: &TriggerContext) -> Result<(Current, Vec<Opti
         tls.map(|tls| Identity::read(tls, credentials).map(Arc::new)).transpose()
     };
     let identities = settings.listeners.iter().map(identity).collect::<Result<_, _>>()?;
-    let site = Site::new(&config.name, settings, credentials)?;
-    Ok((Current { site, limits: settings.limits.clone() }, identities))
+    let (site, targets) = site(config, credentials)?;
+    Ok(Read { current: Current { site, limits: settings.limits.clone() }, identities, targets })
 }
 
 impl Server {
@@ -104,22 +137,23 @@ impl Server {
             caller: Caller::new(&config.name, context.modules.clone()),
             connections: Arc::new(Connections::default()),
         };
-        let server = Self {
-            config: Mutex::new(config),
-            context,
-            serving: Arc::new(serving),
-            listening: Arc::default(),
-            next_listener: AtomicU64::new(0),
-        };
-        server.take(groundwork)?;
+        let state =
+            State { config: Mutex::new(Arc::clone(&config)), serving: Arc::new(serving), listening: Mutex::default() };
+        let state = Arc::new(state);
+        let secrets = Secrets::new(&state, &context)?;
+        let server = Self { context, state, secrets, next_listener: AtomicU64::new(0) };
+        server.take(config, groundwork)?;
         Ok(server)
     }
 
     /// Goes on with what was prepared.
-    fn take(&self, groundwork: Groundwork) -> Result<(), TriggerError> {
+    fn take(&self, config: Arc<Trigger>, groundwork: Groundwork) -> Result<(), TriggerError> {
         let io = self.context.io.handle().map_err(TriggerError::Thread)?;
-        self.serving.current.store(groundwork.current);
-        let mut listening = self.listening.lock();
+        self.secrets.watch(groundwork.targets, &self.context.watch)?;
+        let mut held = self.state.config.lock();
+        *held = config;
+        self.state.serving.current.store(groundwork.current);
+        let mut listening = self.state.listening.lock();
         let mut before = std::mem::take(&mut *listening);
         for Ready { listen, sockets, identity } in groundwork.ready {
             if let Some(at) = before.iter().position(|listening| is_same(&listening.listen, &listen)) {
@@ -130,13 +164,13 @@ impl Server {
                 listening.push(kept);
             } else {
                 let id = self.next_listener.fetch_add(1, Relaxed);
-                let place = (&self.serving, &self.context);
+                let place = (&self.state.serving, &self.context);
                 listening.push(Listening::start((id, listen), sockets, identity, place, &io));
             }
         }
-        drop(listening);
+        drop((listening, held));
         for gone in before {
-            let connections = Arc::clone(&self.serving.connections);
+            let connections = Arc::clone(&self.state.serving.connections);
             io.spawn(async move {
                 let id = gone.id;
                 gone.finish().await;
@@ -157,6 +191,13 @@ impl Server {
     }
 }
 
+impl State {
+    /// The certificates of its listeners.
+    pub(super) fn identities(&self) -> Vec<Arc<Identity>> {
+        self.listening.lock().iter().filter_map(|listening| listening.identity.load_full()).collect()
+    }
+}
+
 /// Whether two listeners are at the same place, whatever the mode of its file.
 fn is_same(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
@@ -167,26 +208,27 @@ fn is_same(one: &Listen, other: &Listen) -> bool {
 
 impl RunningTrigger for Server {
     fn prepare(&self, config: Arc<Trigger>) -> BoxFuture<'static, Result<running::Groundwork, TriggerError>> {
-        let open = self.listening.lock().iter().map(|listening| listening.listen.clone()).collect();
+        let open = self.state.listening.lock().iter().map(|listening| listening.listen.clone()).collect();
         let context = self.context.clone();
         Box::pin(async move { prepare(config, context, open).await.map(running::Groundwork::Http) })
     }
 
     fn adjust(&self, config: Arc<Trigger>, groundwork: running::Groundwork) {
-        *self.config.lock() = config;
         let running::Groundwork::Http(groundwork) = groundwork else { return };
-        if let Err(error) = self.take(groundwork) {
-            let trigger = &*self.config.lock().name;
-            tracing::error!(trigger, %error, "listeners could not be exchanged");
+        let name = Arc::clone(&config.name);
+        if let Err(error) = self.take(config, groundwork) {
+            tracing::error!(trigger = &*name, error = chain(&error), "settings could not be exchanged");
         }
     }
 
-    fn watch(&self, _settings: Watch) {}
+    fn watch(&self, settings: Watch) {
+        self.secrets.configure(settings);
+    }
 
     fn facts(&self) -> TriggerFacts {
-        let connections = &self.serving.connections;
-        self.serving.caller.facts(Detail::Http {
-            listeners: self.listening.lock().iter().flat_map(Listening::facts).collect(),
+        let connections = &self.state.serving.connections;
+        self.state.serving.caller.facts(Detail::Http {
+            listeners: self.state.listening.lock().iter().flat_map(Listening::facts).collect(),
             connections: connections.count(),
             connections_refused: connections.refused(),
             responses: connections.responses(),
@@ -194,8 +236,8 @@ impl RunningTrigger for Server {
     }
 
     fn drain(&self) -> BoxFuture<'static, ()> {
-        let listening = std::mem::take(&mut *self.listening.lock());
-        let connections = Arc::clone(&self.serving.connections);
+        let listening = std::mem::take(&mut *self.state.listening.lock());
+        let connections = Arc::clone(&self.state.serving.connections);
         let Ok(io) = self.context.io.handle() else {
             connections.tell(Order::Drain);
             return Box::pin(async move { connections.empty().await });
@@ -210,9 +252,10 @@ impl RunningTrigger for Server {
     }
 
     fn stop(&self) {
-        let listening = std::mem::take(&mut *self.listening.lock());
+        let listening = std::mem::take(&mut *self.state.listening.lock());
         listening.into_iter().for_each(Listening::stop);
-        self.serving.connections.tell(Order::Cut);
+        self.secrets.stop();
+        self.state.serving.connections.tell(Order::Cut);
     }
 
     fn ended(&self) -> BoxFuture<'static, String> {

@@ -15,7 +15,10 @@ use rustls::{
 
 use crate::{
     config::{SecretSource, ServerTls},
-    files::read::read_settled,
+    files::{
+        read::{ReadFile, read_settled},
+        watch::{Target, TargetKind},
+    },
     host::{BoxError, chain},
     triggers::TriggerError,
 };
@@ -33,16 +36,16 @@ pub(super) struct Identity {
 }
 
 /// Where a certificate and its key are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Files {
-    pub(super) cert: PathBuf,
-    pub(super) key: PathBuf,
+#[derive(Debug)]
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
 }
 
 /// What was read last that could be used.
 struct Held {
-    cert: Vec<u8>,
-    key: Vec<u8>,
+    cert: ReadFile,
+    key: ReadFile,
     config: Arc<ServerConfig>,
 }
 
@@ -64,7 +67,7 @@ impl Identity {
     pub(super) fn read_again(&self) -> Result<bool, TriggerError> {
         let found = Held::read(&self.files)?;
         let held = self.held.load();
-        if held.cert == found.cert && held.key == found.key {
+        if held.cert.bytes == found.cert.bytes && held.key.bytes == found.key.bytes {
             return Ok(false);
         }
         self.held.store(Arc::new(found));
@@ -72,8 +75,18 @@ impl Identity {
     }
 
     /// Where it is.
-    pub(super) fn files(&self) -> &Files {
-        &self.files
+    pub(super) fn files(&self) -> [&Path; 2] {
+        [&self.files.cert, &self.files.key]
+    }
+
+    /// Its files, to be watched for what comes after that which was read.
+    pub(super) fn targets(&self) -> [Target; 2] {
+        let held = self.held.load();
+        let target = |path: &Path, read: &ReadFile| Target {
+            path: path.to_owned(),
+            kind: TargetKind::File { seen: Some(read.fingerprint) },
+        };
+        [target(&self.files.cert, &held.cert), target(&self.files.key, &held.key)]
     }
 
     /// What a new connection gets.
@@ -103,13 +116,11 @@ impl Files {
 
 impl Held {
     fn read(files: &Files) -> Result<Self, TriggerError> {
-        let read = |path: &Path| {
-            let read = read_settled(path, MAX_FILE).map_err(|error| unusable(path.display(), &error))?;
-            Ok::<_, TriggerError>(read.bytes)
-        };
+        let read = |path: &Path| read_settled(path, MAX_FILE).map_err(|error| unusable(path.display(), &error));
         let (cert, key) = (read(&files.cert)?, read(&files.key)?);
-        let chain = certificates(&cert).map_err(|error| unusable(files.cert.display(), &*error))?;
-        let private = PrivateKeyDer::from_pem_slice(&key).map_err(|error| unusable(files.key.display(), &error))?;
+        let chain = certificates(&cert.bytes).map_err(|error| unusable(files.cert.display(), &*error))?;
+        let private = PrivateKeyDer::from_pem_slice(&key.bytes);
+        let private = private.map_err(|error| unusable(files.key.display(), &error))?;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private));
@@ -129,4 +140,68 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BoxError> {
 
 fn unusable(file: impl std::fmt::Display, error: &(dyn std::error::Error + 'static)) -> TriggerError {
     TriggerError::Secret { file: file.to_string(), why: chain(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use super::*;
+
+    struct Pair {
+        cert: String,
+        key: String,
+    }
+
+    fn pair() -> Pair {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Pair { cert: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    fn tls(directory: &Path) -> ServerTls {
+        ServerTls { cert: directory.join("cert.pem"), key: SecretSource::Credential("key.pem".to_owned()) }
+    }
+
+    fn write(directory: &Path, cert: &str, key: &str) {
+        fs::write(directory.join("cert.pem"), cert).unwrap();
+        fs::write(directory.join("key.pem"), key).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let (one, other) = (pair(), pair());
+        let error = || Identity::read(&tls(at), Some(at)).unwrap_err().to_string();
+        let cert = at.join("cert.pem").display().to_string();
+        let key = at.join("key.pem").display().to_string();
+        assert!(error().starts_with(&format!("cannot use `{cert}`: cannot read")), "{}", error());
+        write(at, "nothing", &one.key);
+        assert_eq!(error(), format!("cannot use `{cert}`: it has no certificate in PEM"));
+        write(at, &one.cert, "s3cret");
+        assert!(error().starts_with(&format!("cannot use `{key}`: ")) && !error().contains("s3cret"), "{}", error());
+        write(at, &one.cert, &other.key);
+        assert!(error().starts_with(&format!("cannot use `{cert}`: with the key in `{key}`: ")), "{}", error());
+        let error = Identity::read(&tls(at), None).unwrap_err().to_string();
+        assert_eq!(error, "cannot use `key.pem`: the service was given no credentials");
+    }
+
+    #[test]
+    fn a_pair_is_exchanged_only_for_another_that_fits() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let (one, other) = (pair(), pair());
+        write(at, &one.cert, &one.key);
+        let identity = Identity::read(&tls(at), Some(at)).unwrap();
+        let before = identity.config();
+        assert!(!identity.read_again().unwrap());
+        write(at, &other.cert, &one.key);
+        identity.read_again().unwrap_err();
+        assert!(Arc::ptr_eq(&before, &identity.config()));
+        write(at, &other.cert, &other.key);
+        assert!(identity.read_again().unwrap());
+        assert!(!Arc::ptr_eq(&before, &identity.config()));
+    }
 }
