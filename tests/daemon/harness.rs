@@ -103,8 +103,19 @@ impl Home {
 
     /// The same, with these variables.
     pub(crate) fn spawn_with(self, log: &str, variables: &[(&str, &str)]) -> Daemon {
+        self.spawn_by(log, command(env!("CARGO_BIN_EXE_wapcd")), variables)
+    }
+
+    /// The same, by another program that becomes the daemon.
+    pub(crate) fn spawn_under(self, log: &str, program: &[&str]) -> Daemon {
+        let mut by = command(program[0]);
+        by.args(&program[1..]).arg(env!("CARGO_BIN_EXE_wapcd"));
+        self.spawn_by(log, by, &[])
+    }
+
+    fn spawn_by(self, log: &str, mut by: Command, variables: &[(&str, &str)]) -> Daemon {
         let log = self.path().join(log);
-        let child = command(env!("CARGO_BIN_EXE_wapcd"))
+        let child = by
             .args(["run", "--config"])
             .arg(self.config())
             .envs(variables.iter().copied())

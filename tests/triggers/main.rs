@@ -13,6 +13,8 @@ mod init;
 mod servers;
 
 mod files;
+mod http_server;
+mod http_tls;
 mod init;
 mod messages;
 mod messages_kill;
@@ -22,3 +24,4 @@ mod nats;
 mod operated;
 mod placement;
 mod schedule;
+mod web;
