@@ -87,12 +87,10 @@ fn echo(report: &mut Report) -> Result<(), Failure> {
         let at = |path: &str| format!("{}/{path}", server.daemon);
         let (plain, echo) = (format!("{}/plain/echo", server.plain), at("plain/echo"));
         let (memory, redb) = (at("memory/get"), at("redb/get"));
-        let runs = race(&mut [
-            &mut || ECHO.run(&plain),
-            &mut || ECHO.run(&echo),
-            &mut || ECHO.run(&memory),
-            &mut || ECHO.run(&redb),
-        ])?;
+        let runs =
+            race(&mut [&mut || ECHO.run(&plain), &mut || ECHO.run(&echo), &mut || ECHO.run(&memory), &mut || {
+                ECHO.run(&redb)
+            }])?;
         let [plain, echo, memory, redb] = runs.as_slice() else { return Ok(()) };
         report.note(&format!("plain actix-web, {workers} workers"), rate(plain), "/s");
         report.fine("  99th percentile", p99(plain), "ms");

@@ -61,7 +61,8 @@ impl Server {
     pub(crate) fn on_cores(&self) -> Result<Duration, Failure> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let after_name = stat.rsplit_once(')').ok_or("no name")?.1;
-        let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         // USER_HZ is 100 on every architecture that the daemon is built for.
         Ok(Duration::from_millis(ticks * 10))
     }

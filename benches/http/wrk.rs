@@ -81,7 +81,8 @@ fn read(text: &str) -> Option<(Run, u64)> {
     let p99 = time(after("99%")?.trim())?;
     let requests = text.lines().find_map(|line| line.trim().split_once(" requests in "))?.0.trim().parse().ok()?;
     let bad = after("Non-2xx or 3xx responses:").map_or(Some(0), |count| count.trim().parse().ok())?;
-    let numbers = |line: &str| -> u64 { line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).sum() };
+    let numbers =
+        |line: &str| -> u64 { line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).sum() };
     Some((Run { rate, p99, requests }, bad + after("Socket errors:").map_or(0, numbers)))
 }
 
@@ -102,7 +103,8 @@ pub(crate) fn post(url: &str, body: &[u8]) -> Result<Duration, Failure> {
     use std::{io::Read as _, net::TcpStream, time::Instant};
     let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).ok_or("no URL")?;
     let mut stream = TcpStream::connect(host)?;
-    let head = format!("POST /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     let started = Instant::now();
     stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut answer = Vec::new();

@@ -13,6 +13,7 @@ mod init;
 mod servers;
 
 mod files;
+mod http_routes;
 mod http_server;
 mod http_tls;
 mod init;
