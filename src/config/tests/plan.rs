@@ -302,7 +302,8 @@ fn mutated(rich: &Table, old: &Config, path: &str) -> Option<Config> {
 fn told<'p>(kind: Option<&str>, path: &'p str) -> &'p str {
     let path = path.split('#').next().unwrap_or(path);
     let of_triggers = ["listen", "routes", "limits", "durable"].iter().filter(|_| kind == Some("triggers"));
-    let wholes = ["health", "rate_limit", "links", "swap.probe", "tls", "password", "circuit.backoff"];
+    let wholes =
+        ["health", "rate_limit", "on_start", "on_stop", "links", "swap.probe", "tls", "password", "circuit.backoff"];
     match of_triggers.chain(&wholes).find(|whole| path.starts_with(&format!("{whole}."))) {
         Some(whole) => whole,
         None => path,
