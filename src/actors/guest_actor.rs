@@ -10,8 +10,8 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 
 use super::{
-    CheckHealth, ExitReason, ExitReport, FinalCall, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave, SetLimits,
-    TakeOver,
+    CheckHealth, ExitReason, ExitReport, FinalCall, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave,
+    SetLimits, TakeOver,
     own_call::run_final,
     run::{RunEnd, Seat, Work, run},
 };

@@ -18,9 +18,9 @@ pub use self::{
     links::{AddressRange, HostPattern, HttpRules, Link, Operations, Rules, Space, SqlRules, Topic},
     server::{Circuit, SecretSource, Server, TlsFiles},
     triggers::{
-        AfterFile, Authentication, Calendar, CalendarError, Cors, DurableConsumer, FilesSettings, HttpLimits, HttpSettings, Listen, Listener,
-        MessagesSettings, Overlap, Payload, PayloadFormat, Route, ScheduleSettings, ServerTls, Target, Template,
-        Trigger, TriggerSettings, When,
+        AfterFile, Authentication, Calendar, CalendarError, Cors, DurableConsumer, FilesSettings, HttpLimits,
+        HttpSettings, Listen, Listener, MessagesSettings, Overlap, Payload, PayloadFormat, Route, ScheduleSettings,
+        ServerTls, Target, Template, Trigger, TriggerSettings, When,
     },
 };
 

@@ -420,7 +420,10 @@ impl Supervisor {
                 let (state, before) = (child.state(), child.recorded);
                 // An instance that is rebuilt at once is an exit and a start, and no more: unless calls wait for `on_start`.
                 let opens = child.is_opening(child.code.generation());
-                if child.phase == Phase::Up && !opens && (before, state) == (ModuleState::Running, ModuleState::Starting) {
+                if child.phase == Phase::Up
+                    && !opens
+                    && (before, state) == (ModuleState::Running, ModuleState::Starting)
+                {
                     return None;
                 }
                 child.recorded = state;

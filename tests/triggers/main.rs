@@ -7,7 +7,6 @@ mod client;
 #[allow(dead_code, reason = "the daemon's own tests use all of it")]
 #[path = "../daemon/harness.rs"]
 mod harness;
-mod init;
 #[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
 #[path = "../bindings/servers/mod.rs"]
 mod servers;

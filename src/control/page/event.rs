@@ -69,7 +69,9 @@ fn what(what: &What) -> String {
         What::OnStartFailed { instance, operation, attempt, of, why, retry_s, .. } => {
             let (operation, why) = (in_one_line(operation), in_one_line(why));
             let wait = short(*retry_s);
-            format!("on_start {operation} on instance {instance} failed, attempt {attempt} of {of}: {why} => again in {wait}")
+            format!(
+                "on_start {operation} on instance {instance} failed, attempt {attempt} of {of}: {why} => again in {wait}"
+            )
         }
         What::OnStopFailed { instance, operation, why, .. } => {
             format!("on_stop {} on instance {instance} failed: {}", in_one_line(operation), in_one_line(why))

@@ -52,11 +52,10 @@ use self::{
     tls::Identity,
 };
 use super::{RunningTrigger, TriggerContext, TriggerError};
-<<<<<<< ours
-use crate::config::{Authentication, HttpSettings, SecretSource, Trigger};
-=======
-use crate::{config::Trigger, files::watch::Target};
->>>>>>> theirs
+use crate::{
+    config::{Authentication, HttpSettings, SecretSource, Trigger},
+    files::watch::Target,
+};
 
 /// What was done before it starts or takes other settings: sockets are bound, certificates and credentials are read.
 #[derive(Debug)]

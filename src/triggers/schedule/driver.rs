@@ -206,6 +206,13 @@ impl Driver {
         self.told = Some(Instant::now());
         let failures = std::mem::take(&mut self.untold);
         let (trigger, module, error) = (&*self.trigger, &*self.settings.target.module, chain(failure));
-        tracing::warn!(trigger, module, operation = self.settings.target.operation, failures, error, "scheduled call failed");
+        tracing::warn!(
+            trigger,
+            module,
+            operation = self.settings.target.operation,
+            failures,
+            error,
+            "scheduled call failed"
+        );
     }
 }

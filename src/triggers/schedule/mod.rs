@@ -58,7 +58,8 @@ pub(super) async fn start(
         let done = if catch_up { kept.read() } else { Ok(None) };
         (kept, done)
     };
-    let (kept, done) = tokio::task::spawn_blocking(read).await.map_err(|_lost| TriggerError::Lost("reading its file"))?;
+    let (kept, done) =
+        tokio::task::spawn_blocking(read).await.map_err(|_lost| TriggerError::Lost("reading its file"))?;
     let done = done.unwrap_or_else(|error| {
         let error = crate::host::chain(&error);
         tracing::error!(trigger = &*config.name, error, "what passed while the daemon was down is not known");
@@ -67,7 +68,8 @@ pub(super) async fn start(
     let caller = Caller::new(&config.name, context.modules);
     let (orders, heard) = watch::channel(Orders { settings: Arc::clone(&settings), draining: false, asked: 0 });
     let seen = Arc::new(Mutex::new(Seen::new(Arc::clone(&settings))));
-    let driver = Driver::new(Arc::clone(&config.name), caller.clone(), context.observer, heard, Arc::clone(&seen), kept);
+    let driver =
+        Driver::new(Arc::clone(&config.name), caller.clone(), context.observer, heard, Arc::clone(&seen), kept);
     let io = context.io.handle().map_err(TriggerError::Thread)?;
     let driver = io.spawn(driver.drive(done)).abort_handle();
     Ok(Arc::new(Schedule { caller, seen, orders, driver }))

@@ -119,7 +119,8 @@ impl Rhythm {
         self.call = self.next.map(|next| {
             let room = after(manner.when, next).and_then(|then| then.duration_since(next).ok());
             // Before the next time, so that calls stay in their order.
-            let most = room.map_or(manner.jitter, |room| manner.jitter.min(room.saturating_sub(Duration::from_millis(1))));
+            let most =
+                room.map_or(manner.jitter, |room| manner.jitter.min(room.saturating_sub(Duration::from_millis(1))));
             if most.is_zero() { next } else { next + most.mul_f64(chance.clamp(0.0, 1.0)) }
         });
     }

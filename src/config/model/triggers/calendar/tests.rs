@@ -107,10 +107,7 @@ fn a_named_time_that_exists_twice_comes_the_first_time() {
         ["2026-10-25 02:00:00 +02:00", "2026-10-25 02:30:00 +02:00", "2026-10-26 02:00:00 +01:00"]
     );
     // Also for who looks in the middle of the second time.
-    assert_eq!(
-        times("* * 2,4 * * *", Europe::Berlin, "2026-10-25T01:10:00Z", 1),
-        ["2026-10-25 04:00:00 +01:00"]
-    );
+    assert_eq!(times("* * 2,4 * * *", Europe::Berlin, "2026-10-25T01:10:00Z", 1), ["2026-10-25 04:00:00 +01:00"]);
     // 2026-11-01 in New York: 02:00 becomes 01:00.
     assert_eq!(
         times("0 30 1 * * *", America::New_York, "2026-10-31T12:00:00Z", 2),
@@ -167,7 +164,9 @@ fn what_is_no_expression_is_refused_with_its_reason() {
     ] {
         assert_eq!(Calendar::new(expression, Tz::UTC).unwrap_err().to_string(), why, "{expression}");
     }
-    for expression in ["0 61 * * * *", "0 0 24 * * *", "0 0 0 0 * *", "0 0 0 * 13 *", "0 0 0 * * 8", "a b c d e f", "@never"] {
+    for expression in
+        ["0 61 * * * *", "0 0 24 * * *", "0 0 0 0 * *", "0 0 0 * 13 *", "0 0 0 * * 8", "a b c d e f", "@never"]
+    {
         let error = Calendar::new(expression, Tz::UTC).unwrap_err();
         assert!(matches!(error, CalendarError::Field(_)), "{expression}: {error:?}");
     }
