@@ -131,7 +131,7 @@ fn the_check_reads_certificates_and_credentials_of_triggers() {
     let output = home.wapcd(&["check", "--config", "wapcd.toml"]);
     assert_eq!(output.status.code(), Some(78));
     let complaints = String::from_utf8(output.stderr).unwrap();
-    for file in ["web.pem", "tokens"] {
+    for file in ["web.key", "tokens"] {
         let told = complaints.lines().any(|line| line.contains("triggers.web: cannot use `") && line.contains(file));
         assert!(told, "nothing of {file} in {complaints}");
     }
