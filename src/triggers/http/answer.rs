@@ -1,7 +1,6 @@
 //! From a request to its answer: the only thing that a connection knows of routes.
 
 use std::{
-    borrow::Cow,
     convert::Infallible,
     path::{Path, PathBuf},
     sync::Arc,
@@ -219,12 +218,12 @@ impl Site {
         }
     }
 
-    fn note_module(&self, told: &mut Told<'_>, module: &Cow<'_, str>) {
+    fn note_module(&self, told: &mut Told<'_>, module: &str) {
         if let Some(access) = &mut told.access {
-            access.module = Some(module.clone().into_owned());
+            access.module = Some(module.to_owned());
         }
         if self.verbose {
-            told.module = Some(module.clone().into_owned());
+            told.module = Some(module.to_owned());
         }
     }
 

@@ -71,7 +71,7 @@ impl Guard {
         let (scheme, source) = source(authentication);
         let refused = |why: String| TriggerError::Secret { file: name(source), why };
         let secret = secret_file::load(source, credentials).map_err(|error| refused(error.to_string()))?;
-        let text = std::str::from_utf8(secret.bytes()).map_err(|_| refused("it is not UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(secret.bytes()).map_err(|error| refused(format!("it is not UTF-8: {error}")))?;
         let mut known = Known::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
