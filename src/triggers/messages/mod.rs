@@ -12,8 +12,8 @@
 //!   whoever asked gets.
 //! * `pause.rs`: waits before another try.
 //!
-//! Everything lives on the threads of connections. A call that starts there wakes the worker of an idle instance once; to go
-//! to a worker first and call from there wakes one as often, and it may be the wrong one.
+//! Everything lives on the threads of connections. A call that starts there wakes the worker of an idle instance once. To go
+//! to the workers in turn and call from there was measured for local topics: it costs the same CPU time, within the noise.
 
 mod answer;
 mod durable;
