@@ -40,15 +40,6 @@ impl Peer {
         self.runtime.block_on(async { tokio::time::timeout(SOON, work).await.expect("not in time") })
     }
 
-    /// Publishes, and waits until the server has it.
-    pub(crate) fn publish(&self, topic: &str, body: &str) {
-        let (topic, body) = (topic.to_owned(), body.to_owned());
-        self.wait(async {
-            self.client.publish(topic, body.into()).await.unwrap();
-            self.client.flush().await.unwrap();
-        });
-    }
-
     pub(crate) fn listen(&self, topic: &str) -> Subscriber {
         self.wait(async {
             let heard = self.client.subscribe(topic.to_owned()).await.unwrap();
