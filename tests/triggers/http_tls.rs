@@ -143,7 +143,7 @@ fn credentials_are_exchanged_when_their_file_changes() {
 
 fn with_token(keys: &str) -> String {
     let trigger = web::trigger("web", "\"127.0.0.1:0\"", keys);
-    format!("{}{trigger}authentication = {{ type = \"token\", file = \"tokens\" }}\n", module("m", ""))
+    format!("{}{trigger}authentication = {{ token = {{ file = \"tokens\" }} }}\n", module("m", ""))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A client of `http` triggers that sees every byte, and what the daemon says of them.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,

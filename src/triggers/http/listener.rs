@@ -4,7 +4,7 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{Shutdown, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
@@ -27,6 +27,9 @@ use crate::{
 /// How long nothing is accepted when the process or the system has no descriptor left. Connections that end give theirs
 /// back meanwhile; what waits is in the backlog.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// How long the log is silent about that after it was told: under load it comes and goes many times a second.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Connections that are taken from a backlog before a socket is closed: twice what it holds, so that whoever floods it
 /// does not keep it open.
@@ -108,7 +111,7 @@ impl Listening {
 
 impl Door {
     async fn accept(self: Arc<Self>, socket: Registered, mut end: watch::Receiver<bool>) {
-        let mut exhausted = false;
+        let mut told: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -116,12 +119,10 @@ impl Door {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok(stream) => {
-                    exhausted = false;
-                    self.admit(stream);
-                }
+                Ok(stream) => self.admit(stream),
                 Err(error) if is_exhausted(&error) => {
-                    if !std::mem::replace(&mut exhausted, true) {
+                    if told.is_none_or(|told| told.elapsed() > SILENCE) {
+                        told = Some(Instant::now());
                         tracing::warn!(listener = %self.listen, %error, "cannot accept connections for now");
                     }
                     tokio::time::sleep(EXHAUSTED).await;
