@@ -72,10 +72,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         // It ends with its input; one that does not is ended.
         drop(self.process.stdin.take());
-        let ended = self.process.kill().and_then(|()| self.process.wait());
-        if let Err(error) = ended {
-            eprintln!("the server did not end: {error}");
-        }
+        // Whatever is left of it ends with this program.
+        self.process.kill().and_then(|()| self.process.wait()).map(drop).ok();
     }
 }
 

@@ -128,13 +128,7 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             acceptance,
             sockets,
             trigger_observer: Arc::clone(&ear) as Arc<dyn TriggerObserver>,
-            context: BindingContext {
-                observer: ear,
-                credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-                state_dir: config.daemon.state_dir.clone(),
-                metrics: guests,
-                ..BindingContext::new(Arc::new(modules.clone()))
-            },
+            context: binding_context(&config, &modules, ear, guests),
             known: modules,
             stores,
             keeper,
@@ -150,6 +144,17 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
     });
     let (modules, events, config, guests) = handle;
     Ok(SupervisorHandle::new(supervisor, (modules, config, events, guests), end))
+}
+
+/// What bindings get from the daemon.
+fn binding_context(config: &Config, modules: &Modules, ear: Arc<Ear>, guests: Arc<GuestMetrics>) -> BindingContext {
+    BindingContext {
+        observer: ear,
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        state_dir: config.daemon.state_dir.clone(),
+        metrics: guests,
+        ..BindingContext::new(Arc::new(modules.clone()))
+    }
 }
 
 impl Supervisor {

@@ -107,6 +107,7 @@ impl Home {
     }
 
     /// The same, by another program that becomes the daemon.
+    #[allow(dead_code, reason = "the tests of triggers use it")]
     pub(crate) fn spawn_under(self, log: &str, program: &[&str]) -> Daemon {
         let mut by = command(program[0]);
         by.args(&program[1..]).arg(env!("CARGO_BIN_EXE_wapcd"));

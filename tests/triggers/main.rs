@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "the daemon's own tests use all of it")]
 #[path = "../daemon/client.rs"]
 mod client;
 #[allow(dead_code, reason = "the daemon's own tests use all of it")]

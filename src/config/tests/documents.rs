@@ -256,120 +256,136 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
     }
 }
 
-/// A text in which a key of the reference has this value, and all that it needs besides.
-fn with(section: &str, key: &str, value: &str) -> String {
-    let (before, section) = match (section, key) {
-        ("bindings.keyvalue", "max_bytes") => ("bindings.a = { type = \"keyvalue\", backend = \"memory\", KEY }\n", ""),
-        ("bindings.keyvalue", "prefix") => {
-            ("bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", KEY }\n", "")
-        }
-        ("bindings.keyvalue", _) => ("bindings.a = { type = \"keyvalue\", KEY }\n", ""),
-        ("bindings.server", _) => {
-            ("bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", KEY }\n", "")
-        }
-        ("bindings.server.circuit", _) => {
-            ("bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", circuit = { KEY } }\n", "")
-        }
-        ("bindings.blob", "max_bytes") => ("bindings.a = { type = \"blob\", backend = \"memory\", KEY }\n", ""),
-        ("bindings.blob", "region" | "prefix") => {
-            ("bindings.a = { type = \"blob\", backend = \"s3\", bucket = \"b\", url = \"http://h\", KEY }\n", "")
-        }
-        ("bindings.blob", _) => ("bindings.a = { type = \"blob\", KEY }\n", ""),
-        ("bindings.sql", _) => ("bindings.a = { type = \"sql\", KEY }\n", ""),
-        ("bindings.messaging", "jetstream") => {
-            ("bindings.a = { type = \"messaging\", backend = \"nats\", url = \"nats://h\", KEY }\n", "")
-        }
-        ("bindings.messaging", _) => ("bindings.a = { type = \"messaging\", KEY }\n", ""),
-        ("bindings.http_client", _) => ("bindings.a = { type = \"http_client\", KEY }\n", ""),
-        ("bindings.process", _) => ("bindings.a = { type = \"process\", command = \"c\", KEY }\n", ""),
-        ("bindings.metrics", _) => ("bindings.a = { type = \"metrics\", KEY }\n", ""),
-        ("bindings.NAME.limits", _) => ("bindings.a = { type = \"keyvalue\", limits = { KEY } }\n", ""),
-        ("bindings.NAME.health", "timeout") => {
-            ("bindings.a = { type = \"keyvalue\", health = { interval = \"1d\", KEY } }\n", "")
-        }
-        ("bindings.NAME.health", _) => ("bindings.a = { type = \"keyvalue\", health = { KEY } }\n", ""),
-        ("bindings.NAME", _) => ("bindings.a = { type = \"keyvalue\", KEY }\n", ""),
-        ("modules.NAME.health", "timeout") => (
-            "defaults.limits.call_timeout = \"1d\"\n\
+/// Where a key of the reference can stand, with all that it needs besides: the section, the key or none for all others of
+/// it, and the text in which `KEY` is the key with its value. Without `KEY` the key is written after the text.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("bindings.keyvalue", "max_bytes", "bindings.a = { type = \"keyvalue\", backend = \"memory\", KEY }\n"),
+    (
+        "bindings.keyvalue",
+        "prefix",
+        "bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", KEY }\n",
+    ),
+    ("bindings.keyvalue", "", "bindings.a = { type = \"keyvalue\", KEY }\n"),
+    ("bindings.server", "", "bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", KEY }\n"),
+    (
+        "bindings.server.circuit",
+        "",
+        "bindings.a = { type = \"keyvalue\", backend = \"redis\", url = \"redis://h\", circuit = { KEY } }\n",
+    ),
+    ("bindings.blob", "max_bytes", "bindings.a = { type = \"blob\", backend = \"memory\", KEY }\n"),
+    (
+        "bindings.blob",
+        "region",
+        "bindings.a = { type = \"blob\", backend = \"s3\", bucket = \"b\", url = \"http://h\", KEY }\n",
+    ),
+    (
+        "bindings.blob",
+        "prefix",
+        "bindings.a = { type = \"blob\", backend = \"s3\", bucket = \"b\", url = \"http://h\", KEY }\n",
+    ),
+    ("bindings.blob", "", "bindings.a = { type = \"blob\", KEY }\n"),
+    ("bindings.sql", "", "bindings.a = { type = \"sql\", KEY }\n"),
+    (
+        "bindings.messaging",
+        "jetstream",
+        "bindings.a = { type = \"messaging\", backend = \"nats\", url = \"nats://h\", KEY }\n",
+    ),
+    ("bindings.messaging", "", "bindings.a = { type = \"messaging\", KEY }\n"),
+    ("bindings.http_client", "", "bindings.a = { type = \"http_client\", KEY }\n"),
+    ("bindings.process", "", "bindings.a = { type = \"process\", command = \"c\", KEY }\n"),
+    ("bindings.metrics", "", "bindings.a = { type = \"metrics\", KEY }\n"),
+    ("bindings.NAME.limits", "", "bindings.a = { type = \"keyvalue\", limits = { KEY } }\n"),
+    ("bindings.NAME.health", "timeout", "bindings.a = { type = \"keyvalue\", health = { interval = \"1d\", KEY } }\n"),
+    ("bindings.NAME.health", "", "bindings.a = { type = \"keyvalue\", health = { KEY } }\n"),
+    ("bindings.NAME", "", "bindings.a = { type = \"keyvalue\", KEY }\n"),
+    (
+        "modules.NAME.health",
+        "timeout",
+        "defaults.limits.call_timeout = \"1d\"\n\
              modules.a = { path = \"a\", health = { operation = \"o\", interval = \"1d\", KEY } }\n",
-            "",
-        ),
-        ("modules.NAME.health", _) => ("modules.a = { path = \"a\", health = { operation = \"o\", KEY } }\n", ""),
-        ("modules.NAME.on_start", _) => ("modules.a = { path = \"a\", on_start = { operation = \"o\", KEY } }\n", ""),
-        ("modules.NAME.on_stop", _) => ("modules.a = { path = \"a\", on_stop = { operation = \"o\", KEY } }\n", ""),
-        ("modules.NAME.swap.probe", _) => {
-            ("modules.a = { path = \"a\", swap.probe = { operation = \"o\", KEY } }\n", "")
-        }
-        ("modules.NAME.swap", "max_failures") => {
-            ("modules.a = { path = \"a\", swap = { probation = \"1m\", KEY } }\n", "")
-        }
-        ("modules.NAME.swap", _) => ("modules.a = { path = \"a\", swap = { KEY } }\n", ""),
-        ("drop_in", _) => ("drop_in = { KEY }\n", ""),
-        ("modules.NAME.rate_limit", "calls") => ("modules.a = { path = \"a\", rate_limit = { KEY } }\n", ""),
-        ("modules.NAME.rate_limit", _) => ("modules.a = { path = \"a\", rate_limit = { calls = 7, KEY } }\n", ""),
-        ("triggers.NAME", _) => ("triggers.a = { type = \"http\", listen = \"inherited:a\", KEY }\n", ""),
-        ("triggers.http", _) => ("triggers.a = { type = \"http\", listen = \"inherited:a\", KEY }\n", ""),
-        ("triggers.http.listen", _) => {
-            ("triggers.a = { type = \"http\", listen = { address = \"unix:a\", KEY } }\n", "")
-        }
-        ("triggers.http.limits", _) => {
-            ("triggers.a = { type = \"http\", listen = \"inherited:a\", limits = { KEY } }\n", "")
-        }
-        ("triggers.http.routes", "format") => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
+    ),
+    ("modules.NAME.health", "", "modules.a = { path = \"a\", health = { operation = \"o\", KEY } }\n"),
+    ("modules.NAME.on_start", "", "modules.a = { path = \"a\", on_start = { operation = \"o\", KEY } }\n"),
+    ("modules.NAME.on_stop", "", "modules.a = { path = \"a\", on_stop = { operation = \"o\", KEY } }\n"),
+    ("modules.NAME.swap.probe", "", "modules.a = { path = \"a\", swap.probe = { operation = \"o\", KEY } }\n"),
+    ("modules.NAME.swap", "max_failures", "modules.a = { path = \"a\", swap = { probation = \"1m\", KEY } }\n"),
+    ("modules.NAME.swap", "", "modules.a = { path = \"a\", swap = { KEY } }\n"),
+    ("drop_in", "", "drop_in = { KEY }\n"),
+    ("modules.NAME.rate_limit", "calls", "modules.a = { path = \"a\", rate_limit = { KEY } }\n"),
+    ("modules.NAME.rate_limit", "", "modules.a = { path = \"a\", rate_limit = { calls = 7, KEY } }\n"),
+    ("triggers.NAME", "", "triggers.a = { type = \"http\", listen = \"inherited:a\", KEY }\n"),
+    ("triggers.http", "", "triggers.a = { type = \"http\", listen = \"inherited:a\", KEY }\n"),
+    ("triggers.http.listen", "", "triggers.a = { type = \"http\", listen = { address = \"unix:a\", KEY } }\n"),
+    ("triggers.http.limits", "", "triggers.a = { type = \"http\", listen = \"inherited:a\", limits = { KEY } }\n"),
+    (
+        "triggers.http.routes",
+        "format",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
              routes = [{ path = \"/\", module = \"a\", operation = \"o\", payload = \"http\", KEY }]\n",
-            "",
-        ),
-        ("triggers.http.routes", _) => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
+    ),
+    (
+        "triggers.http.routes",
+        "",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
              routes = [{ path = \"/\", module = \"a\", operation = \"o\", KEY }]\n",
-            "",
-        ),
-        ("triggers.http.routes.cors", _) => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
+    ),
+    (
+        "triggers.http.routes.cors",
+        "",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"http\"\nlisten = \"inherited:a\"\n\
              routes = [{ path = \"/\", module = \"a\", operation = \"o\", cors = { origins = [\"https://h\"], KEY } }]\n",
-            "",
-        ),
-        ("triggers.schedule", "timezone") => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\n\
+    ),
+    (
+        "triggers.schedule",
+        "timezone",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\n\
              cron = \"0 0 3 * * *\"\nKEY\n",
-            "",
-        ),
-        ("triggers.schedule", "every") => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
-            "",
-        ),
-        ("triggers.schedule", _) => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\n\
+    ),
+    (
+        "triggers.schedule",
+        "every",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
+    ),
+    (
+        "triggers.schedule",
+        "",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"schedule\"\nmodule = \"a\"\noperation = \"o\"\n\
              every = \"1d\"\nKEY\n",
-            "",
-        ),
-        ("triggers.messages", _) => (
-            "modules.a = { path = \"a\" }\nbindings.b = { type = \"messaging\" }\n[triggers.a]\ntype = \"messages\"\n\
+    ),
+    (
+        "triggers.messages",
+        "",
+        "modules.a = { path = \"a\" }\nbindings.b = { type = \"messaging\" }\n[triggers.a]\ntype = \"messages\"\n\
              binding = \"b\"\ntopics = \"t\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
-            "",
-        ),
-        ("triggers.messages.durable", _) => (
-            "modules.a = { path = \"a\" }\nbindings.b = { type = \"messaging\", backend = \"nats\", url = \"nats://h\" }\n\
+    ),
+    (
+        "triggers.messages.durable",
+        "",
+        "modules.a = { path = \"a\" }\nbindings.b = { type = \"messaging\", backend = \"nats\", url = \"nats://h\" }\n\
              [triggers.a]\ntype = \"messages\"\nbinding = \"b\"\ntopics = \"t\"\nmodule = \"a\"\noperation = \"o\"\n\
              durable = { name = \"d\", KEY }\n",
-            "",
-        ),
-        ("triggers.files", _) => (
-            "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"files\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
-            "",
-        ),
-        ("groups.NAME", _) => ("modules.a = { path = \"a\" }\ngroups.a = { members = [\"modules.a\"], KEY }\n", ""),
-        ("modules.NAME", _) => ("modules.a = { path = \"a\", KEY }\n", ""),
-        ("defaults.restart.backoff", "initial") => ("defaults.restart.backoff.max = \"1d\"\n", section),
-        ("defaults.restart.backoff", "max") => ("defaults.restart.backoff.initial = \"0s\"\n", section),
-        _ => ("", section),
-    };
+    ),
+    (
+        "triggers.files",
+        "",
+        "modules.a = { path = \"a\" }\n[triggers.a]\ntype = \"files\"\nmodule = \"a\"\noperation = \"o\"\nKEY\n",
+    ),
+    ("groups.NAME", "", "modules.a = { path = \"a\" }\ngroups.a = { members = [\"modules.a\"], KEY }\n"),
+    ("modules.NAME", "", "modules.a = { path = \"a\", KEY }\n"),
+    ("defaults.restart.backoff", "initial", "defaults.restart.backoff.max = \"1d\"\n"),
+    ("defaults.restart.backoff", "max", "defaults.restart.backoff.initial = \"0s\"\n"),
+];
+
+/// A text in which a key of the reference has this value, and all that it needs besides.
+fn with(section: &str, key: &str, value: &str) -> String {
+    let of_section = || PLACES.iter().filter(|(of, ..)| *of == section);
+    let place = of_section().find(|(_, of, _)| *of == key).or_else(|| of_section().find(|(_, of, _)| of.is_empty()));
+    let before = place.map_or("", |(.., text)| *text);
     let set = |path: &str| if value.is_empty() { String::new() } else { format!("{path}{key} = {value}") };
-    match section {
-        "" => before.replace("KEY", &set("")),
-        section => format!("{before}{}\n", set(&format!("{section}."))),
+    if before.contains("KEY") {
+        return before.replace("KEY", &set(""));
     }
+    format!("{before}{}\n", set(&format!("{section}.")))
 }
 
 const SECTIONS: [&str; 39] = [

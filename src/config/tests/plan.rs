@@ -85,65 +85,71 @@ fn each_difference_is_told_with_what_it_takes() {
     }
 }
 
+const MESSAGING: &str = "[bindings.x]\ntype = \"messaging\"\n[bindings.y]\ntype = \"messaging\"\n";
+
+/// A trigger's settings, what must stand before it, and for each change of a key what that takes.
+type Keys = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Keys of each type of trigger.
+const KEYS_OF_TRIGGERS: &[Keys] = &[
+    (
+        "type = \"http\", listen = \"127.0.0.1:1\"",
+        "",
+        &[
+            ("listen = \"127.0.0.1:2\"", "adjust triggers.t (listen)"),
+            ("routes = [{ path = \"/\", module = \"a\", operation = \"o\" }]", "adjust triggers.t (routes)"),
+            ("limits.body = \"1 B\"", "adjust triggers.t (limits)"),
+            ("access_log = true", "adjust triggers.t (access_log)"),
+            ("verbose_errors = true", "adjust triggers.t (verbose_errors)"),
+            ("restart.type = \"temporary\"", "adjust triggers.t (restart.type)"),
+            ("shutdown = \"kill\"", "adjust triggers.t (shutdown)"),
+        ],
+    ),
+    (
+        "type = \"schedule\", every = \"1s\", module = \"a\", operation = \"o\"",
+        "",
+        &[
+            ("every = \"2s\"", "adjust triggers.t (every)"),
+            ("module = \"b\"", "adjust triggers.t (module)"),
+            ("operation = \"p\"", "adjust triggers.t (operation)"),
+            ("timeout = \"1s\"", "adjust triggers.t (timeout)"),
+            ("payload = \"x\"", "adjust triggers.t (payload)"),
+            ("overlap = \"queue\"", "adjust triggers.t (overlap)"),
+            ("jitter = \"1s\"", "adjust triggers.t (jitter)"),
+            ("run_on_start = true", "adjust triggers.t (run_on_start)"),
+            ("catch_up = true", "adjust triggers.t (catch_up)"),
+        ],
+    ),
+    (
+        "type = \"messages\", binding = \"x\", topics = \"t\", module = \"a\", operation = \"o\"",
+        MESSAGING,
+        &[
+            ("binding = \"y\"", "restart triggers.t (binding)"),
+            ("topics = \"u\"", "restart triggers.t (topics)"),
+            ("group = \"g\"", "restart triggers.t (group)"),
+            ("concurrency = 1", "restart triggers.t (concurrency)"),
+            ("envelope = \"json\"", "adjust triggers.t (envelope)"),
+            ("timeout = \"1s\"", "adjust triggers.t (timeout)"),
+        ],
+    ),
+    (
+        "type = \"files\", module = \"a\", operation = \"o\"",
+        "",
+        &[
+            ("dir = \"d\"", "restart triggers.t (dir)"),
+            ("concurrency = 2", "restart triggers.t (concurrency)"),
+            ("envelope = \"json\"", "adjust triggers.t (envelope)"),
+            ("max_size = \"1 B\"", "adjust triggers.t (max_size)"),
+            ("attempts = 1", "adjust triggers.t (attempts)"),
+            ("retry_delay = \"2s\"", "adjust triggers.t (retry_delay)"),
+            ("after = \"delete\"", "adjust triggers.t (after)"),
+        ],
+    ),
+];
+
 #[test]
 fn each_key_of_a_trigger_is_told_with_what_its_change_takes() {
-    const MESSAGING: &str = "[bindings.x]\ntype = \"messaging\"\n[bindings.y]\ntype = \"messaging\"\n";
-    let types: &[(&str, &str, &[(&str, &str)])] = &[
-        (
-            "type = \"http\", listen = \"127.0.0.1:1\"",
-            "",
-            &[
-                ("listen = \"127.0.0.1:2\"", "adjust triggers.t (listen)"),
-                ("routes = [{ path = \"/\", module = \"a\", operation = \"o\" }]", "adjust triggers.t (routes)"),
-                ("limits.body = \"1 B\"", "adjust triggers.t (limits)"),
-                ("access_log = true", "adjust triggers.t (access_log)"),
-                ("verbose_errors = true", "adjust triggers.t (verbose_errors)"),
-                ("restart.type = \"temporary\"", "adjust triggers.t (restart.type)"),
-                ("shutdown = \"kill\"", "adjust triggers.t (shutdown)"),
-            ],
-        ),
-        (
-            "type = \"schedule\", every = \"1s\", module = \"a\", operation = \"o\"",
-            "",
-            &[
-                ("every = \"2s\"", "adjust triggers.t (every)"),
-                ("module = \"b\"", "adjust triggers.t (module)"),
-                ("operation = \"p\"", "adjust triggers.t (operation)"),
-                ("timeout = \"1s\"", "adjust triggers.t (timeout)"),
-                ("payload = \"x\"", "adjust triggers.t (payload)"),
-                ("overlap = \"queue\"", "adjust triggers.t (overlap)"),
-                ("jitter = \"1s\"", "adjust triggers.t (jitter)"),
-                ("run_on_start = true", "adjust triggers.t (run_on_start)"),
-                ("catch_up = true", "adjust triggers.t (catch_up)"),
-            ],
-        ),
-        (
-            "type = \"messages\", binding = \"x\", topics = \"t\", module = \"a\", operation = \"o\"",
-            MESSAGING,
-            &[
-                ("binding = \"y\"", "restart triggers.t (binding)"),
-                ("topics = \"u\"", "restart triggers.t (topics)"),
-                ("group = \"g\"", "restart triggers.t (group)"),
-                ("concurrency = 1", "restart triggers.t (concurrency)"),
-                ("envelope = \"json\"", "adjust triggers.t (envelope)"),
-                ("timeout = \"1s\"", "adjust triggers.t (timeout)"),
-            ],
-        ),
-        (
-            "type = \"files\", module = \"a\", operation = \"o\"",
-            "",
-            &[
-                ("dir = \"d\"", "restart triggers.t (dir)"),
-                ("concurrency = 2", "restart triggers.t (concurrency)"),
-                ("envelope = \"json\"", "adjust triggers.t (envelope)"),
-                ("max_size = \"1 B\"", "adjust triggers.t (max_size)"),
-                ("attempts = 1", "adjust triggers.t (attempts)"),
-                ("retry_delay = \"2s\"", "adjust triggers.t (retry_delay)"),
-                ("after = \"delete\"", "adjust triggers.t (after)"),
-            ],
-        ),
-    ];
-    for (settings, before, changes) in types {
+    for (settings, before, changes) in KEYS_OF_TRIGGERS {
         let old: Table = toml::from_str(&format!("{MODULES}{before}[triggers]\nt = {{ {settings} }}\n")).unwrap();
         for (change, expected) in *changes {
             let mut new = old.clone();

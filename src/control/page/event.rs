@@ -29,23 +29,13 @@ fn what(what: &What) -> String {
             let next = next_try.map(|at| format!(", next try at {}", utc_ms(at))).unwrap_or_default();
             format!("{from} -> {to}{}{next}", with(": ", why.as_deref()))
         }
-        What::Loaded { generation, sha256 } => format!("loaded generation {generation}, sha256 {}", hash(sha256)),
-        What::SwapBegan { generation, sha256, origin } => {
-            format!("swap to generation {generation} begins{}", code(Some(sha256), *origin))
-        }
-        What::InstanceSwapped { instance, generation, worker } => {
-            format!("instance {instance} on worker {worker} runs generation {generation}")
-        }
-        What::Swapped { generation, before, sha256, origin } => {
-            format!("runs generation {generation} instead of {before}{}", code(Some(sha256), *origin))
-        }
-        What::SwapFailed { origin, sha256, why } => {
-            format!("swap failed{}: {why} => the old code goes on", code(sha256.as_deref(), *origin))
-        }
-        What::ProbationFailed { generation, failures, of } => {
-            format!("generation {generation} failed its probation: {failures} failures, {of} allowed => roll back")
-        }
-        What::ProbationPassed { generation } => format!("generation {generation} passed its probation"),
+        What::Loaded { .. }
+        | What::SwapBegan { .. }
+        | What::InstanceSwapped { .. }
+        | What::Swapped { .. }
+        | What::SwapFailed { .. }
+        | What::ProbationFailed { .. }
+        | What::ProbationPassed { .. } => of_code(what),
         What::Added => "added".to_owned(),
         What::Removed => "removed".to_owned(),
         What::Adjusted { keys } => format!("settings changed: {}", keys.join(", ")),
@@ -93,6 +83,30 @@ fn what(what: &What) -> String {
         What::WorkerStalled { stalled_s } => format!("STALLED for {}: something blocks its thread", short(*stalled_s)),
         What::WorkerRecovered { stalled_s } => format!("turns over again, after {}", short(*stalled_s)),
         What::WorkerReplaced { replaced } => format!("its thread ended and was replaced, {replaced} times by now"),
+    }
+}
+
+/// What happens to a module's code.
+fn of_code(what: &What) -> String {
+    match what {
+        What::Loaded { generation, sha256 } => format!("loaded generation {generation}, sha256 {}", hash(sha256)),
+        What::SwapBegan { generation, sha256, origin } => {
+            format!("swap to generation {generation} begins{}", code(Some(sha256), *origin))
+        }
+        What::InstanceSwapped { instance, generation, worker } => {
+            format!("instance {instance} on worker {worker} runs generation {generation}")
+        }
+        What::Swapped { generation, before, sha256, origin } => {
+            format!("runs generation {generation} instead of {before}{}", code(Some(sha256), *origin))
+        }
+        What::SwapFailed { origin, sha256, why } => {
+            format!("swap failed{}: {why} => the old code goes on", code(sha256.as_deref(), *origin))
+        }
+        What::ProbationFailed { generation, failures, of } => {
+            format!("generation {generation} failed its probation: {failures} failures, {of} allowed => roll back")
+        }
+        What::ProbationPassed { generation } => format!("generation {generation} passed its probation"),
+        _ => String::new(),
     }
 }
 
