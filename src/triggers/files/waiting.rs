@@ -165,7 +165,19 @@ impl Waiting {
 
     /// Takes the first one that is ready.
     pub(super) fn take(&mut self) -> Option<(Arc<OsStr>, Memory)> {
-        let (_, name) = self.ready.pop_first()?;
+        let key = self.ready.first()?.clone();
+        self.take_out(&key)
+    }
+
+    /// Takes the first one that is ready and only to be moved away.
+    pub(super) fn take_stuck(&mut self) -> Option<(Arc<OsStr>, Memory)> {
+        let is_stuck = |(_, name): &&Key| self.files.get(name).is_some_and(|file| file.memory.stuck > 0);
+        let key = self.ready.iter().find(is_stuck)?.clone();
+        self.take_out(&key)
+    }
+
+    fn take_out(&mut self, key: &Key) -> Option<(Arc<OsStr>, Memory)> {
+        let (_, name) = self.ready.take(key)?;
         let file = self.files.get_mut(&name)?;
         file.place = Place::Out { stirred: false };
         self.out += 1;
@@ -248,6 +260,21 @@ mod tests {
         assert_eq!(taken(&mut waiting), ["fresh"]);
         waiting.wake(now + rest * 2);
         assert_eq!(waiting.take().unwrap().1.attempts, 1);
+    }
+
+    #[test]
+    fn what_is_only_to_be_moved_away_can_be_taken_before_all_others() {
+        let mut waiting = waiting(&[("a", 1), ("b", 2), ("c", 3)], Instant::now());
+        assert!(waiting.take_stuck().is_none());
+        let taken: Vec<_> = std::iter::from_fn(|| waiting.take()).collect();
+        for (name, memory) in taken {
+            let stuck = u32::from(&*name == OsStr::new("b"));
+            waiting.back(name, Memory { stuck, ..memory }, None);
+        }
+        assert_eq!(waiting.stuck(), 1);
+        let (name, _) = waiting.take_stuck().unwrap();
+        assert_eq!((&*name, waiting.stuck()), (OsStr::new("b"), 0));
+        assert!(waiting.take_stuck().is_none());
     }
 
     #[test]

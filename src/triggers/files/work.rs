@@ -210,13 +210,16 @@ impl Work {
     /// Begins with as many files as there may be at once; with one alone, where the module took none the last time.
     fn begin(&mut self) {
         let now = Instant::now();
-        if self.held.is_some_and(|until| until > now) || self.blind > 0 {
+        // A time that has passed is no time to wait for, whatever else is waited for.
+        self.held = self.held.filter(|until| *until > now);
+        if self.held.is_some() || self.blind > 0 {
             return;
         }
-        self.held = None;
         let most = if self.refusals > 0 { 1 } else { self.shared.settings.load().concurrency as usize };
-        while self.running.len() < most && self.waiting.stuck() < MOST_STUCK {
-            let Some((name, mut memory)) = self.waiting.take() else { return };
+        while self.running.len() < most {
+            // With too many that are only to be moved away these alone are tried: else nothing would ever be again.
+            let taken = if self.waiting.stuck() < MOST_STUCK { self.waiting.take() } else { self.waiting.take_stuck() };
+            let Some((name, mut memory)) = taken else { return };
             let (shared, pause) = (Arc::clone(&self.shared), wait(self.refusals));
             self.running.spawn(async move {
                 let processed = AssertUnwindSafe(one::process(&shared, &name, &mut memory, pause)).catch_unwind().await;
