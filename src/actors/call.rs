@@ -138,6 +138,25 @@ pub enum CallFailure {
     Lost(String),
 }
 
+impl CallFailure {
+    /// Whether the guest never had the call, for a reason that passes: what it was called for is none the worse, and no
+    /// attempt was made of it.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::NoSuchModule(_)
+            | Self::Refused { .. }
+            | Self::Busy { .. }
+            | Self::RateLimited { .. }
+            | Self::Expired { .. }
+            | Self::Call(CallError::Restart(_)) => true,
+            Self::Cycle { .. }
+            | Self::Lost(_)
+            | Self::Call(CallError::Guest(_) | CallError::TooLarge { .. } | CallError::Exit(_)) => false,
+        }
+    }
+}
+
 /// Why a module refuses calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -29,19 +29,10 @@ pub(super) fn of(outcome: &Result<Bytes, CallFailure>, wait: Duration) -> Verdic
         Err(CallFailure::Busy { retry_after, .. } | CallFailure::RateLimited { retry_after, .. }) => {
             Verdict::Unavailable(*retry_after)
         }
-        Err(
-            CallFailure::NoSuchModule(_)
-            | CallFailure::Refused { .. }
-            | CallFailure::Expired { .. }
-            | CallFailure::Call(CallError::Restart(_)),
-        ) => Verdict::Unavailable(wait),
+        Err(failure) if failure.is_unavailable() => Verdict::Unavailable(wait),
         // It is not going to shrink, and the guest never saw it.
         Err(CallFailure::Call(CallError::TooLarge { part: Part::Payload, .. })) => Verdict::Never,
-        Err(
-            CallFailure::Cycle { .. }
-            | CallFailure::Lost(_)
-            | CallFailure::Call(CallError::Guest(_) | CallError::TooLarge { .. } | CallError::Exit(_)),
-        ) => Verdict::Again,
+        Err(_) => Verdict::Again,
     }
 }
 

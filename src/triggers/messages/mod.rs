@@ -53,10 +53,16 @@ pub(super) async fn start(
     };
     let shared = Arc::new(Shared::new(&config.name, settings.clone(), broker, &context));
     let (tried, first) = oneshot::channel();
-    match settings.durable.clone() {
+    let task = match settings.durable.clone() {
         Some(consumer) => tokio::spawn(durable::run(Arc::clone(&shared), consumer, tried)),
         None => tokio::spawn(live::run(Arc::clone(&shared), tried)),
     };
+    let watched = Arc::clone(&shared);
+    tokio::spawn(async move {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            watched.lost();
+        }
+    });
     // Whatever came of it: the trigger is up, and goes on trying.
     tokio::time::timeout(FIRST_TRY, first).await.map(drop).unwrap_or_default();
     Ok(Arc::new(Messages(shared)))

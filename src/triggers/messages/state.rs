@@ -159,6 +159,12 @@ impl Shared {
         self.ended.send_replace(Some(why));
     }
 
+    /// Ends it because what takes its messages panicked, whose message the log has: nobody hears anything any more.
+    pub(super) fn lost(&self) {
+        self.end("what takes its messages panicked".to_owned());
+        self.done.send_replace(true);
+    }
+
     /// Ends it where the binding has; else `false`.
     pub(super) fn end_with_binding(&self) -> bool {
         let has_stopped = self.broker.trouble() == Some(Trouble::Stopped);

@@ -60,7 +60,7 @@ pub(super) async fn durable(shared: Arc<Shared>, consumer: DurableConsumer, deli
             Verdict::Done
         }
         // The message is none the worse for that, however often it was delivered.
-        Err(CallFailure::Refused { .. } | CallFailure::NoSuchModule(_)) => Verdict::Again(consumer.retry_delay),
+        Err(failure) if failure.is_unavailable() => Verdict::Again(consumer.retry_delay),
         Err(_) if delivery.deliveries < u64::from(consumer.max_deliveries) => Verdict::Again(consumer.retry_delay),
         Err(failure) => {
             let verdict = give_up(&shared, &consumer, &delivery, failure).await;
@@ -91,15 +91,19 @@ async fn call(
 
 /// Waits for a call, and tells the server from time to time that it is not over.
 async fn with_words<T>(consumer: &DurableConsumer, delivery: &Delivery, called: impl Future<Output = T>) -> T {
-    tokio::pin!(called);
-    loop {
-        tokio::select! {
-            reply = &mut called => return reply,
-            () = tokio::time::sleep(consumer.ack_wait / WORD) => {}
+    let words = async {
+        loop {
+            tokio::time::sleep(consumer.ack_wait / WORD).await;
+            if let Err(error) = delivery.tell(Verdict::Working).await {
+                tracing::debug!(%error, "the server is not told that a message is being worked on");
+            }
         }
-        if let Err(error) = delivery.tell(Verdict::Working).await {
-            tracing::debug!(%error, "the server is not told that a message is being worked on");
-        }
+    };
+    // A server that takes its time keeps nobody from the end of the call.
+    tokio::select! {
+        biased;
+        reply = called => reply,
+        never = words => never,
     }
 }
 
