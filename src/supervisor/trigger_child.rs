@@ -25,6 +25,8 @@ pub(super) struct TriggerChild {
     pub(super) phase: TriggerPhase,
     /// It, while it is at work or ends.
     pub(super) running: Option<Arc<dyn RunningTrigger>>,
+    /// Brings it when it has started, while that is under way.
+    pub(super) starting: Option<oneshot::Receiver<Arc<dyn RunningTrigger>>>,
     /// What was done for its start by a reload.
     pub(super) groundwork: Option<Groundwork>,
     pub(super) restarts: Restarts,
@@ -78,6 +80,7 @@ impl TriggerChild {
             config: Arc::new(config),
             phase: TriggerPhase::Resting,
             running: None,
+            starting: None,
             groundwork: None,
             restarts: Restarts::default(),
             last_exit: None,
@@ -128,10 +131,14 @@ impl TriggerChild {
         std::mem::replace(&mut self.ok_seen, now) < now
     }
 
-    /// Ends it, within its `shutdown`.
+    /// Ends it, within its `shutdown`; one that is being started as soon as it has.
     pub(super) fn take_ending(&mut self) -> Option<Ending> {
         self.groundwork = None;
-        Some(Ending { running: self.running.clone()?, budget: self.config.shutdown, name: Arc::clone(self.name()) })
+        let who = match self.starting.take() {
+            Some(starts) => Who::Starting(starts),
+            None => Who::Running(self.running.clone()?),
+        };
+        Some(Ending { who, budget: self.config.shutdown, name: Arc::clone(self.name()) })
     }
 
     /// The state as people see it.
@@ -223,23 +230,41 @@ fn timezone(settings: &TriggerSettings) -> Option<String> {
 
 /// A trigger that is to end.
 pub(super) struct Ending {
-    running: Arc<dyn RunningTrigger>,
+    who: Who,
     budget: Shutdown,
     name: Arc<str>,
+}
+
+/// Who is to end.
+enum Who {
+    Running(Arc<dyn RunningTrigger>),
+    /// What it began in its first moments ends as all else: it is not cut off.
+    Starting(oneshot::Receiver<Arc<dyn RunningTrigger>>),
 }
 
 impl Ending {
     /// Lets it finish what it began, and waits for that no longer than its `shutdown`, or `most`.
     pub(super) async fn end(self, most: Option<Duration>) {
-        let Self { running, budget, name } = self;
+        let Self { who, budget, name } = self;
         let budget = match budget {
             Shutdown::Kill => Some(Duration::ZERO),
             Shutdown::After(budget) => Some(most.map_or(budget, |most| most.min(budget))),
             Shutdown::Infinity => most,
         };
-        let drained = running.drain();
+        let mut known = None;
+        let drained = async {
+            let running = match who {
+                Who::Running(running) => running,
+                // One that does not start has nothing to end.
+                Who::Starting(starts) => starts.await.ok()?,
+            };
+            let drained = running.drain();
+            known = Some(running);
+            drained.await;
+            Some(())
+        };
         match budget {
-            None => drained.await,
+            None => drop(drained.await),
             Some(budget) => {
                 if tokio::time::timeout(budget, drained).await.is_err() && !budget.is_zero() {
                     let after_ms = budget.as_millis() as u64;
@@ -247,6 +272,9 @@ impl Ending {
                 }
             }
         }
-        running.stop();
+        // One that starts later is stopped by whoever hears of that.
+        if let Some(running) = known {
+            running.stop();
+        }
     }
 }

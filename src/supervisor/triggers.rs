@@ -7,6 +7,7 @@ use std::{
 };
 
 use actix::{AsyncContext, Context, Handler, Message};
+use tokio::sync::oneshot;
 
 use super::{
     binding_child::BindingPhase,
@@ -34,6 +35,8 @@ struct TriggerStarted {
     era: u64,
     /// `None` where starting it panicked, whose message the log has.
     result: Option<Result<Arc<dyn RunningTrigger>, TriggerError>>,
+    /// Whether whoever waits for it has it: one that was to end before it had started is ended by that.
+    handed: bool,
 }
 
 /// A trigger has finished what it began, or its time for that is over.
@@ -154,6 +157,8 @@ impl Supervisor {
         let Some(child) = self.triggers.get_mut(trigger) else { return };
         child.enter(TriggerPhase::Starting);
         let (era, supervisor, groundwork) = (child.era, ctx.address(), child.groundwork.take());
+        let (hand, starts) = oneshot::channel();
+        child.starting = Some(starts);
         let starting = self.on_io(async move {
             let groundwork = match groundwork {
                 Some(groundwork) => groundwork,
@@ -162,8 +167,11 @@ impl Supervisor {
             triggers::start(config, groundwork, context).await
         });
         actix::spawn(async move {
+            let result = starting.await;
+            let running = result.as_ref().and_then(|result| result.as_ref().ok());
+            let handed = running.is_some_and(|running| hand.send(Arc::clone(running)).is_ok());
             // One notice for each start.
-            supervisor.do_send(TriggerStarted { trigger, era, result: starting.await });
+            supervisor.do_send(TriggerStarted { trigger, era, result, handed });
         });
         self.touched(Node::Trigger(trigger), ctx);
     }
@@ -183,14 +191,17 @@ impl Supervisor {
     }
 
     fn trigger_started(&mut self, started: TriggerStarted, ctx: &mut Context<Self>) {
-        let TriggerStarted { trigger, era, result } = started;
+        let TriggerStarted { trigger, era, result, handed } = started;
         let Some(child) = self.triggers.get_mut(trigger).filter(|child| child.era == era) else {
             // Nobody wants it any more.
-            if let Some(Ok(running)) = result {
+            if let Some(Ok(running)) = result
+                && !handed
+            {
                 running.stop();
             }
             return;
         };
+        child.starting = None;
         let causes = match result {
             Some(Ok(running)) => {
                 child.started(Arc::clone(&running));
@@ -253,6 +264,11 @@ impl Supervisor {
     pub(super) fn drain_trigger(&mut self, trigger: usize, ended: Ended, ctx: &mut Context<Self>) {
         self.waiting_triggers.remove(&trigger);
         let Some(child) = self.triggers.get_mut(trigger) else { return };
+        if matches!(child.phase, TriggerPhase::Draining(_)) {
+            // It ends already; only what comes then is another.
+            (child.phase, child.next_try) = (TriggerPhase::Draining(ended), None);
+            return self.touched(Node::Trigger(trigger), ctx);
+        }
         child.enter(TriggerPhase::Draining(ended));
         let (era, supervisor, ending) = (child.era, ctx.address(), child.take_ending());
         actix::spawn(async move {
@@ -350,6 +366,8 @@ impl Supervisor {
         let Some(child) = self.triggers.get_mut(trigger) else { return };
         let Some(config) = self.config.triggers.iter().find(|config| config.name == *child.name()) else { return };
         child.config = Arc::new(config.clone());
+        // What an earlier reload did was for other settings.
+        child.groundwork = None;
         let (running, config, phase) = (child.running.clone(), Arc::clone(&child.config), child.phase);
         match (action, phase) {
             (ChangeAction::Adjust, TriggerPhase::Up) => {
@@ -361,16 +379,25 @@ impl Supervisor {
             (_, TriggerPhase::Failed) if self.in_failed_group(node) => self.revive(self.tree.root_of(node), ctx),
             (_, TriggerPhase::Failed | TriggerPhase::Stopped) if self.parked.contains(&node) => {}
             (_, TriggerPhase::Failed | TriggerPhase::Stopped) => {
-                if let Some(child) = self.triggers.get_mut(trigger) {
-                    child.groundwork = groundwork;
-                }
+                self.keep_groundwork(trigger, groundwork);
                 self.histories.clear([node]);
                 self.start_trigger(trigger, ctx);
             }
+            (_, TriggerPhase::Waiting(_)) => {
+                self.keep_groundwork(trigger, groundwork);
+                // Whom it waits for may be none of those that it calls now.
+                self.look_at_waiting(trigger, ctx);
+            }
             (_, TriggerPhase::Resting) if self.tree.parent(node).is_none() => self.start_trigger(trigger, ctx),
-            (_, TriggerPhase::Resting | TriggerPhase::Waiting(_) | TriggerPhase::Draining(_)) => {}
+            (_, TriggerPhase::Resting | TriggerPhase::Draining(_)) => {}
         }
         self.touched(node, ctx);
+    }
+
+    fn keep_groundwork(&mut self, trigger: usize, groundwork: Option<Groundwork>) {
+        if let Some(child) = self.triggers.get_mut(trigger) {
+            child.groundwork = groundwork;
+        }
     }
 
     /// Ends a trigger that is not configured any more.

@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use super::{RunError, TriggerContext, TriggerError, TriggerFacts, files, http, messages, schedule};
 use crate::config::{Trigger, TriggerSettings, Watch};
 
-/// A trigger that is at work. Shared; every method may be called from any thread and returns at once.
+/// A trigger that is at work. Shared; every method may be called from any thread and returns at once. Dropping the last use
+/// of it stops it.
 pub trait RunningTrigger: Send + Sync + 'static {
     /// Does what could fail before other settings hold, and keeps nothing of it unless [`RunningTrigger::adjust`] follows.
     ///

@@ -132,3 +132,9 @@ impl RunningTrigger for FilesTrigger {
         .boxed()
     }
 }
+
+impl Drop for FilesTrigger {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

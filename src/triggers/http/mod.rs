@@ -95,5 +95,8 @@ pub(super) async fn start(
     groundwork: Groundwork,
     context: TriggerContext,
 ) -> Result<Arc<dyn RunningTrigger>, TriggerError> {
+    // What was prepared for one that listens already lacks its sockets.
+    let is_whole = groundwork.ready.iter().all(Ready::has_sockets);
+    let groundwork = if is_whole { groundwork } else { prepare(Arc::clone(&config), context.clone()).await? };
     Ok(Arc::new(Server::start(config, groundwork, context)?))
 }

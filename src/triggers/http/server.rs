@@ -57,6 +57,13 @@ pub(super) struct Ready {
     identity: Option<Arc<Identity>>,
 }
 
+impl Ready {
+    /// Whether it needs nothing of a trigger that is at work.
+    pub(super) fn has_sockets(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+}
+
 /// The settings of a `http` trigger.
 pub(super) fn settings(config: &Trigger) -> Result<&HttpSettings, TriggerError> {
     match &config.settings {
@@ -71,7 +78,7 @@ pub(super) fn settings(config: &Trigger) -> Result<&HttpSettings, TriggerError> 
 pub(super) async fn prepare(
     config: Arc<Trigger>,
     context: TriggerContext,
-    open: Vec<Listen>,
+    mut open: Vec<Listen>,
 ) -> Result<Groundwork, TriggerError> {
     // Files are read where that may block.
     let reading = tokio::task::spawn_blocking({
@@ -83,7 +90,14 @@ pub(super) async fn prepare(
     targets.extend(identities.iter().flatten().flat_map(|identity| identity.targets()));
     let mut ready = Vec::new();
     for (Listener { listen, .. }, identity) in settings(&config)?.listeners.iter().zip(identities) {
-        let sockets = if open.contains(listen) { Vec::new() } else { context.sockets.listen(listen)? };
+        // Each that is open once only: several may let the system choose their port.
+        let sockets = match open.iter().position(|open| open == listen) {
+            Some(at) => {
+                open.swap_remove(at);
+                Vec::new()
+            }
+            None => context.sockets.listen(listen)?,
+        };
         let failed = |source| TriggerError::Listen { at: listen.to_string(), source };
         let sockets = sockets.into_iter().map(Registered::new).collect::<Result<_, _>>().map_err(failed)?;
         ready.push(Ready { listen: listen.clone(), sockets, identity });

@@ -4,6 +4,7 @@
 mod start;
 mod stop;
 mod swap;
+mod waits;
 
 use std::thread::{self, JoinHandle};
 
