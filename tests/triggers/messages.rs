@@ -117,6 +117,10 @@ fn whoever_asked_hears_of_an_error_as_nats_services_tell_it() {
         (&headers["Nats-Service-Error"], &headers["Nats-Service-Error-Code"]),
         (&"no such order 7".into(), &"502".into())
     );
+    let failed = daemon.wapcctl(&["publish", "bus", "fail", "--payload", "no such order", "--request"]);
+    assert_eq!((failed.status.code(), failed.stderr.as_slice()), (Some(1), &b"wapcctl: no such order (502)\n"[..]));
+    let wrong = daemon.wapcctl(&["stop", "failing"]);
+    assert_eq!(wrong.stderr, b"wapcctl: no module `failing`, but a trigger: write `triggers.failing`\n");
     assert_eq!(ask(&daemon, "trap", "").1["Nats-Service-Error-Code"], "500");
     assert_eq!(ask(&daemon, "late", "").1["Nats-Service-Error-Code"], "504");
     let (_, headers) = ask(&daemon, "large", "2000000");

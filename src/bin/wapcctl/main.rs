@@ -163,6 +163,8 @@ enum Failure {
     Runtime(#[source] io::Error),
     #[error("there is no {0}")]
     Missing(Subject),
+    #[error("no module `{0}`, but a trigger: write `{prefix}{0}`", prefix = triggers::PREFIX)]
+    Trigger(String),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }
@@ -236,7 +238,14 @@ async fn act(client: &Client, name: &str, action: Action, json: bool) -> Result<
         return triggers::act(client, trigger, action, json).await;
     }
     let name = name.strip_prefix("modules.").unwrap_or(name);
-    let document = client.act(name, action).await?;
+    let document = match client.act(name, action).await {
+        Err(ClientError::Problem(_))
+            if !json && client.trigger(name).await.is_ok() && client.module(name).await.is_err() =>
+        {
+            return Err(Failure::Trigger(name.to_owned()));
+        }
+        document => document?,
+    };
     let module: ModuleStatus = client.read(&document)?;
     show(&document, json, |_text| Ok(page::outcome(&module, now())))?;
     let failed = action != Action::Stop && module.state == ModuleState::Failed;

@@ -89,7 +89,12 @@ pub(super) async fn listen(client: &Client, wanted: Listen, json: bool) -> Resul
     Ok(Exit::Ok)
 }
 
-/// Publishes a message and prints its answer where one was asked for: its payload, or with `--json` all of it.
+/// Headers with which services of NATS, triggers among them, answer that they failed.
+const SERVICE_ERROR: &str = "Nats-Service-Error";
+const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
+
+/// Publishes a message and prints its answer where one was asked for: its payload, or with `--json` all of it. An answer
+/// that says that whoever heard the request failed is a failure of the command.
 pub(super) async fn publish(client: &Client, wanted: Publish, json: bool) -> Result<Exit, Failure> {
     let Publish { binding, topic, payload, no_payload, headers, request, patience } = wanted;
     let payload = if no_payload { Some(OsString::new()) } else { payload };
@@ -101,6 +106,11 @@ pub(super) async fn publish(client: &Client, wanted: Publish, json: bool) -> Res
     } else if request {
         let answer: MessageLine = client.read(&answer)?;
         command::write_response(answer.payload.as_ref()).map_err(Failure::Output)?;
+        if let Some(error) = answer.headers.get(SERVICE_ERROR) {
+            let code = answer.headers.get(SERVICE_ERROR_CODE).map(|code| format!(" ({code})")).unwrap_or_default();
+            command::complain(&format!("wapcctl: {}{}", page::lines(error), page::lines(&code)));
+            return Ok(Exit::Failed);
+        }
     } else {
         let known = page::published(&client.read(&answer)?);
         command::write_text(&known).map_err(Failure::Output)?;

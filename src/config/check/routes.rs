@@ -1,5 +1,7 @@
 //! Routes of `http` triggers: each is found by some request and by no other route's, and what it says can stand in a header.
 
+use std::sync::Arc;
+
 use super::super::{
     error::ConfigErrorKind,
     model::{Cors, Payload, Route, TriggerSettings},
@@ -21,7 +23,7 @@ pub(super) fn routes(written: &WrittenTrigger<'_>) {
         let Some(node) = nodes.get(index) else { continue };
         // A path that could not be read was reported by whoever read it.
         if settings.routes.get(index).is_some_and(|route| !route.path.is_empty()) {
-            report(&problem, node, nodes);
+            report(&problem, node, nodes, &settings.routes);
         }
     }
     for (route, node) in settings.routes.iter().zip(nodes) {
@@ -32,14 +34,17 @@ pub(super) fn routes(written: &WrittenTrigger<'_>) {
     }
 }
 
-fn report(problem: &RouteProblem, node: &Node<'_>, nodes: &[Node<'_>]) {
+fn report(problem: &RouteProblem, node: &Node<'_>, nodes: &[Node<'_>], routes: &[Arc<Route>]) {
     let (kind, key, expected, hint) = match problem {
         RouteProblem::Taken { first, .. } => {
             let place = nodes.get(*first).map(|first| format!("the other route is {}", first.place_for(node)));
             (ConfigErrorKind::Duplicate, "path", "one route for each path, method and host", place)
         }
-        RouteProblem::Ambiguous { .. } => {
-            let hint = "where two routes differ by method only, their paths are written alike".to_owned();
+        RouteProblem::Ambiguous { with } => {
+            let other = routes.iter().zip(nodes).find(|(route, _)| route.path == *with);
+            let place = other.map(|(_, other)| format!("the other route is {}; ", other.place_for(node)));
+            let hint = "where two routes differ by method only, their paths are written alike";
+            let hint = place.unwrap_or_default() + hint;
             (ConfigErrorKind::Conflict, "path", "paths of which one belongs to one route", Some(hint))
         }
         RouteProblem::Pattern(_) => {

@@ -36,9 +36,9 @@ fn two_routes_that_say_the_same_are_refused_where_the_second_is() {
         let found: Vec<_> = errors.iter().collect();
         assert_eq!((found.len(), found[0].key_path.as_str()), (1, path), "{report}");
         assert!(report.contains(words), "no {words:?} in {report}");
+        let other = ["the other route is line 6", "the other route is line 7"];
+        assert!(other.iter().any(|place| report.contains(place)), "{report}");
     }
-    let errors = bad(&format!("{BEFORE}{}{}", route("/a", ""), route("/a", ""))).to_string();
-    assert!(errors.contains("the other route is line 6") || errors.contains("the other route is line 7"), "{errors}");
 }
 
 #[test]
