@@ -35,7 +35,7 @@ pub(in crate::config) fn groups(
     }
     let with_members = |(written, members): (WrittenGroup<'_>, _)| Group { members, ..written.group };
     let groups: Vec<Group> = written.into_iter().zip(members).map(with_members).collect();
-    tree::check(&groups, &places, modules);
+    tree::check(&groups, &places, modules, triggers);
     groups
 }
 

@@ -1,5 +1,5 @@
-//! The tree that groups make: no group contains itself, none lies too deep, and every module starts after the bindings
-//! that it links to.
+//! The tree that groups make: no group contains itself, none lies too deep, every module starts after the bindings that
+//! it links to, and every trigger after whom it calls.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::config::{
     error::ConfigErrorKind,
     model::{Group, Member},
     reader::{Node, Problem},
-    sections::module::WrittenModule,
+    sections::{module::WrittenModule, triggers::WrittenTrigger},
 };
 
 /// Where a member is named.
@@ -23,13 +23,19 @@ pub(super) struct Place<'d> {
 type Places<'d> = HashMap<Member, Place<'d>>;
 
 /// Checks the tree of groups whose members each have one place.
-pub(super) fn check(groups: &[Group], places: &Places<'_>, modules: &[WrittenModule<'_>]) {
+pub(super) fn check(
+    groups: &[Group],
+    places: &Places<'_>,
+    modules: &[WrittenModule<'_>],
+    triggers: &[WrittenTrigger<'_>],
+) {
     let order = order(groups, places);
     no_cycle(groups, places);
     bindings_first(&order, places, modules);
+    triggers_last(&order, places, triggers, modules);
 }
 
-/// Bindings and modules in groups with their turn, as they start. A group that contains itself never does.
+/// Bindings, modules and triggers in groups with their turn, as they start. A group that contains itself never does.
 fn order(groups: &[Group], places: &Places<'_>) -> HashMap<Member, usize> {
     let by_name: HashMap<&str, &Group> = groups.iter().map(|group| (&*group.name, group)).collect();
     let mut order = HashMap::new();
@@ -80,23 +86,49 @@ fn no_cycle(groups: &[Group], places: &Places<'_>) {
 fn bindings_first(order: &HashMap<Member, usize>, places: &Places<'_>, modules: &[WrittenModule<'_>]) {
     for written in modules.iter().filter(|written| !written.module.lazy) {
         let module = Member::Module(written.module.name.clone());
-        let (Some(turn), Some(place)) = (order.get(&module), places.get(&module)) else { continue };
         let links = written.links.iter().map(|link| Member::Binding(link.to.0.into()));
-        let later = links.into_iter().find(|binding| order.get(binding).is_some_and(|other| other > turn));
-        if let Some(binding) = later {
-            let line = places.get(&binding).map(|other| other.node.place_for(&place.node)).unwrap_or_default();
-            place.node.problem::<()>(before_binding(&module, &binding, &line));
-        }
+        let expected = "every binding before the modules that link to it";
+        in_order(order, places, &module, links, ("links to", expected));
     }
 }
 
-fn before_binding(module: &Member, binding: &Member, line: &str) -> Problem {
-    let (module, binding) = (full_name(module), full_name(binding));
-    Problem {
-        kind: ConfigErrorKind::Conflict,
-        found: format!("`{module}`, which links to `{binding}`, before it; that is named on {line}"),
-        expected: "every binding before the modules that link to it: members start in their order".to_owned(),
-        hint: None,
+/// The same of a trigger with whom it calls and the binding that it stands on. Nobody waits for a module that is loaded later.
+fn triggers_last(
+    order: &HashMap<Member, usize>,
+    places: &Places<'_>,
+    triggers: &[WrittenTrigger<'_>],
+    modules: &[WrittenModule<'_>],
+) {
+    let lazy: HashSet<&str> =
+        modules.iter().filter(|written| written.module.lazy).map(|written| &*written.module.name).collect();
+    for trigger in triggers.iter().filter_map(|written| written.trigger.as_ref()) {
+        let member = Member::Trigger(trigger.name.clone());
+        let called = trigger.settings.modules().into_iter().filter(|module| !lazy.contains(&***module));
+        let called = called.map(|module| Member::Module(module.clone()));
+        let heard = trigger.settings.binding().map(|binding| Member::Binding(binding.clone()));
+        let expected = "every trigger after its modules and its binding";
+        in_order(order, places, &member, called.chain(heard), ("needs", expected));
+    }
+}
+
+/// Reports a member that comes before one of those that it waits for.
+fn in_order(
+    order: &HashMap<Member, usize>,
+    places: &Places<'_>,
+    member: &Member,
+    mut wanted: impl Iterator<Item = Member>,
+    (does, expected): (&str, &str),
+) {
+    let (Some(turn), Some(place)) = (order.get(member), places.get(member)) else { return };
+    if let Some(later) = wanted.find(|other| order.get(other).is_some_and(|other| other > turn)) {
+        let line = places.get(&later).map(|other| other.node.place_for(&place.node)).unwrap_or_default();
+        let (member, later) = (full_name(member), full_name(&later));
+        place.node.problem::<()>(Problem {
+            kind: ConfigErrorKind::Conflict,
+            found: format!("`{member}`, which {does} `{later}`, before it; that is named on {line}"),
+            expected: format!("{expected}: members start in their order"),
+            hint: None,
+        });
     }
 }
 

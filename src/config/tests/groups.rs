@@ -304,6 +304,30 @@ fn modules_before_the_bindings_that_they_link_to_are_refused() {
 }
 
 #[test]
+fn triggers_before_what_they_need_are_refused() {
+    let every = "[triggers.t]\ntype = \"schedule\"\nevery = \"1s\"\nmodule = \"a\"\noperation = \"x\"\n";
+    let heard = "[bindings.bus]\ntype = \"messaging\"\n[triggers.t]\ntype = \"messages\"\nbinding = \"bus\"\n\
+                 topics = \"x\"\nmodule = \"a\"\noperation = \"x\"\n";
+    expect(&[
+        (
+            &format!("{every}[groups.g]\nmembers = [\"t\", \"a\"]\n"),
+            "7:12",
+            "groups.g.members[0]",
+            &["`triggers.t`, which needs `modules.a`, before it", "on line 13", "members start in their order"],
+        ),
+        (
+            &format!("{heard}[groups.g]\nmembers = [\"a\", \"t\", \"bus\"]\n"),
+            "10:17",
+            "groups.g.members[1]",
+            &["`triggers.t`, which needs `bindings.bus`"],
+        ),
+    ]);
+    groups(&format!("{every}[groups.g]\nmembers = [\"t\", \"b\"]\n"));
+    let late = every.replace("\"a\"", "\"late\"");
+    groups(&format!("{late}[modules.late]\npath = \"d\"\nlazy = true\n[groups.g]\nmembers = [\"t\", \"late\"]\n"));
+}
+
+#[test]
 fn keys_of_groups_are_refused_as_other_keys_are() {
     expect(&[
         ("[groups.G]\nmembers = [\"a\"]\n", "1:9", "groups.G", &["the character 'G'", "`g`"]),
