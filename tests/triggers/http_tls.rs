@@ -19,20 +19,23 @@ use crate::{
     web::{self, ECHO, ask, facts},
 };
 
-const TLS: &str = "{ address = \"127.0.0.1:0\", tls = { cert = \"cert.pem\", key = { file = \"key.pem\" } } }";
+/// A listener at a free port, with the certificate in the daemon's directory.
+pub(crate) const TLS: &str =
+    "{ address = \"127.0.0.1:0\", tls = { cert = \"cert.pem\", key = { file = \"key.pem\" } } }";
 
-struct Pair {
-    cert: String,
-    key: String,
+/// A certificate with its key, in PEM.
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
-fn pair() -> Pair {
+pub(crate) fn pair() -> Pair {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     Pair { cert: made.cert.pem(), key: made.signing_key.serialize_pem() }
 }
 
 /// A daemon that listens with this certificate.
-fn start(pair: &Pair, keys: &str) -> (Daemon, SocketAddr) {
+pub(crate) fn start(pair: &Pair, keys: &str) -> (Daemon, SocketAddr) {
     let home = Home::new(&format!("{}{}", module("m", "instances = \"per-worker\""), web::trigger("web", TLS, keys)));
     home.write("cert.pem", &pair.cert);
     home.write("key.pem", &pair.key);
@@ -42,7 +45,11 @@ fn start(pair: &Pair, keys: &str) -> (Daemon, SocketAddr) {
     (daemon, address)
 }
 
-fn secured(address: SocketAddr, trusted: &Pair) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+/// A secured connection that was asked something, for a client that trusts that certificate alone.
+pub(crate) fn secured(
+    address: SocketAddr,
+    trusted: &Pair,
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.cert.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -88,7 +95,7 @@ fn a_certificate_is_exchanged_while_connections_go_on_and_only_for_one_that_fits
 }
 
 /// As programs that renew certificates write them: beside, then in place.
-fn replace(daemon: &Daemon, name: &str, text: &str) {
+pub(crate) fn replace(daemon: &Daemon, name: &str, text: &str) {
     let path = daemon.home().path().join(name);
     let beside = path.with_extension("new");
     std::fs::write(&beside, text).unwrap();

@@ -25,4 +25,7 @@ mod nats;
 mod operated;
 mod placement;
 mod schedule;
+mod stop_under_load;
+mod under_load;
 mod web;
+mod wrk;

@@ -27,6 +27,8 @@ use std::{fs, path::Path, time::Duration};
 
 use wapcd::config::{Backoff, Circuit, SecretSource, Server, TlsFiles};
 
+#[allow(unused_imports, reason = "tests of triggers listen where nobody else does, too")]
+pub(crate) use self::ports::free as free_port;
 pub(crate) use self::{
     certificates::Certificates, nats::Nats, postgres::Postgres, proxy::Proxy, redis::Redis, running::Running, s3::S3,
 };

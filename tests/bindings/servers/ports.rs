@@ -17,7 +17,7 @@ const COUNT: u16 = 20_000;
 const STRIDE: u32 = 97;
 
 /// A port of the loopback interface that is free. Each is given once by a process.
-pub(super) fn free() -> u16 {
+pub(crate) fn free() -> u16 {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(process::id().wrapping_mul(STRIDE) % u32::from(COUNT)).unwrap();
     for _ in 0..COUNT {
