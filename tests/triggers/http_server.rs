@@ -22,12 +22,12 @@ fn echoes(stream: &mut (impl io::Read + io::Write)) {
 }
 
 /// Descriptors of the daemon.
-fn descriptors(daemon: &Daemon) -> usize {
+pub(crate) fn descriptors(daemon: &Daemon) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
 }
 
 /// Resident memory of the daemon in KiB.
-fn memory(daemon: &Daemon) -> u64 {
+pub(crate) fn memory(daemon: &Daemon) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -12,11 +12,13 @@ mod harness;
 #[path = "../bindings/servers/mod.rs"]
 mod servers;
 
+mod broken;
 mod files;
 mod http_routes;
 mod http_server;
 mod http_tls;
 mod init;
+mod malformed;
 mod messages;
 mod messages_kill;
 mod messages_nats;
