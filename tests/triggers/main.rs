@@ -13,6 +13,8 @@ mod harness;
 mod servers;
 
 mod broken;
+mod browser;
+mod clients;
 mod files;
 mod http_routes;
 mod http_server;
