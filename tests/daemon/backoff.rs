@@ -43,7 +43,7 @@ fn the_first_exit_is_mended_at_once_and_the_waits_after_it_grow_up_to_a_bound() 
     for ((ended, _, wait), started) in exits.iter().zip(starts(&daemon, "bad").iter().skip(1)) {
         let (took, wait) = (started - ended, wait.unwrap_or(0.0));
         // The upper bound is generous: other tests run on the same cores.
-        assert!(took >= wait - 0.002 && took < wait + 0.3, "{took} for a wait of {wait}");
+        assert!(took >= wait - 0.002 && took < wait + 1.0, "{took} for a wait of {wait}");
     }
     assert_eq!(daemon.call("bad", "echo", b"").kind(), "ok");
     // The success counts at once.

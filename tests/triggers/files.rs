@@ -48,8 +48,10 @@ fn trigger(daemon: &Daemon) -> TriggerStatus {
 
 /// Waiting, done and failed.
 fn counts(daemon: &Daemon) -> (u64, u64, u64) {
-    match trigger(daemon).facts.unwrap().detail {
-        Detail::Files { waiting, done, failed } => (waiting, done, failed),
+    match trigger(daemon).facts.map(|facts| facts.detail) {
+        Some(Detail::Files { waiting, done, failed }) => (waiting, done, failed),
+        // It is not at work yet.
+        None => (0, 0, 0),
         other => panic!("{other:?}"),
     }
 }

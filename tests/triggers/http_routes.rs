@@ -75,7 +75,7 @@ fn a_request_reaches_its_guest_and_the_answer_its_caller() {
     assert!(wrapped.text().contains("a/b") && wrapped.text().contains("query_params"), "{}", wrapped.text());
     for (method, path, status, kind) in [
         ("GET", "/nothing", 405, "method-not-allowed"),
-        ("POST", "/do/spin", 405, "method-not-allowed"),
+        ("POST", "/do/spin", 404, "not-found"),
         ("POST", "/do/fail", 502, "guest-error"),
         ("POST", "/do/trap", 500, "internal"),
     ] {

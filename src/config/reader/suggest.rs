@@ -3,8 +3,8 @@
 /// Longer texts are no misspelt keys; comparing them would cost time that grows with the product of both lengths.
 const LONGEST: usize = 64;
 /// Among more names than this none is looked for: a file with thousands of modules, and as many mistakes, would be compared
-/// each with each.
-const MOST: usize = 500;
+/// each with each. There are some 600 time zones.
+const MOST: usize = 1000;
 
 /// A hint that names the candidate nearest to what was written, if one is near enough to be meant.
 pub(in crate::config) fn did_you_mean<'c>(

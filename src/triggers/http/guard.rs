@@ -71,6 +71,10 @@ impl Guard {
             if !self.is_over(cx) {
                 return Poll::Pending;
             }
+            // One that waits for its client still has its end to tell.
+            if self.life.borrow_mut().end_wait() {
+                continue;
+            }
             if self.life.borrow().phase() != Phase::Idle {
                 return Poll::Ready(None);
             }

@@ -62,6 +62,8 @@ pub(super) struct Life {
     next_answer: u64,
     /// Whether a request's body was not read to its end.
     unread: bool,
+    /// Whether it has waited for its client long enough.
+    lingered: bool,
 }
 
 impl Life {
@@ -77,6 +79,7 @@ impl Life {
             answers: BTreeMap::new(),
             next_answer: 0,
             unread: false,
+            lingered: false,
         }
     }
 
@@ -172,9 +175,16 @@ impl Life {
         self.draining.get_or_insert_with(now);
     }
 
-    /// Whether its client may still be sending what nobody reads.
+    /// Whether its client may still be sending what nobody reads, and is waited for.
     pub(super) fn is_interrupted(&self) -> bool {
-        self.unread
+        self.unread && !self.lingered
+    }
+
+    /// Its client is waited for no longer; whether it was.
+    pub(super) fn end_wait(&mut self) -> bool {
+        let waited = self.phase == Phase::Closing && self.is_interrupted();
+        self.lingered |= waited;
+        waited
     }
 
     /// When it has done too long what it is doing; `None`: it may do that for ever.
