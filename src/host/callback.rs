@@ -1,4 +1,4 @@
-//! The host's side of a host call: the two kinds of callback, what they receive, and the errors that guests see.
+//! The host's side of a host call: the callbacks, what they receive, and the errors that guests see.
 
 use std::{fmt, future::Future, pin::Pin};
 

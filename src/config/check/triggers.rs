@@ -94,7 +94,7 @@ fn no_group(group: Option<&str>, trigger: &WrittenTrigger<'_>) {
 
 /// Two triggers at one socket would take each other's connections.
 fn no_shared_place(written: &[WrittenTrigger<'_>]) {
-    let mut sockets: HashMap<&Listen, Arc<str>> = HashMap::new();
+    let mut sockets: HashMap<String, Arc<str>> = HashMap::new();
     for trigger in written {
         let Some(Trigger { name, settings: TriggerSettings::Http(settings), .. }) = &trigger.trigger else { continue };
         for (listener, node) in settings.listeners.iter().zip(&trigger.mentions.listeners) {
@@ -102,7 +102,8 @@ fn no_shared_place(written: &[WrittenTrigger<'_>]) {
             if matches!(&listener.listen, Listen::Tcp(address) if address.port() == 0) {
                 continue;
             }
-            if let Some(first) = sockets.insert(&listener.listen, Arc::clone(name)) {
+            // A socket's file is the same with any mode, which its text leaves out.
+            if let Some(first) = sockets.insert(listener.listen.to_string(), Arc::clone(name)) {
                 node.problem::<()>(taken(&format!("the socket `{}`", listener.listen), &first));
             }
         }

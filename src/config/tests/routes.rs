@@ -114,6 +114,25 @@ fn a_module_or_operation_out_of_the_path_needs_its_parameter() {
     assert!(report.contains("the parameter {b}, which the path does not have"), "{report}");
 }
 
+#[test]
+fn a_list_of_what_a_path_may_name_is_refused_beside_a_fixed_name() {
+    let text = |keys: &str| format!("{BEFORE}[[triggers.api.routes]]\npath = \"/{{a}}\"\n{keys}\n");
+    let lists = "modules = [\"web\"]\noperations = [\"run\"]\n";
+    let errors = bad(&text(&format!("module = \"web\"\noperation = \"run\"\n{lists}")));
+    let report = errors.to_string();
+    let keys: Vec<_> = errors.iter().map(|error| error.key_path.clone()).collect();
+    assert_eq!(keys, ["triggers.api.routes[0].modules", "triggers.api.routes[0].operations"], "{report}");
+    assert!(report.contains("`operations` beside `operation = \"run\"`, which no path changes"), "{report}");
+    good(&text("module = \"web\"\noperation = \"{a}\"\noperations = [\"run\"]"));
+}
+
+#[test]
+fn one_socket_file_belongs_to_one_trigger_whatever_its_mode() {
+    let other = "[triggers.other]\ntype = \"http\"\nlisten = { address = \"unix:a.sock\", mode = \"0666\" }\n";
+    let report = bad(&format!("{}{other}", BEFORE.replace("127.0.0.1:0", "unix:a.sock"))).to_string();
+    assert!(report.contains("which already belongs to the trigger `api`"), "{report}");
+}
+
 /// A route with nothing but a path and what it is found by.
 fn plain(path: &str, methods: &[&str], hosts: &[&str]) -> Arc<Route> {
     let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();

@@ -77,7 +77,8 @@ pub struct HttpLimits {
     pub head_timeout: Duration,
     /// How long a request's body may take to come.
     pub body_timeout: Duration,
-    /// How long a client may take to read a response.
+    /// How long bytes of a response may wait for a client that takes none of them; over HTTP/2 also how long it may take to
+    /// read a whole one.
     pub write_timeout: Duration,
     /// How long a connection without a request is kept.
     pub keep_alive: Duration,

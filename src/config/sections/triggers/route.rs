@@ -41,6 +41,8 @@ fn read<'d>(node: &Node<'d>, places: Places<'_>, mentions: &mut Mentions<'d>) ->
         Some(parameter) => Some(Template::Parameter(parameter)),
         None => operation(&node).map(|text| Template::Fixed(text.into())),
     });
+    names_nothing(&section, ("modules", "module"), module.as_ref());
+    names_nothing(&section, ("operations", "operation"), called.as_ref());
     let route = Route {
         methods: section.or("methods", Vec::new(), methods),
         hosts: section.or("hosts", Vec::new(), |node| {
@@ -69,6 +71,18 @@ fn path(node: &Node<'_>) -> Option<String> {
     const EXPECTED: &str = "a path that begins with /, such as \"/hello/{name}\"";
     let text = node.text_without_nul(EXPECTED)?;
     if text.starts_with('/') { Some(text.to_owned()) } else { node.bad(ConfigErrorKind::BadValue, EXPECTED, None) }
+}
+
+/// A list of what a path may name has no meaning where it names nothing: the route would look narrower than it is.
+fn names_nothing(section: &Section<'_>, (list, key): (&'static str, &str), named: Option<&Template>) {
+    if let (Some(node), Some(Template::Fixed(name))) = (section.get(list), named) {
+        node.problem::<()>(Problem {
+            kind: ConfigErrorKind::Conflict,
+            found: format!("`{list}` beside `{key} = {name:?}`, which no path changes"),
+            expected: format!("it beside a parameter of the path only, such as `{key} = \"{{name}}\"`"),
+            hint: None,
+        });
+    }
 }
 
 /// The parameter in `{name}`.
