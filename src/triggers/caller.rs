@@ -10,14 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::{Detail, TriggerFacts};
 use crate::{
     actors::{CallReply, CallRequest, Modules, Origin},
     bindings::Chain,
     config::Target,
-    host::chain,
+    host,
 };
 
 /// Calls modules in the name of a trigger, and counts. Cheap to clone; clones count together.
@@ -33,20 +32,22 @@ struct Counts {
     ok: AtomicU64,
     failed: AtomicU64,
     running: AtomicU64,
-    /// Told when nothing runs any more.
-    idle: Notify,
     last_error: Mutex<Option<(String, SystemTime)>>,
 }
 
 /// One call that waits or runs; dropping it says that it has ended, and that nobody waits for the answer.
-#[derive(Debug)]
-pub struct Running(Arc<Counts>);
+struct Running<'c>(&'c Counts);
 
-impl Drop for Running {
+impl<'c> Running<'c> {
+    fn begin(counts: &'c Counts) -> Self {
+        counts.running.fetch_add(1, Relaxed);
+        Self(counts)
+    }
+}
+
+impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.0.running.fetch_sub(1, Relaxed) == 1 {
-            self.0.idle.notify_waiters();
-        }
+        self.0.running.fetch_sub(1, Relaxed);
     }
 }
 
@@ -55,13 +56,6 @@ impl Caller {
     #[must_use]
     pub fn new(trigger: &Arc<str>, modules: Modules) -> Self {
         Self { modules, origin: Origin::Trigger(Arc::clone(trigger)), counts: Arc::default() }
-    }
-
-    /// Counts something that runs until it is dropped, so that a drain waits for it.
-    #[must_use]
-    pub fn begin(&self) -> Running {
-        self.counts.running.fetch_add(1, Relaxed);
-        Running(Arc::clone(&self.counts))
     }
 
     /// Calls whom a trigger's settings name.
@@ -78,45 +72,39 @@ impl Caller {
         timeout: Option<Duration>,
         chain: Chain,
     ) -> CallReply {
-        let running = self.begin();
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let request = CallRequest { operation, payload, deadline, origin: self.origin.clone(), chain };
-        let reply = self.modules.call(module, request).await;
-        self.count(&reply);
-        drop(running);
+        let reply = self.ask(module, operation, payload, timeout, chain).await;
+        match &reply.outcome {
+            Ok(_) => self.succeeded(),
+            Err(failure) => self.failed(host::chain(failure)),
+        }
         reply
     }
 
-    fn count(&self, reply: &CallReply) {
-        match &reply.outcome {
-            Ok(_) => {
-                self.counts.ok.fetch_add(1, Relaxed);
-            }
-            Err(failure) => {
-                self.counts.failed.fetch_add(1, Relaxed);
-                *self.counts.last_error.lock() = Some((chain(failure), SystemTime::now()));
-            }
-        }
+    /// Calls an operation likewise, and leaves it to whoever looks at the response to count the end: by
+    /// [`Caller::succeeded`] or [`Caller::failed`].
+    pub async fn ask(
+        &self,
+        module: &str,
+        operation: String,
+        payload: Bytes,
+        timeout: Option<Duration>,
+        chain: Chain,
+    ) -> CallReply {
+        let _running = Running::begin(&self.counts);
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let request = CallRequest { operation, payload, deadline, origin: self.origin.clone(), chain };
+        self.modules.call(module, request).await
     }
 
-    /// Counts a response that could not be used as a call that failed.
-    pub fn response_refused(&self, why: String) {
-        self.counts.ok.fetch_sub(1, Relaxed);
+    /// Counts a call that ended in a response that could be used.
+    pub fn succeeded(&self) {
+        self.counts.ok.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a call that did not, and keeps why.
+    pub fn failed(&self, why: String) {
         self.counts.failed.fetch_add(1, Relaxed);
         *self.counts.last_error.lock() = Some((why, SystemTime::now()));
-    }
-
-    /// Waits until nothing runs.
-    pub async fn idle(&self) {
-        loop {
-            let idle = self.counts.idle.notified();
-            tokio::pin!(idle);
-            idle.as_mut().enable();
-            if self.counts.running.load(Relaxed) == 0 {
-                return;
-            }
-            idle.await;
-        }
     }
 
     /// What was counted, with what only the type has to say.

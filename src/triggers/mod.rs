@@ -25,7 +25,7 @@ pub mod schedule;
 mod sockets;
 
 pub use self::{
-    caller::{Caller, Running},
+    caller::Caller,
     context::TriggerContext,
     error::{RunError, TriggerError},
     facts::{Detail, ListenerFacts, TriggerFacts},

@@ -30,6 +30,7 @@ use crate::{
     actors::{RanOn, next_call_id},
     bindings::Chain,
     config::{Found, HttpLimits, HttpSettings, Payload, Router},
+    host::chain as chain_of,
     triggers::{Caller, TriggerError},
     web::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, Kind, MODULE_HEADER, encoding},
 };
@@ -174,16 +175,23 @@ impl Site {
             Payload::Http(format) => request::whole(*format, head, &found.parameters, peer, authority, &body)?,
         };
         let chain = trace.map(Chain::traced).unwrap_or_default();
-        let reply = caller.call(&module, operation, payload, route.settings.timeout, chain).await;
+        let reply = caller.ask(&module, operation, payload, route.settings.timeout, chain).await;
         (told.call, told.ran_on) = (Some(reply.call), reply.ran_on);
         let error_status = route.settings.error_status;
-        let answer = reply.outcome.map_err(|failure| Refusal::of_call(&module, reply.call, &failure, error_status))?;
+        let answer = reply.outcome.map_err(|failure| {
+            caller.failed(chain_of(&failure));
+            Refusal::of_call(&module, reply.call, &failure, error_status)
+        })?;
         match &route.settings.payload {
-            Payload::Raw { .. } => Ok(response::raw(answer, route.content_type.as_ref(), &head.headers)),
+            Payload::Raw { .. } => {
+                caller.succeeded();
+                Ok(response::raw(answer, route.content_type.as_ref(), &head.headers))
+            }
             Payload::Http(_) => {
                 let owned = |name: &HeaderName| route.cors.is_some() && Rules::owns(name);
-                response::of_map(&answer, owned).map_err(|why| {
-                    caller.response_refused(format!("the answer of module `{module}` is no response: {why}"));
+                let response = response::of_map(&answer, owned).inspect(|_usable| caller.succeeded());
+                response.map_err(|why| {
+                    caller.failed(format!("the answer of module `{module}` is no response: {why}"));
                     self.complaints.bad_reply(&self.trigger, &module, reply.call, &why);
                     Refusal::of_reply(&module, reply.call, why)
                 })
