@@ -120,7 +120,7 @@ impl Door {
             };
             match accepted {
                 Ok(stream) => self.admit(stream),
-                Err(error) if is_exhausted(&error) => {
+                Err(error) if !is_of_one(&error) => {
                     if told.is_none_or(|told| told.elapsed() > SILENCE) {
                         told = Some(Instant::now());
                         tracing::warn!(listener = %self.listen, %error, "cannot accept connections for now");
@@ -161,6 +161,27 @@ impl Door {
             actix::spawn(watched(connection::serve(accepted)));
         });
     }
+}
+
+/// Whether an error is that of one connection, which ended before it was taken: those that `accept(2)` has from the network.
+/// After any other the next try would most likely fail as well, at once and without end.
+fn is_of_one(error: &io::Error) -> bool {
+    let of_one = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::INTR,
+        Errno::PERM,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NONET,
+        Errno::TIMEDOUT,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| of_one.contains(&error))
 }
 
 /// Whether nothing can be accepted for want of something that comes back.
