@@ -215,7 +215,7 @@ fn a_trigger_that_is_renamed_under_load_fails_no_request() {
         daemon.home().configure(&named(name));
         daemon.ctl(&["reload"]);
         web::wait_until_up(&daemon, name);
-        load.wait_for(200);
+        load.wait_for_each();
     }
     assert_eq!(load.end(), Vec::<String>::new());
     eventually("those before are forgotten", || daemon.status().triggers.len() == 1);

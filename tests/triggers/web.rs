@@ -124,24 +124,39 @@ pub(crate) fn rest(stream: &mut TcpStream) -> String {
 /// Clients that ask one after the other, each over a connection of its own that it keeps as long as it may.
 pub(crate) struct Load {
     end: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
+    /// Of each client.
+    answered: Vec<Arc<AtomicU64>>,
     clients: Vec<JoinHandle<Option<String>>>,
 }
 
 impl Load {
     pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
-        let (end, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let client = |_| {
-            let (end, answered) = (Arc::clone(&end), Arc::clone(&answered));
+        let end = Arc::<AtomicBool>::default();
+        let answered: Vec<_> = (0..clients).map(|_| Arc::<AtomicU64>::default()).collect();
+        let client = |answered: &Arc<AtomicU64>| {
+            let (end, answered) = (Arc::clone(&end), Arc::clone(answered));
             std::thread::spawn(move || ask_until(address, &end, &answered))
         };
-        let clients = (0..clients).map(client).collect();
+        let clients = answered.iter().map(client).collect();
         Self { end, answered, clients }
     }
 
     pub(crate) fn wait_for(&self, answers: u64) {
-        let before = self.answered.load(Ordering::Relaxed);
-        eventually("requests are answered", || self.answered.load(Ordering::Relaxed) >= before + answers);
+        let answered = || self.of_each().iter().sum::<u64>();
+        let before = answered();
+        eventually("requests are answered", || answered() >= before + answers);
+    }
+
+    /// Waits until each client has further answers: none has met a closed door.
+    pub(crate) fn wait_for_each(&self) {
+        let before = self.of_each();
+        eventually("every client gets answers", || {
+            self.of_each().iter().zip(&before).all(|(now, before)| *now > before + 1)
+        });
+    }
+
+    fn of_each(&self) -> Vec<u64> {
+        self.answered.iter().map(|answered| answered.load(Ordering::Relaxed)).collect()
     }
 
     /// What failed.
