@@ -278,3 +278,68 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::triggers::{Detail, TriggerFacts};
+
+    /// Notes what it is told.
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<&'static str>>);
+
+    impl RunningTrigger for Noted {
+        fn adjust(&self, _: Arc<Trigger>, _: Groundwork) {}
+
+        fn facts(&self) -> TriggerFacts {
+            let detail = Detail::Files { waiting: 0, done: 0, failed: 0 };
+            TriggerFacts {
+                calls_ok: 0,
+                calls_failed: 0,
+                calls_running: 0,
+                last_error: None,
+                last_error_at: None,
+                detail,
+            }
+        }
+
+        fn drain(&self) -> BoxFuture<'static, ()> {
+            self.0.lock().push("drain");
+            Box::pin(std::future::ready(()))
+        }
+
+        fn stop(&self) {
+            self.0.lock().push("stop");
+        }
+
+        fn ended(&self) -> BoxFuture<'static, String> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn ending(who: Who, budget: Shutdown) -> Ending {
+        Ending { who, budget, name: "t".into() }
+    }
+
+    #[actix::test]
+    async fn one_that_is_being_started_is_drained_as_soon_as_it_has() {
+        let (hand, starts) = oneshot::channel::<Arc<dyn RunningTrigger>>();
+        let end = actix::spawn(ending(Who::Starting(starts), Shutdown::After(Duration::from_secs(60))).end(None));
+        tokio::task::yield_now().await;
+        assert!(!end.is_finished(), "it waits for the start");
+        let started = Arc::new(Noted::default());
+        assert!(hand.send(Arc::clone(&started) as Arc<dyn RunningTrigger>).is_ok(), "somebody wants it");
+        assert!(end.await.is_ok());
+        assert_eq!(*started.0.lock(), ["drain", "stop"]);
+    }
+
+    #[actix::test]
+    async fn nobody_waits_for_a_start_longer_than_the_end_may_take() {
+        let (hand, starts) = oneshot::channel::<Arc<dyn RunningTrigger>>();
+        ending(Who::Starting(starts), Shutdown::After(Duration::from_millis(1))).end(None).await;
+        assert!(hand.send(Arc::new(Noted::default())).is_err(), "whoever started it hears that it is not wanted");
+    }
+}
