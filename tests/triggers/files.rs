@@ -284,6 +284,23 @@ fn after_a_kill_in_the_middle_every_file_has_been_processed() {
 }
 
 #[test]
+fn many_that_could_not_be_moved_away_are_moved_when_they_can_be() {
+    const FILES: u64 = 80;
+    let daemon = start("fail", "attempts = 1");
+    let failed = dir(daemon.home()).join("failed");
+    fs::remove_dir(&failed).unwrap();
+    fs::write(&failed, "in the way").unwrap();
+    for number in 0..FILES {
+        move_in(daemon.home(), &number.to_string(), "no");
+    }
+    // Then no others are begun.
+    eventually("as many are stuck as may be", || trigger(&daemon).facts.unwrap().calls_failed >= 64);
+    fs::remove_file(&failed).unwrap();
+    eventually("all are moved", || counts(&daemon) == (0, 0, FILES));
+    assert_eq!(trigger(&daemon).facts.unwrap().calls_failed, FILES);
+}
+
+#[test]
 fn what_cannot_be_moved_away_stays_without_being_called_again_and_again() {
     let daemon = start("fail", "attempts = 1");
     let failed = dir(daemon.home()).join("failed");

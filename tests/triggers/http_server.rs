@@ -123,7 +123,7 @@ fn an_address_in_use_is_told_and_tried_again_and_refuses_a_reload() {
 
 #[test]
 fn a_head_that_does_not_come_and_an_idle_connection_end_each_in_its_time() {
-    let (daemon, address) = web::start("limits = { head_timeout = \"300ms\", keep_alive = \"900ms\" }");
+    let (daemon, address) = web::start("limits = { head_timeout = \"300ms\", keep_alive = \"2500ms\" }");
     let ended_after = |first: &[u8], answers: usize| {
         let mut stream = connect(address).unwrap();
         stream.write_all(first).unwrap();
@@ -134,9 +134,12 @@ fn a_head_that_does_not_come_and_an_idle_connection_end_each_in_its_time() {
         assert_eq!(rest(&mut stream), "");
         start.elapsed().as_millis()
     };
-    for (first, answers, least) in [(&b""[..], 0, 290), (b"POST /echo HT", 0, 290), (ECHO, 1, 890)] {
+    // Far from each other, and late by seconds where the machine has other things to do.
+    for (first, answers, times) in
+        [(&b""[..], 0, 290..2_400), (b"POST /echo HT", 0, 290..2_400), (ECHO, 1, 2_490..9_000)]
+    {
         let after = ended_after(first, answers);
-        assert!((least..least + 600).contains(&after), "{after} ms after {first:?}");
+        assert!(times.contains(&after), "{after} ms after {first:?}");
     }
     // A head that begins on an idle connection has the time of a head.
     let mut stream = connect(address).unwrap();
@@ -144,7 +147,7 @@ fn a_head_that_does_not_come_and_an_idle_connection_end_each_in_its_time() {
     stream.write_all(b"POST /ec").unwrap();
     let start = Instant::now();
     rest(&mut stream);
-    assert!(start.elapsed() < Duration::from_millis(800), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(2_400), "{:?}", start.elapsed());
     eventually("connections are gone", || facts(&daemon, "web").connections == 0);
 }
 

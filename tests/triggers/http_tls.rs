@@ -124,7 +124,7 @@ fn a_handshake_that_does_not_come_ends_in_its_time() {
     std::io::Write::write_all(&mut plain, ECHO).unwrap();
     web::rest(&mut plain);
     assert_eq!(web::rest(&mut silent), "");
-    assert!((290..2_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!((290..9_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
     eventually("connections are gone", || facts(&daemon, "web").connections == 0);
 }
 

@@ -152,7 +152,7 @@ fn no_more_calls_run_at_once_than_may_over_all_topics() {
     }
     let mut most = 0;
     facts_are(&daemon, "t", "all are done", |facts| facts.ok == 12);
-    // Twelve by two at a time take at least six times as long as one.
+    // Six by two at a time take at least three times as long as one.
     let start = Instant::now();
     (0..6).for_each(|_| publish(&daemon, "a", "x"));
     while facts(&daemon, "t").ok < 18 {

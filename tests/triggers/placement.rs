@@ -147,7 +147,7 @@ fn a_guest_that_spins_on_a_worker_does_not_hold_up_the_other_connections_there()
             slowest = slowest.max(begun.elapsed());
         }
         assert!(!spun.is_finished(), "all were answered while it spun");
-        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
         let (status, took) = spun.join().unwrap();
         assert_eq!(status, 504);
         assert!(took >= Duration::from_secs(3), "{took:?}");

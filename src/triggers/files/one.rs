@@ -142,6 +142,7 @@ async fn finish(shared: &Arc<Shared>, name: &Arc<OsStr>, memory: &mut Memory, en
         Some(moved) => moved,
         None => {
             memory.ending = Some(ending);
+            memory.stuck = memory.stuck.saturating_add(1);
             return Outcome::Stuck("moving it panicked".to_owned());
         }
     };
