@@ -13,7 +13,7 @@ use wapcd::{
     signals::{Signal, Signals},
     single_call::{self, SingleCallError},
     supervisor::{self, EndReason, StartError, SupervisorHandle, Surroundings},
-    triggers::Sockets,
+    triggers::{Sockets, raise_descriptor_limit},
 };
 
 /// How long control requests may take to finish after the last guest has: their answers only have to be read.
@@ -126,6 +126,9 @@ fn run(configured: Configured, sockets: Sockets) -> Result<(), Failure> {
     let environment = Environment::from_process();
     let config = config::load(&configured.path(), &environment)?;
     let logs = logging::start(&config.logging)?;
+    if let Err(error) = raise_descriptor_limit() {
+        tracing::warn!(%error, "cannot have as many descriptors as the process may");
+    }
     let levels = logs.levels();
     let sockets = Arc::new(sockets);
     let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)), sockets };

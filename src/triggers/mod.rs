@@ -31,5 +31,5 @@ pub use self::{
     facts::{Detail, ListenerFacts, TriggerFacts},
     notice::{Notice, TriggerObserver},
     running::{Groundwork, RunningTrigger, prepare, problems, start},
-    sockets::Sockets,
+    sockets::{Sockets, raise_descriptor_limit},
 };

@@ -20,7 +20,7 @@ use crate::{
     config::Listen,
     triggers::{
         ListenerFacts, TriggerContext,
-        sockets::{Registered, Stream},
+        sockets::{Registered, Stream, is_left_to_others},
     },
 };
 
@@ -118,13 +118,21 @@ impl Door {
                 _ = end.wait_for(|end| *end) => break,
                 accepted = socket.accept() => accepted,
             };
+            let mut tell = |error: &io::Error| {
+                if told.is_none_or(|told| told.elapsed() > SILENCE) {
+                    told = Some(Instant::now());
+                    tracing::warn!(listener = %self.listen, %error, "cannot accept connections for now");
+                }
+            };
             match accepted {
+                Ok(stream) if is_last(&stream) => {
+                    tell(&Errno::MFILE.into());
+                    self.serving.connections.refuse();
+                    refuse(stream, self.identity.load().is_some());
+                }
                 Ok(stream) => self.admit(stream),
                 Err(error) if !is_of_one(&error) => {
-                    if told.is_none_or(|told| told.elapsed() > SILENCE) {
-                        told = Some(Instant::now());
-                        tracing::warn!(listener = %self.listen, %error, "cannot accept connections for now");
-                    }
+                    tell(&error);
                     tokio::time::sleep(EXHAUSTED).await;
                 }
                 // One connection that ended before it was taken.
@@ -139,7 +147,7 @@ impl Door {
             }
             match socket.accept() {
                 Ok(stream) => self.admit(stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock || is_exhausted(&error) => return,
+                Err(error) if !is_of_one(&error) => return,
                 Err(_) => {}
             }
         }
@@ -184,10 +192,12 @@ fn is_of_one(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| of_one.contains(&error))
 }
 
-/// Whether nothing can be accepted for want of something that comes back.
-fn is_exhausted(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
+/// Whether descriptors run short, so that the rest is for everybody else.
+fn is_last(stream: &Stream) -> bool {
+    match stream {
+        Stream::Tcp(stream, _) => is_left_to_others(stream),
+        Stream::Unix(stream) => is_left_to_others(stream),
+    }
 }
 
 /// Says so to whom there is no room for, as far as that can be done at once.

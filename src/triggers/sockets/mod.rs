@@ -5,6 +5,7 @@
 //! that a listener that goes with a reload can come back, and what waits in them is for the next daemon.
 
 mod bound;
+mod descriptors;
 mod inherited;
 mod shares;
 
@@ -18,8 +19,10 @@ use std::{
 
 use parking_lot::Mutex;
 
+pub use self::descriptors::raise_descriptor_limit;
 pub(in crate::triggers) use self::{
     bound::{Bound, Registered, Stream},
+    descriptors::is_left_to_others,
     shares::{Share, Shares},
 };
 use self::{
