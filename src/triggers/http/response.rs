@@ -31,6 +31,13 @@ const NOT_THE_GUESTS: [&str; 9] = [
 /// What the daemon's own headers begin with.
 const OWN: &str = "wapcd-";
 
+/// Bytes of all headers that a guest may answer with: what the common clients take, and nothing that a worker would be
+/// busy with for long.
+const MAX_HEADERS: usize = 64 * 1024;
+
+/// Bytes that a header takes besides its name and value, as HTTP/2 counts them.
+const PER_HEADER: usize = 32;
+
 /// The answer of a `raw` route: the guest's bytes.
 pub(super) fn raw(body: Bytes, content_type: Option<&HeaderValue>, asked: &HeaderMap) -> Response<Full<Bytes>> {
     let content_type = content_type.cloned().unwrap_or_else(|| accepted(asked).unwrap_or(ANY_BYTES));
@@ -85,6 +92,10 @@ pub(super) fn of_map(answer: &Bytes, owned: impl Fn(&HeaderName) -> bool) -> Res
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
     let mut response = Response::new(Full::new(if bodiless { Bytes::new() } else { body }));
     *response.status_mut() = status;
+    let size: usize = reply.headers.0.iter().map(|(name, value)| name.len() + value.as_ref().len() + PER_HEADER).sum();
+    if size > MAX_HEADERS {
+        return Err(format!("field `headers`: {size} bytes are over the limit of {MAX_HEADERS}"));
+    }
     for (name, value) in reply.headers.0 {
         let wrong = |why: &dyn std::fmt::Display| format!("field `headers`: {:?}: {why}", payload::cut(&name));
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|error| wrong(&error))?;

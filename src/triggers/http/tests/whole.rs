@@ -109,6 +109,16 @@ fn an_answer_that_is_no_response_is_refused_with_its_reason() {
 }
 
 #[test]
+fn headers_of_an_answer_have_a_limit_together() {
+    let headers = |count: usize| format!("{{\"headers\":{{\"a\":[{}]}}}}", vec!["\"b\""; count].join(","));
+    let answered =
+        |count| response::of_map(&Bytes::from(headers(count)), |_| false).map(|answer| answer.headers().len());
+    // Name, value and 32 bytes each.
+    assert_eq!(answered(1927), Ok(1927));
+    assert_eq!(answered(1928), Err("field `headers`: 65552 bytes are over the limit of 65536".to_owned()));
+}
+
+#[test]
 fn the_body_of_an_answer_is_not_copied() {
     let answer = Bytes::from_static(b"\x81\xa4body\xc4\x03abc");
     let body = response::of_map(&answer, |_| false).unwrap().into_body();
