@@ -177,11 +177,9 @@ fn what_a_burst_of_messages_loses_is_counted_and_told() {
         })
     });
     threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
-    // What was lost is told with the next that is not.
-    facts_are(&daemon, "t", "the queue is empty", |facts| facts.ok == facts.received && facts.running == 0);
-    pause_for(Duration::from_millis(100));
-    publish(&daemon, "a", "last");
-    let all = facts_are(&daemon, "t", "all are known", |facts| facts.received + facts.lost == BURST + 1);
+    // Nothing has to come after it for that.
+    assert!(facts(&daemon, "t").lost > 0);
+    let all = facts_are(&daemon, "t", "all are known", |facts| facts.received + facts.lost == BURST);
     assert!(all.lost > 0 && all.received > 100, "{all:?}");
     daemon.log_line(&["a subscriber is too slow: it loses messages", "\"pattern\":\"a\""]);
     daemon.log_line(&["a subscriber that lost messages has caught up"]);

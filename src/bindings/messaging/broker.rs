@@ -1,6 +1,11 @@
 //! Who carries messages: one interface for every backend, to whoever publishes and to whoever listens.
 
-use std::{any::Any, future::poll_fn, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    future::poll_fn,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -163,6 +168,11 @@ impl Subscription {
     /// The next message, if it is there.
     pub fn try_next(&mut self) -> Option<Message> {
         self.queue.try_next()
+    }
+
+    /// Counts messages that found no room here, those before included, as they are lost.
+    pub fn count_losses(&self, counter: Arc<AtomicU64>) {
+        self.queue.count_losses(counter);
     }
 
     /// Listens no more: what was delivered is still there, and then comes the end.

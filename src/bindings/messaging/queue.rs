@@ -6,7 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -41,6 +44,8 @@ struct State {
     missed: u64,
     /// Lost since it began to lose.
     lost: u64,
+    /// Lost ever, where somebody counts that.
+    counter: Arc<AtomicU64>,
     /// Nothing comes any more.
     ended: bool,
     waker: Option<Waker>,
@@ -88,12 +93,20 @@ impl Queue {
         }
         state.missed += 1;
         state.lost += 1;
+        state.counter.fetch_add(1, Relaxed);
         let begins = state.lost == 1;
         drop(state);
         if begins {
             let (binding, pattern) = (&*self.binding, &*self.pattern);
             tracing::warn!(binding, pattern, "a subscriber is too slow: it loses messages");
         }
+    }
+
+    /// Counts here from now on, and what was lost before.
+    pub(super) fn count_losses(&self, counter: Arc<AtomicU64>) {
+        let mut state = self.state.lock();
+        counter.fetch_add(state.counter.load(Relaxed), Relaxed);
+        state.counter = counter;
     }
 
     /// The next message, or `None` at the end.
@@ -118,7 +131,7 @@ impl Queue {
     fn take(&self, state: &mut State) -> Option<Message> {
         let message = state.waiting.pop_front()?;
         state.bytes -= message.size();
-        if state.waiting.is_empty() && state.lost > 0 && state.missed == 0 {
+        if state.waiting.is_empty() && state.lost > 0 {
             let lost = std::mem::take(&mut state.lost);
             let (binding, pattern) = (&*self.binding, &*self.pattern);
             tracing::info!(binding, pattern, lost, "a subscriber that lost messages has caught up");
@@ -167,6 +180,25 @@ mod tests {
         let rest: Vec<_> = std::iter::from_fn(|| queue.try_next()).map(|next| (next.payload, next.missed)).collect();
         assert_eq!(rest, [(Bytes::from("2"), 0), (Bytes::from("5"), 2)]);
         assert_eq!(queue.state.lock().bytes, 0);
+    }
+
+    #[test]
+    fn losses_are_counted_when_they_happen() {
+        let (queue, lost) = (queue(1, 1 << 20), Arc::new(AtomicU64::new(7)));
+        queue.lose();
+        queue.count_losses(Arc::clone(&lost));
+        assert_eq!(lost.load(Relaxed), 8);
+        queue.lose();
+        assert_eq!(lost.load(Relaxed), 9);
+    }
+
+    #[test]
+    fn who_loses_has_caught_up_when_nothing_waits_though_nothing_came_since() {
+        let queue = queue(1, 1 << 20);
+        assert!(queue.offer(&message("1")));
+        queue.lose();
+        queue.try_next().unwrap();
+        assert_eq!(queue.state.lock().lost, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Messages that are gone once they are delivered: topics inside the daemon, and those of a NATS server.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -66,6 +66,7 @@ async fn listen(shared: &Arc<Shared>, topic: &Topic, tried: oneshot::Sender<()>)
 /// Takes messages until nothing comes any more. Where the trigger drains, what has come is still worked on: nobody else has it.
 async fn hear(shared: &Arc<Shared>, topic: &Topic, mut subscription: Subscription) {
     let mut hears = subscription.hears();
+    subscription.count_losses(Arc::clone(&shared.counts.lost));
     let mut draining = false;
     loop {
         let message = tokio::select! {
@@ -82,7 +83,6 @@ async fn hear(shared: &Arc<Shared>, topic: &Topic, mut subscription: Subscriptio
             message = subscription.next() => message,
         };
         let Some(message) = message else { return };
-        shared.counts.lost.fetch_add(message.missed, Relaxed);
         // Closed by nobody. Meanwhile others wait in the queue of the subscription, which is bounded.
         let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else { return };
         work::begin(shared, permit, work::live(Arc::clone(shared), message));

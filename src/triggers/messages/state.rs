@@ -39,7 +39,8 @@ pub(super) struct Counts {
     pub(super) received: AtomicU64,
     pub(super) redelivered: AtomicU64,
     pub(super) given_up: AtomicU64,
-    pub(super) lost: AtomicU64,
+    /// Counted by the subscriptions, when it happens.
+    pub(super) lost: Arc<AtomicU64>,
 }
 
 /// What the tasks of a trigger share.
