@@ -58,6 +58,9 @@ pub(super) enum KeptError {
     },
 }
 
+/// How long it is silent about further writes that fail, which on a full disk all schedules do every second.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +81,8 @@ pub(super) struct Kept {
     /// When there was a write last.
     last: Option<Instant>,
     writing: Option<JoinHandle<Result<(), KeptError>>>,
+    /// When it was told last that a write failed.
+    told: Option<Instant>,
     /// Whether writes do not wait for their time any more.
     hurry: bool,
 }
@@ -86,7 +91,7 @@ impl Kept {
     /// The file of that trigger.
     pub(super) fn new(trigger: &Arc<str>, state_dir: &Path) -> Self {
         let path = state_dir.join("schedules").join(format!("{trigger}.json"));
-        Self { trigger: Arc::clone(trigger), path, waiting: None, last: None, writing: None, hurry: false }
+        Self { trigger: Arc::clone(trigger), path, waiting: None, last: None, writing: None, told: None, hurry: false }
     }
 
     /// What it says; `None` where there is none. Waits for the disk.
@@ -133,7 +138,9 @@ impl Kept {
             self.writing = None;
             match outcome {
                 Ok(Ok(())) => {}
+                Ok(Err(_)) if self.told.is_some_and(|told| told.elapsed() < SILENCE) => {}
                 Ok(Err(error)) => {
+                    self.told = Some(Instant::now());
                     let error = crate::host::chain(&error);
                     tracing::error!(trigger = &*self.trigger, error, "time of a schedule not kept");
                 }
