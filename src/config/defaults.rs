@@ -156,6 +156,8 @@ pub const TRIGGER_SHUTDOWN: Shutdown = Shutdown::After(Duration::from_secs(10));
 pub const LISTENER_MODE: u32 = 0o660;
 /// The largest payload that a module takes by default.
 pub const HTTP_BODY: u64 = PAYLOAD;
+/// As much as may wait in all queues.
+pub const HTTP_BODIES: u64 = DAEMON_QUEUE_BYTES;
 /// What the common servers take.
 pub const HTTP_HEAD: u64 = 16 * KIB;
 /// Some 20 KiB each are 200 MiB at most.
@@ -191,6 +193,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             body: HTTP_BODY,
+            bodies: HTTP_BODIES,
             head: HTTP_HEAD,
             connections: HTTP_CONNECTIONS,
             head_timeout: HTTP_HEAD_TIMEOUT,

@@ -205,6 +205,42 @@ fn a_client_that_does_not_read_its_answers_is_cut() {
 }
 
 #[test]
+fn bodies_have_room_together_and_large_ones_leave_some_to_small_ones() {
+    let (daemon, address) = web::start("limits = { body = \"1 MiB\", bodies = \"1 B\" }");
+    let large = vec![b'x'; 900_000];
+    // Of each worker's room for four, large ones get half: two of these workers hold four.
+    let mut clients: Vec<TcpStream> = Vec::new();
+    let mut busy = 0;
+    for _ in 0..8 {
+        let mut stream = connect(address).unwrap();
+        stream.write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+        // Whoever is refused meanwhile may be so in the middle.
+        stream.write_all(&large).unwrap_or_default();
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        match web::read(&mut stream) {
+            Ok(answer) => {
+                assert_eq!(answer.status, 503);
+                busy += 1;
+            }
+            Err(_) => clients.push(stream),
+        }
+    }
+    assert_eq!((busy, clients.len()), (4, 4));
+    echoes(&mut connect(address).unwrap());
+    for mut stream in clients {
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(&vec![b'x'; 100_000]).unwrap();
+        assert_eq!(web::read(&mut stream).unwrap().status, 200);
+    }
+    eventually("all is given back", || {
+        let mut stream = connect(address).unwrap();
+        stream.write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\n\r\n").unwrap();
+        stream.write_all(&large).is_ok() && web::read(&mut stream).is_ok_and(|answer| answer.status == 200)
+    });
+    assert_eq!(facts(&daemon, "web").refused, 0);
+}
+
+#[test]
 fn a_trigger_that_is_renamed_under_load_fails_no_request() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listen = format!("\"{free}\"");
@@ -324,7 +360,7 @@ fn a_thousand_idle_connections_are_kept_and_end_in_their_time() {
 }
 
 #[test]
-fn a_daemon_without_descriptors_accepts_again_when_some_are_free() {
+fn a_flood_of_connections_leaves_descriptors_to_everybody_else() {
     let home = Home::new(&web::config(""));
     let mut daemon = home.spawn_under("log", &["prlimit", "--nofile=96", "--"]);
     daemon.wait_until_ready();
@@ -332,9 +368,14 @@ fn a_daemon_without_descriptors_accepts_again_when_some_are_free() {
     let address = web::address(&daemon, "web", 0);
     let flood: Vec<TcpStream> = (0..150).map(|_| connect(address).unwrap()).collect();
     let said = "cannot accept connections for now";
-    eventually("it has none left", || daemon.log().contains(said));
-    pause_for(Duration::from_millis(500));
+    eventually("it has few left", || daemon.log().contains(said));
+    eventually("whoever comes now is told so", || {
+        web::read(&mut connect(address).unwrap()).is_ok_and(|answer| answer.status == 503)
+    });
+    // The control socket needs one, too.
+    assert!(facts(&daemon, "web").refused > 0);
     drop(flood);
+    eventually("there is room again", || facts(&daemon, "web").connections == 0);
     echoes(&mut connect(address).unwrap());
     eventually("connections are gone", || facts(&daemon, "web").connections <= 1);
     assert_eq!(daemon.log().matches(said).count(), 1);

@@ -30,7 +30,7 @@ use crate::{
     actors::{RanOn, next_call_id},
     bindings::Chain,
     config::{Found, HttpLimits, HttpSettings, Payload, Router},
-    host::chain as chain_of,
+    host::{BoxError, chain as chain_of},
     triggers::{Caller, TriggerError},
     web::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, Kind, MODULE_HEADER, encoding},
 };
@@ -108,11 +108,18 @@ impl Site {
         self.secret_files.clone()
     }
 
-    /// Answers one request. Never fails: what goes wrong is an answer. Reads the body itself, within its limits.
-    pub(super) async fn answer<B>(&self, request: Request<B>, peer: &Peer, caller: &Caller) -> Response<Full<Bytes>>
+    /// Answers one request. Never fails: what goes wrong is an answer. Reads the body itself, within its limits. `fits` is
+    /// told how many bytes the answer has, and says whether there is room for it.
+    pub(super) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        peer: &Peer,
+        caller: &Caller,
+        fits: impl Fn(u64) -> bool,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
         let mut told = Told::default();
@@ -120,6 +127,8 @@ impl Site {
             told.access = Access::begin(&self.trigger, &head, peer);
         }
         let served = self.serve(&head, body, peer, caller, &mut told).await;
+        let size = served.as_ref().map_or(0, |response| response.body().size_hint().lower());
+        let served = if fits(size) { served } else { Err(request::crowded(&"there is no room for the answer")) };
         let mut response = served.unwrap_or_else(|refusal| refusal.into_response(self.verbose));
         if let Some(rules) = told.route.and_then(|route| route.cors.as_ref()) {
             rules.apply(head.headers.get(ORIGIN), response.headers_mut());
@@ -142,7 +151,7 @@ impl Site {
     ) -> Result<Response<Full<Bytes>>, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: Into<BoxError>,
     {
         head::check(head, self.limits.head)?;
         let (authority, path) = (head::authority(head), head.uri.path());

@@ -47,6 +47,8 @@ pub(super) struct Serving {
     pub(super) current: ArcSwap<Current>,
     pub(super) caller: Caller,
     pub(super) connections: Arc<Connections>,
+    /// How many workers share the room for bodies.
+    pub(super) workers: u64,
 }
 
 /// Settings that requests find.
@@ -125,7 +127,7 @@ async fn speak<I: Read + Write + Unpin + 'static>(guard: &mut Guard, io: I, line
     let head = usize::try_from(limits.head).unwrap_or(usize::MAX);
     let line = Rc::new(line);
     let service = service_fn(|request| {
-        let (line, busy) = (Rc::clone(&line), Busy::begin(&line.life));
+        let (line, busy) = (Rc::clone(&line), Busy::begin(&line.life, line.entry.hold()));
         async move { Ok::<_, Never>(line.answer(request, busy).await) }
     });
     let ended = if line.multiplexed {
@@ -152,8 +154,11 @@ async fn speak<I: Read + Write + Unpin + 'static>(guard: &mut Guard, io: I, line
 impl Line {
     async fn answer(&self, request: Request<Incoming>, busy: Busy) -> Response<Answer> {
         let current = self.current();
-        let request = request.map(|body| Asked::new(body, (!self.multiplexed).then_some(&self.life)));
-        let mut response = current.0.site.answer(request, &self.peer, &self.serving.caller).await;
+        let room = current.0.limits.room(self.serving.workers);
+        let life = (!self.multiplexed).then_some(&self.life);
+        let request = request.map(|body| Asked::new(body, life, busy.held(), room));
+        let fits = |bytes| busy.held().replace(bytes, room);
+        let mut response = current.0.site.answer(request, &self.peer, &self.serving.caller, fits).await;
         self.entry.count(response.status().as_u16());
         if !self.multiplexed && self.entry.order() != Order::Serve {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

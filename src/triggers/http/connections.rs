@@ -1,6 +1,7 @@
 //! All connections of a trigger: how many there are, what they are told, what they answered.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     sync::{
         Arc,
@@ -18,6 +19,9 @@ use tokio::sync::Notify;
 
 use crate::triggers::sockets::Share;
 
+/// A body that is small: as much as a connection reads at once.
+const SMALL: u64 = 64 * 1024;
+
 /// All connections of a trigger.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
@@ -33,7 +37,7 @@ struct Open {
     tickets: HashMap<u64, Arc<Ticket>>,
     /// What all are told, those that come now included.
     order: Order,
-    /// Answers of each worker.
+    /// Of each worker.
     tallies: Vec<Arc<Tally>>,
 }
 
@@ -58,11 +62,22 @@ struct Ticket {
     waker: AtomicWaker,
 }
 
-/// Answers of one worker by the first digit of their status. Each on lines of memory of its own: workers that count on the
-/// same line wait for each other.
+/// What one worker counts. Each on lines of memory of its own: workers that count on the same line wait for each other.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Tally([AtomicU64; 5]);
+struct Tally {
+    /// Answers by the first digit of their status.
+    answers: [AtomicU64; 5],
+    /// Bytes of bodies that are in memory.
+    bodies: AtomicU64,
+}
+
+/// Bytes of the bodies of one request, and then of its answer, as long as they are in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    tally: Arc<Tally>,
+    bytes: Cell<u64>,
+}
 
 /// One connection's place among all; dropping it says that it has ended.
 #[derive(Debug)]
@@ -79,7 +94,7 @@ impl Connections {
     pub(super) fn enter(self: &Arc<Self>, listener: u64, most: u32, share: impl FnOnce() -> Share) -> Option<Entry> {
         let mut open = self.open.lock();
         if open.tickets.len() >= most as usize {
-            self.refused.fetch_add(1, Relaxed);
+            self.refuse();
             return None;
         }
         let share = share();
@@ -91,6 +106,11 @@ impl Connections {
         open.tallies.resize_with(known, Arc::default);
         let tally = open.tallies.get(share.worker()).map(Arc::clone).unwrap_or_default();
         Some(Entry { id, ticket, tally, all: Arc::clone(self), share })
+    }
+
+    /// Counts one that there is no room for.
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
     }
 
     /// Tells all, and those that come later, where it is more than they were told before.
@@ -121,7 +141,7 @@ impl Connections {
         let open = self.open.lock();
         let mut sum = [0; 5];
         for tally in &open.tallies {
-            for (sum, count) in sum.iter_mut().zip(&tally.0) {
+            for (sum, count) in sum.iter_mut().zip(&tally.answers) {
                 *sum += count.load(Relaxed);
             }
         }
@@ -173,7 +193,44 @@ impl Entry {
     /// Counts an answer.
     pub(super) fn count(&self, status: u16) {
         let class = usize::from(status / 100).saturating_sub(1);
-        self.tally.0.get(class).map(|count| count.fetch_add(1, Relaxed)).unwrap_or_default();
+        self.tally.answers.get(class).map(|count| count.fetch_add(1, Relaxed)).unwrap_or_default();
+    }
+}
+
+impl Entry {
+    /// A request that holds nothing yet.
+    pub(super) fn hold(&self) -> Held {
+        Held { tally: Arc::clone(&self.tally), bytes: Cell::new(0) }
+    }
+}
+
+impl Held {
+    /// So many more came, of a worker that has room for so many; whether they have a place. Small ones may take all of it,
+    /// large ones half, so that a few who send much leave room for the many who send little.
+    pub(super) fn grow(&self, bytes: u64, room: u64) -> bool {
+        let own = self.bytes.get() + bytes;
+        self.bytes.set(own);
+        let all = self.tally.bodies.fetch_add(bytes, Relaxed) + bytes;
+        all <= if own > SMALL { room / 2 } else { room }
+    }
+
+    /// What came is gone, and the answer has so many; whether they have a place. The first large one always has, whatever
+    /// its size.
+    pub(super) fn replace(&self, bytes: u64, room: u64) -> bool {
+        let before = self.bytes.take();
+        let others = self.tally.bodies.fetch_sub(before, Relaxed) - before;
+        let fits = bytes <= SMALL || others <= room / 2;
+        if fits {
+            self.bytes.set(bytes);
+            self.tally.bodies.fetch_add(bytes, Relaxed);
+        }
+        fits
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tally.bodies.fetch_sub(self.bytes.get(), Relaxed);
     }
 }
 

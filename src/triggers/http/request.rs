@@ -1,21 +1,30 @@
 //! What a guest gets of a request: its body, read within limits, or a map of all of it.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Display, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::{body::Body, header::HeaderMap, http::request::Parts};
+use hyper::{
+    body::Body,
+    header::{HeaderMap, HeaderValue, RETRY_AFTER},
+    http::request::Parts,
+};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{answer::Peer, problem::Refusal};
+use super::{answer::Peer, body::NoRoom, problem::Refusal};
 use crate::{
     bindings::payload::{self, Blob, Content, Format},
     config::PayloadFormat,
+    host::BoxError,
     web::{Kind, encoding},
 };
 
 /// Most that is reserved on the word of a `Content-Length`, before the bytes are there.
 const RESERVE: u64 = 1 << 20;
+
+/// Seconds after which a request that there was no room for is worth another try: what takes the room is gone after
+/// seconds, or tens of them.
+const CROWDED: HeaderValue = HeaderValue::from_static("5");
 
 /// Bytes that a map has besides the body, the path and the headers: names of fields, lengths, the address.
 const FRAME: usize = 256;
@@ -30,7 +39,7 @@ const PER_HEADER: usize = 8;
 pub(super) async fn body<B>(body: B, limit: u64, patience: Duration) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: Display,
+    B::Error: Into<BoxError>,
 {
     if body.is_end_stream() {
         return Ok(Bytes::new());
@@ -47,13 +56,12 @@ where
 async fn gather<B>(mut body: B, limit: u64) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: Display,
+    B::Error: Into<BoxError>,
 {
     let announced = body.size_hint().lower();
     let (mut single, mut whole) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|error| Refusal::new(Kind::BadRequest, format!("the request's body broke off: {error}")))?;
+        let frame = frame.map_err(|error| broken(&error.into()))?;
         let Ok(piece) = frame.into_data() else { continue };
         if (single.len() + whole.len() + piece.len()) as u64 > limit {
             return Err(too_large(limit));
@@ -74,6 +82,18 @@ where
         whole.extend_from_slice(&piece);
     }
     Ok(if whole.is_empty() { single } else { whole.freeze() })
+}
+
+/// Bodies leave no room.
+pub(super) fn crowded(why: &impl std::fmt::Display) -> Refusal {
+    Refusal::new(Kind::Busy, why.to_string()).with(RETRY_AFTER, CROWDED)
+}
+
+fn broken(error: &BoxError) -> Refusal {
+    if error.is::<NoRoom>() {
+        return crowded(error);
+    }
+    Refusal::new(Kind::BadRequest, format!("the request's body broke off: {error}"))
 }
 
 fn too_large(limit: u64) -> Refusal {

@@ -150,6 +150,7 @@ impl Server {
             current: ArcSwap::new(Arc::clone(&groundwork.current)),
             caller: Caller::new(&config.name, context.modules.clone()),
             connections: Arc::new(Connections::default()),
+            workers: context.workers.count() as u64,
         };
         let state =
             State { config: Mutex::new(Arc::clone(&config)), serving: Arc::new(serving), listening: Mutex::default() };

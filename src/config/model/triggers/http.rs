@@ -69,6 +69,8 @@ pub struct ServerTls {
 pub struct HttpLimits {
     /// Bytes of a request's body.
     pub body: u64,
+    /// Bytes of all bodies at once: of requests that come or are answered, and of answers that are not read yet.
+    pub bodies: u64,
     /// Bytes of a request's head: its line and all headers.
     pub head: u64,
     /// Connections at once, over all listeners and workers.
@@ -82,4 +84,15 @@ pub struct HttpLimits {
     pub write_timeout: Duration,
     /// How long a connection without a request is kept.
     pub keep_alive: Duration,
+}
+
+/// The largest bodies that every worker has room for: two that come, besides as much for small ones.
+const LARGEST: u64 = 4;
+
+impl HttpLimits {
+    /// Bytes of bodies that each of so many workers may hold.
+    #[must_use]
+    pub fn room(&self, workers: u64) -> u64 {
+        (self.bodies / workers.max(1)).max(self.body.saturating_mul(LARGEST))
+    }
 }

@@ -96,6 +96,7 @@ fn limits(section: Option<Section<'_>>) -> HttpLimits {
     let Some(section) = section else { return base };
     let limits = HttpLimits {
         body: section.or("body", base.body, |node| node.size(&bounds::PAYLOAD)),
+        bodies: section.or("bodies", base.bodies, |node| node.size(&bounds::QUEUE_BYTES)),
         head: section.or("head", base.head, |node| node.size(&bounds::HTTP_HEAD)),
         connections: section.or("connections", base.connections, |node| node.count(&bounds::HTTP_CONNECTIONS)),
         head_timeout: section.or("head_timeout", base.head_timeout, |node| node.time(&bounds::HTTP_TIMEOUT)),

@@ -104,10 +104,10 @@ impl Bench {
     async fn send<B>(&self, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: Into<crate::host::BoxError>,
     {
         let peer = Peer { address: Some("192.0.2.1:4711".parse().unwrap()), secure: false };
-        Answer::of(self.site.answer(request, &peer, &self.caller).await).await
+        Answer::of(self.site.answer(request, &peer, &self.caller, |_| true).await).await
     }
 
     async fn get(&self, path: &str) -> Answer {
