@@ -10,10 +10,14 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    bindings::secret_file,
     config::{Authentication, SecretSource},
+    files::read::read_settled,
+    host::chain,
     triggers::TriggerError,
 };
+
+/// Bytes of a file of credentials at most; a mistaken path to a large file is not read.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// What credentials are known by: their digests only, never themselves.
 ///
@@ -70,8 +74,11 @@ impl Guard {
     pub(super) fn new(authentication: &Authentication, credentials: Option<&Path>) -> Result<Self, TriggerError> {
         let (scheme, source) = source(authentication);
         let refused = |why: String| TriggerError::Secret { file: name(source), why };
-        let secret = secret_file::load(source, credentials).map_err(|error| refused(error.to_string()))?;
-        let text = std::str::from_utf8(secret.bytes()).map_err(|error| refused(format!("it is not UTF-8: {error}")))?;
+        let missing = || refused("the service was given no credentials".to_owned());
+        let path = file(authentication, credentials).ok_or_else(missing)?;
+        // Whole, and never waited for as a pipe would be.
+        let secret = read_settled(&path, MAX_FILE).map_err(|error| refused(chain(&error)))?;
+        let text = std::str::from_utf8(&secret.bytes).map_err(|error| refused(format!("it is not UTF-8: {error}")))?;
         let mut known = Known::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();

@@ -81,6 +81,12 @@ fn a_file_that_nobody_could_call_with_is_an_error_without_its_content() {
         let error = site(&toml).unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains("secret`") && !error.contains("hush"), "{error}");
     }
+    let pipe = tempfile::tempdir().unwrap();
+    let at = pipe.path().join("secret");
+    rustix::fs::mknodat(rustix::fs::CWD, &at, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    let toml = route("echo", &format!("authentication = {{ token = {{ file = \"{}\" }} }}", at.display()));
+    let error = site(&toml).unwrap_err().to_string();
+    assert!(error.contains("it is not a regular file"), "{error}");
     let error = site(&route("echo", "authentication = { token = { file = \"/nowhere/token\" } }")).unwrap_err();
     assert!(error.to_string().contains("`/nowhere/token`"), "{error}");
 }
