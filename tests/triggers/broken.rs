@@ -1,6 +1,9 @@
 //! Requests that are wrong, generated: the same for the same seed.
 
+use std::sync::Arc;
+
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::ring};
 
 /// What must never be answered where it follows something broken.
 const NEXT: &[u8] = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\nconnection: close\r\n\r\nsmuggled";
@@ -61,14 +64,14 @@ impl Generator {
             7 => (self.huge_head(), Outcome::Refused("431")),
             8 => (self.huge_body(), Outcome::First("413")),
             9 => (self.expecting(), Outcome::Refused("413")),
-            10 => ([PREFACE, &self.noise(200)].concat(), Outcome::Ends),
+            10 => (self.http2(), Outcome::Ends),
             11 => {
                 secure = self.random.random();
                 ([b"\x16\x03\x01", &*self.noise(300)].concat(), Outcome::Ends)
             }
             12 => {
                 secure = true;
-                (request("", b""), Outcome::Ends)
+                (self.handshake(), Outcome::Ends)
             }
             _ => (self.mutated(), Outcome::Ends),
         };
@@ -181,9 +184,48 @@ impl Generator {
 
     /// Over the limit, and full of what looks like requests.
     fn huge_body(&mut self) -> Vec<u8> {
-        let times = self.random.random_range(220..400);
-        let body = NEXT.repeat(times);
-        request(&format!("content-length: {}\r\n", body.len()), &body)
+        let body = NEXT.repeat(self.random.random_range(220..400));
+        if self.random.random() {
+            return request(&format!("content-length: {}\r\n", body.len()), &body);
+        }
+        let chunk = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        request("transfer-encoding: chunked\r\n", &chunk)
+    }
+
+    /// Frames of any kind, whole or not, or what is none.
+    fn http2(&mut self) -> Vec<u8> {
+        let mut bytes = PREFACE.to_vec();
+        if self.random.random() {
+            // Settings are what comes first.
+            bytes.extend_from_slice(b"\0\0\0\x04\0\0\0\0\0");
+        }
+        for _ in 0..self.random.random_range(0..20) {
+            let payload = self.noise(60);
+            let stream = self.random.random_range(0..6);
+            bytes.extend_from_slice(&[0, 0, payload.len().to_le_bytes()[0], self.random.random_range(0..11)]);
+            bytes.extend_from_slice(&[self.random.random(), 0, 0, 0, stream]);
+            bytes.extend_from_slice(&payload);
+        }
+        bytes.extend_from_slice(&self.noise(60));
+        bytes
+    }
+
+    /// What is said to a listener with TLS: a request as it is, or the beginning of a handshake that does not go on so.
+    fn handshake(&mut self) -> Vec<u8> {
+        if self.random.random() {
+            return request("", b"");
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let mut client = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        let kept = self.random.random_range(1..=hello.len());
+        hello.truncate(kept);
+        [hello, self.noise(100)].concat()
     }
 
     /// Asks whether it may send too much, and does not wait for an answer.

@@ -146,7 +146,10 @@ fn ten_thousand_malformed_requests_are_refused_and_leave_nothing_behind() {
     let (before, kept) = (descriptors(&daemon), memory(&daemon));
     wave(addresses, 2, REQUESTS - FIRST);
     eventually("connections are gone", || facts(&daemon, "web").connections <= 1);
-    assert!(good.end() > 100);
+    assert!(good.end() > 30);
+    // Most were understood well enough to be told what is wrong.
+    let told = facts(&daemon, "web").responses[3];
+    assert!(told > REQUESTS as u64 / 2, "{told} of {REQUESTS}");
     eventually("descriptors are as before", || descriptors(&daemon) <= before);
     let grown = memory(&daemon).saturating_sub(kept);
     assert!(grown < 8 * 1024, "{grown} KiB more than before");
