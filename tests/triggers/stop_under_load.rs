@@ -4,10 +4,11 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustix::process::Signal;
 
 use crate::{
@@ -55,11 +56,11 @@ impl Relay {
     }
 
     fn answered(&self) -> u64 {
-        self.counted.lock().unwrap().answered
+        self.counted.lock().answered
     }
 
     fn not_taken(&self) -> u64 {
-        self.counted.lock().unwrap().not_taken
+        self.counted.lock().not_taken
     }
 }
 
@@ -73,25 +74,25 @@ fn carry(mut client: TcpStream, to: SocketAddr, counted: &Mutex<Counted>) {
             server = connect(to).ok();
         }
         let Some(open) = &mut server else {
-            counted.lock().unwrap().not_taken += 1;
+            counted.lock().not_taken += 1;
             return pause_for(REFUSED);
         };
         let answer = match ask(open, &request) {
             Ok(answer) => answer,
             // The kernel made the connection and closed it with the socket.
             Err(error) if fresh && is_reset(&error) => {
-                counted.lock().unwrap().not_taken += 1;
+                counted.lock().not_taken += 1;
                 return;
             }
             Err(error) => {
                 let place = if fresh { "the first request" } else { "a later request" };
-                return counted.lock().unwrap().failed.push(format!("{place} of a connection: {error}"));
+                return counted.lock().failed.push(format!("{place} of a connection: {error}"));
             }
         };
         fresh = false;
         match answer.status {
-            200 => counted.lock().unwrap().answered += 1,
-            other => counted.lock().unwrap().failed.push(format!("answered with {other}")),
+            200 => counted.lock().answered += 1,
+            other => counted.lock().failed.push(format!("answered with {other}")),
         }
         let close = if answer.closes { "connection: close\r\n" } else { "" };
         let passed_on = format!("HTTP/1.1 {} -\r\n{close}content-length: 0\r\n\r\n", answer.status);
@@ -134,7 +135,7 @@ fn stop_under_load(path: &str, instances: &str) {
     let refused = relay.not_taken();
     eventually("nobody takes connections", || relay.not_taken() > refused);
     let said = load.end();
-    let counted = relay.counted.lock().unwrap();
+    let counted = relay.counted.lock();
     assert_eq!(counted.failed, Vec::<String>::new());
     assert!(counted.answered >= before, "{counted:?}");
     assert_eq!((said.failed["status"], said.failed["timeout"]), (0, 0), "{said:?}");
