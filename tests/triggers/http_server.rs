@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use wapcd::supervisor::status::ServiceState;
 
 use crate::{
-    harness::{Daemon, Home, eventually, module, pause_for},
+    harness::{Daemon, Home, eventually, module},
     web::{self, ECHO, Load, ask, connect, facts, rest},
 };
 
