@@ -1,7 +1,7 @@
 ;; By the first letter of the operation:
 ;;   echo    answers with the payload
 ;;   get     asks the binding `kv` for the key `k`, fetches the answer, and answers with the payload
-;;   set     sends the payload to `set` of the binding `kv`
+;;   set     sends the payload to `set` of the binding `kv`, and answers with it
 ;;   work    loops as often as the first 32 bits of the payload say, little endian
 ;;   loop    loops for ever
 (module
@@ -37,7 +37,9 @@
     (local.set $letter (i32.load8_u (i32.const 64)))
     (if (i32.eq (local.get $letter) (i32.const 108)) (then (loop $for_ever (br $for_ever))))
     (if (i32.eq (local.get $letter) (i32.const 115))
-      (then (return (call $ask (i32.const 16) (i32.const 65536) (local.get $len)))))
+      (then
+        (if (i32.eqz (call $ask (i32.const 16) (i32.const 65536) (local.get $len)))
+          (then (return (i32.const 0))))))
     (if (i32.eq (local.get $letter) (i32.const 103))
       (then (if (i32.eqz (call $ask (i32.const 8) (i32.const 24) (i32.const 7))) (then (return (i32.const 0))))))
     (if (i32.eq (local.get $letter) (i32.const 119))

@@ -104,9 +104,11 @@ fn configuration(workers: usize, many: bool) -> Result<String, Failure> {
     module("memory", Some("memory"), "5s", &["get", "set"])?;
     module("redb", Some("redb"), "5s", &["get", "set"])?;
     module("spinner", None, "200ms", &["loop"])?;
+    // It goes on spinning, however often that ends it.
     for number in 0..if many { MANY } else { 0 } {
         module(&format!("m{number}"), None, "5s", &["echo"])?;
     }
+    text += "[modules.spinner.restart]\nintensity = 10000\nbackoff.initial = \"0s\"\nbackoff.max = \"0s\"\n";
     Ok(format!("{text}[triggers.web]\ntype = \"http\"\nlisten = \"127.0.0.1:0\"\n{routes}"))
 }
 
