@@ -56,16 +56,7 @@ fn what(what: &What) -> String {
             let place = worker.map(|worker| format!(" on worker {worker}")).unwrap_or_default();
             format!("{who}ended{place}: {} => {}", ended(exit), next(decision, *backoff_s))
         }
-        What::OnStartFailed { instance, operation, attempt, of, why, retry_s, .. } => {
-            let (operation, why) = (in_one_line(operation), in_one_line(why));
-            let wait = short(*retry_s);
-            format!(
-                "on_start {operation} on instance {instance} failed, attempt {attempt} of {of}: {why} => again in {wait}"
-            )
-        }
-        What::OnStopFailed { instance, operation, why, .. } => {
-            format!("on_stop {} on instance {instance} failed: {}", in_one_line(operation), in_one_line(why))
-        }
+        What::OnStartFailed { .. } | What::OnStopFailed { .. } => of_hook(what),
         What::HealthFailed { instance, failures, of, why } => {
             let who = instance.map(|id| format!(" of instance {id}")).unwrap_or_default();
             let why = if why.is_empty() { "(no text)" } else { why };
@@ -83,6 +74,23 @@ fn what(what: &What) -> String {
         What::WorkerStalled { stalled_s } => format!("STALLED for {}: something blocks its thread", short(*stalled_s)),
         What::WorkerRecovered { stalled_s } => format!("turns over again, after {}", short(*stalled_s)),
         What::WorkerReplaced { replaced } => format!("its thread ended and was replaced, {replaced} times by now"),
+    }
+}
+
+/// What `on_start` and `on_stop` end with.
+fn of_hook(what: &What) -> String {
+    match what {
+        What::OnStartFailed { instance, operation, attempt, of, why, retry_s, .. } => {
+            let (operation, why) = (in_one_line(operation), in_one_line(why));
+            let wait = short(*retry_s);
+            format!(
+                "on_start {operation} on instance {instance} failed, attempt {attempt} of {of}: {why} => again in {wait}"
+            )
+        }
+        What::OnStopFailed { instance, operation, why, .. } => {
+            format!("on_stop {} on instance {instance} failed: {}", in_one_line(operation), in_one_line(why))
+        }
+        _ => String::new(),
     }
 }
 
