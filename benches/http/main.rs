@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode, Failure> {
     }
     let wanted = |measure: &str| arguments.is_empty() || arguments.iter().any(|name| name == measure);
     let mut report = Report::new("HTTP to a guest and back");
-    report.note("load of the machine before", wrk::version()?.parse().unwrap_or_default(), "");
+    report.note("load of the machine before", wrk::load()?, "");
     if wanted("echo") {
         echo(&mut report)?;
     }

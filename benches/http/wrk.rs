@@ -115,8 +115,7 @@ pub(crate) fn post(url: &str, body: &[u8]) -> Result<Duration, Failure> {
     Err(format!("{url} answered {}", String::from_utf8_lossy(&answer)).into())
 }
 
-/// Whether this file can be read, to say early what is missing.
-pub(crate) fn version() -> Result<String, Failure> {
-    let path = "/proc/loadavg";
-    Ok(fs::read_to_string(path)?.split_whitespace().next().unwrap_or_default().to_owned())
+/// The load of the machine over the last minute, which every figure depends on.
+pub(crate) fn load() -> Result<f64, Failure> {
+    Ok(fs::read_to_string("/proc/loadavg")?.split_whitespace().next().unwrap_or_default().parse()?)
 }
