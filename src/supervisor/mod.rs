@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   wapcd, control ── SupervisorHandle ──▶ Supervisor (actor on the main thread, never waits for a worker)
-//!                                            │  children: bindings, groups, modules, in the order of `Topology`
+//!                                            │  children: bindings, groups, modules, triggers, in the order of `Topology`
 //!           loader (two threads) ◀───────────┤
 //!               ModuleLoaded ───────────────▶│
 //!                                            ├── starts an instance on a worker ──▶ GuestActor
@@ -34,6 +34,10 @@
 //! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
 //! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `start.rs` puts all together,
 //! `handle.rs` is the way in and the order of the end.
+//!
+//! A trigger is a child as well, and the last to start: `triggers.rs` lets it wait for those that it calls, starts it on the
+//! threads of connections, gives it other settings and drains it; `trigger_child.rs` is what it is, `operated.rs` what operators
+//! ask of it. What a module is called with at its start and end is in `openings.rs`, `on_start.rs` and `farewell.rs`.
 //!
 //! Timers act only on the life that they were set for: every start and stop of a child is a new `era`. After every change of
 //! a leaf `touched` records its new state, goes on with groups, and lets modules start that waited.
