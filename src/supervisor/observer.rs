@@ -95,12 +95,21 @@ struct Notices {
     untold: u64,
 }
 
+impl Notices {
+    /// Whether another time of counting begins.
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= QUIET
+    }
+}
+
 impl TriggerObserver for Ear {
     fn noticed(&self, trigger: &Arc<str>, notice: Notice) {
         let now = Instant::now();
         let mut notices = self.notices.lock();
+        // Of those that are quiet nothing is to be known, and names of removed triggers do not gather.
+        notices.retain(|name, lately| name == trigger || lately.untold > 0 || !lately.is_over(now));
         let of_trigger = notices.entry(Arc::clone(trigger)).or_insert(Notices { since: now, told: 0, untold: 0 });
-        if now.saturating_duration_since(of_trigger.since) >= QUIET {
+        if of_trigger.is_over(now) {
             (of_trigger.since, of_trigger.told) = (now, 0);
         }
         if of_trigger.told >= TOLD_AT_ONCE {
