@@ -1,4 +1,8 @@
-//! What both commands share: exit codes, payloads, and writing to standard output and error without a panic.
+//! What both commands share: exit codes, payloads, and writing to standard output and error without a panic; and the arguments
+//! of each.
+
+pub mod daemon;
+pub mod operator;
 
 use std::{
     ffi::OsString,

@@ -1,10 +1,13 @@
 //! wapcd: arguments → configuration → run → exit code.
 
-use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser as _;
 use wapcd::{
-    command::{self, Exit},
+    command::{
+        self, Exit,
+        daemon::{Arguments, Call, Command, Configured},
+    },
     config::{self, Config, ConfigErrors, Environment, LogFormat, LogLevel, Logging},
     control::{ControlServerError, ControlSocket, Server, Settings, SocketError, page},
     daemon::{self, Controlled},
@@ -18,51 +21,6 @@ use wapcd::{
 
 /// How long control requests may take to finish after the last guest has: their answers only have to be read.
 const CONTROL_GRACE: Duration = Duration::from_secs(3);
-
-/// Keeps waPC WebAssembly guests running.
-#[derive(Debug, Parser)]
-#[command(
-    name = "wapcd",
-    version,
-    about,
-    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration."
-)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the daemon in the foreground until SIGTERM or SIGINT; a second signal ends it at once
-    Run(Configured),
-    /// Check the configuration as a start would, with all its modules, and start nothing
-    Check(Configured),
-    /// Call one guest without a daemon: payload from standard input (empty if that is a terminal), response to standard output
-    Call(Call),
-}
-
-#[derive(Debug, Args)]
-struct Configured {
-    /// The configuration [default: wapcd.toml in $CONFIGURATION_DIRECTORY, else /etc/wapcd/wapcd.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct Call {
-    /// The guest
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
-    /// The guest's operation
-    operation: String,
-    /// Take this text as the payload
-    #[arg(long, value_name = "TEXT")]
-    payload: Option<OsString>,
-    /// Seconds that the call may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
-}
 
 /// Why the command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -201,13 +159,4 @@ fn call(arguments: Call) -> Result<(), Failure> {
     let deadline = Duration::from_secs(arguments.timeout);
     let call = single_call::call_once(&arguments.file, &arguments.operation, payload, deadline);
     command::write_response(&runtime.block_on(call)?).map_err(Failure::Output)
-}
-
-impl Configured {
-    fn path(self) -> PathBuf {
-        self.config.unwrap_or_else(|| {
-            let directory = std::env::var_os("CONFIGURATION_DIRECTORY").filter(|value| !value.is_empty());
-            directory.map_or_else(|| PathBuf::from("/etc/wapcd"), PathBuf::from).join("wapcd.toml")
-        })
-    }
 }

@@ -3,13 +3,12 @@
 use std::{
     fs::File,
     io::{self, IsTerminal as _, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use bytes::Bytes;
-use clap::Args;
 use wapcd::{
-    command::Exit,
+    command::{Exit, operator::Swap},
     control::{Client, page},
     supervisor::status::{ModuleState, ReloadReport, SwapReport},
 };
@@ -21,19 +20,6 @@ const STDIN: &str = "-";
 
 /// Most that is read of a file: offsets in a module have 32 bits. The daemon's own limit is far lower, and it tells it.
 const MAX_CODE: u64 = u32::MAX as u64;
-
-/// What is swapped.
-#[derive(Debug, Args)]
-pub(super) struct Swap {
-    /// Name of the module
-    module: String,
-    /// The new code; `-` is standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Take code that was rolled back before as well
-    #[arg(long)]
-    force: bool,
-}
 
 /// Sends the bytes of a file as a module's new code.
 pub(super) async fn swap(client: &Client, wanted: Swap, json: bool) -> Result<Exit, Failure> {

@@ -1,10 +1,12 @@
 //! `wapcctl events`: what happened, and what happens where that is followed, of everything or of one part.
 
-use clap::Args;
 use serde::Deserialize as _;
 use serde_json::Value;
 use wapcd::{
-    command::{self, Exit},
+    command::{
+        self, Exit,
+        operator::{Events, Of},
+    },
     control::{Client, page},
     signals,
     supervisor::{
@@ -15,60 +17,25 @@ use wapcd::{
 
 use super::Failure;
 
-/// What is asked of the events.
-#[derive(Debug, Args)]
-pub(super) struct Wanted {
-    /// Go on with what happens, until Ctrl-C or until the daemon stops
-    #[arg(long, short)]
-    follow: bool,
-    #[command(flatten)]
-    of: Of,
-    /// Show only events with a higher number than this
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    after: u64,
-}
-
-/// Whose events are shown: those of everything where nothing is named.
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-struct Of {
-    /// Show only what happened to this module
-    #[arg(long, value_name = "NAME")]
-    module: Option<String>,
-    /// Show only what happened to this binding
-    #[arg(long, value_name = "NAME")]
-    binding: Option<String>,
-    /// Show only what happened to this group
-    #[arg(long, value_name = "NAME")]
-    group: Option<String>,
-    /// Show only what happened to this trigger
-    #[arg(long, value_name = "NAME")]
-    trigger: Option<String>,
-    /// Show only what happened to this worker
-    #[arg(long, value_name = "NUMBER")]
-    worker: Option<usize>,
-}
-
-impl Of {
-    fn subject(self) -> Option<Subject> {
-        let module = self.module.map(|name| Subject::Module(name.into()));
-        let binding = self.binding.map(|name| Subject::Binding(name.into()));
-        let group = self.group.map(|name| Subject::Group(name.into()));
-        let trigger = self.trigger.map(|name| Subject::Trigger(name.into()));
-        module.or(binding).or(group).or(trigger).or(self.worker.map(Subject::Worker))
-    }
-}
-
 /// Which events are shown, and how.
 struct Shown {
     of: Option<Subject>,
     json: bool,
 }
 
+/// Whose events are shown; `None` for those of everything.
+fn subject(of: Of) -> Option<Subject> {
+    let module = of.module.map(|name| Subject::Module(name.into()));
+    let binding = of.binding.map(|name| Subject::Binding(name.into()));
+    let group = of.group.map(|name| Subject::Group(name.into()));
+    let trigger = of.trigger.map(|name| Subject::Trigger(name.into()));
+    module.or(binding).or(group).or(trigger).or(of.worker.map(Subject::Worker))
+}
+
 /// Prints what happened, and what happens where that is followed.
-pub(super) async fn events(client: &Client, wanted: Wanted, json: bool) -> Result<Exit, Failure> {
-    let Wanted { follow, of, after } = wanted;
-    let shown = Shown { of: of.subject(), json };
+pub(super) async fn events(client: &Client, wanted: Events, json: bool) -> Result<Exit, Failure> {
+    let Events { follow, of, after } = wanted;
+    let shown = Shown { of: subject(of), json };
     if !follow {
         let events: Vec<Value> = client.read(&client.get(&format!("events?after={after}")).await?)?;
         let text: String = events.iter().filter_map(|event| shown.line(event)).collect();

@@ -15,9 +15,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use wapcd::{
-    command::{self, Exit},
+    command::{
+        self, Exit,
+        operator::{Arguments, Command},
+    },
     control::{Action, Client, ClientError, Waits, page},
     host,
     supervisor::{
@@ -37,110 +40,12 @@ const CHANGE_WAIT: Duration = Waits::CHANGE.saturating_add(Duration::from_secs(2
 /// Names the socket where `--socket` is not given; empty counts as unset.
 const SOCKET_VARIABLE: &str = "WAPCD_SOCKET";
 
-/// Talks to a running wapcd over its control socket.
-#[derive(Debug, Parser)]
-#[command(
-    name = "wapcctl",
-    version,
-    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 wapcd cannot be reached."
-)]
-struct Arguments {
-    /// The control socket [default: $WAPCD_SOCKET, else the first that exists of the user's own and /run/wapcd/wapcd.sock]
-    #[arg(long, global = true, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Print JSON, except for the response of a call; errors are problem details on standard error
-    #[arg(long, global = true)]
-    json: bool,
-    /// Seconds to wait for the answer [default: 120; for swap, rollback and reload 620; for call as long as the daemon needs]
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: Option<u64>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show the daemon with all its modules, bindings and triggers
-    Status,
-    /// List the modules
-    Modules,
-    /// Show one module, with its generations and the causes of its last exit
-    Module {
-        /// Name of the module
-        name: String,
-    },
-    /// Call a guest: the payload comes from standard input (empty if that is a terminal), the response goes to standard output
-    Call {
-        /// Name of the module
-        module: String,
-        /// The guest's operation
-        operation: String,
-        /// Take this text as the payload
-        #[arg(long, value_name = "TEXT", conflicts_with = "no_payload")]
-        payload: Option<OsString>,
-        /// Send an empty payload and leave standard input alone
-        #[arg(long)]
-        no_payload: bool,
-    },
-    /// Start a module or trigger that was stopped or has failed, or that waits for its next try
-    Start {
-        /// Name of the module, or `triggers.NAME`
-        name: String,
-    },
-    /// Finish what a module or trigger runs and stop it
-    Stop {
-        /// Name of the module, or `triggers.NAME`
-        name: String,
-    },
-    /// Give a running module fresh instances of the code that is loaded, or begin a trigger anew; start one that is stopped
-    /// or failed
-    Restart {
-        /// Name of the module, or `triggers.NAME`
-        name: String,
-    },
-    /// Give a module other code between two calls; it keeps it until its file changes
-    Swap(changes::Swap),
-    /// Give a module the code back that ran before
-    Rollback {
-        /// Name of the module
-        name: String,
-    },
-    /// Read the configuration again and apply what differs; where anything is wrong with it nothing changes
-    Reload {
-        /// Only show what would change
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// List the bindings, with the causes of their last exits
-    Bindings,
-    /// List the triggers, with the causes of their last exits
-    Triggers,
-    /// Show one trigger: where its calls come from, how they ended, and the next times of a schedule
-    Trigger {
-        /// Name of the trigger
-        name: String,
-    },
-    /// Let a schedule call now
-    Run {
-        /// Name of the trigger
-        name: String,
-    },
-    /// Show what happened: every change of state that the daemon remembers
-    Events(events::Wanted),
-    /// Print the messages of a topic as they come, until Ctrl-C or until the binding stops
-    Listen(messages::Listen),
-    /// Publish a message: the payload comes from standard input (empty if that is a terminal)
-    Publish(messages::Publish),
-}
-
-impl Command {
-    /// How long its answer is waited for by default; `None`: as long as the daemon needs.
-    fn wait(&self) -> Option<Duration> {
-        match self {
-            Self::Call { .. } => None,
-            Self::Swap(_) | Self::Rollback { .. } | Self::Reload { .. } => Some(CHANGE_WAIT),
-            _ => Some(WAIT),
-        }
+/// How long the answer to a command is waited for by default; `None`: as long as the daemon needs.
+fn wait_for(command: &Command) -> Option<Duration> {
+    match command {
+        Command::Call { .. } => None,
+        Command::Swap(_) | Command::Rollback { .. } | Command::Reload { .. } => Some(CHANGE_WAIT),
+        _ => Some(WAIT),
     }
 }
 
@@ -185,7 +90,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let wait = arguments.timeout.map(Duration::from_secs).or(arguments.command.wait());
+    let wait = arguments.timeout.map(Duration::from_secs).or(wait_for(&arguments.command));
     let named =
         arguments.socket.or_else(|| env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
     let client = named.map_or_else(|| Client::by_default(wait), |socket| Client::new(socket, wait));

@@ -3,61 +3,18 @@
 use std::{ffi::OsString, time::Duration};
 
 use bytes::Bytes;
-use clap::Args;
 use serde::Deserialize as _;
 use serde_json::Value;
 use wapcd::{
-    command::{self, Exit},
+    command::{
+        self, Exit,
+        operator::{Listen, Publish},
+    },
     control::{Client, MessageLine, page},
     signals,
 };
 
 use super::Failure;
-
-/// What is listened to.
-#[derive(Debug, Args)]
-pub(super) struct Listen {
-    /// Name of the binding
-    binding: String,
-    /// A topic, or a pattern: `*` stands for one part between dots, `>` for all that follow
-    topic: String,
-    /// Answer every message that wants an answer with this text
-    #[arg(long, value_name = "TEXT")]
-    reply: Option<String>,
-    /// End after so many messages
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-}
-
-/// What is published.
-#[derive(Debug, Args)]
-pub(super) struct Publish {
-    /// Name of the binding
-    binding: String,
-    /// The topic
-    topic: String,
-    /// Take this text as the payload
-    #[arg(long, value_name = "TEXT", conflicts_with = "no_payload")]
-    payload: Option<OsString>,
-    /// Send an empty payload and leave standard input alone
-    #[arg(long)]
-    no_payload: bool,
-    /// Send this header too
-    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
-    /// Wait for an answer, and print it
-    #[arg(long)]
-    request: bool,
-    /// Seconds to wait for the answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "request",
-        value_parser = clap::value_parser!(u64).range(1..=600))]
-    patience: u64,
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it is NAME:VALUE")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
 
 /// Prints messages as they come, and answers those that want it.
 pub(super) async fn listen(client: &Client, wanted: Listen, json: bool) -> Result<Exit, Failure> {

@@ -1,0 +1,65 @@
+//! The arguments of `wapcd`: what its help, its manual page and its completions are made of.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps waPC WebAssembly guests running.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wapcd",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What wapcd is asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon in the foreground until SIGTERM or SIGINT; a second signal ends it at once
+    Run(Configured),
+    /// Check the configuration as a start would, with all its modules, and start nothing
+    Check(Configured),
+    /// Call one guest without a daemon: payload from standard input (empty if that is a terminal), response to standard output
+    Call(Call),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// The configuration [default: wapcd.toml in $CONFIGURATION_DIRECTORY, else /etc/wapcd/wapcd.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// One call of one guest.
+#[derive(Debug, Args)]
+pub struct Call {
+    /// The guest
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// The guest's operation
+    pub operation: String,
+    /// Take this text as the payload
+    #[arg(long, value_name = "TEXT")]
+    pub payload: Option<OsString>,
+    /// Seconds that the call may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+}
+
+impl Configured {
+    /// The file that is read: the given one, else the usual one.
+    #[must_use]
+    pub fn path(self) -> PathBuf {
+        self.config.unwrap_or_else(|| {
+            let directory = std::env::var_os("CONFIGURATION_DIRECTORY").filter(|value| !value.is_empty());
+            directory.map_or_else(|| PathBuf::from("/etc/wapcd"), PathBuf::from).join("wapcd.toml")
+        })
+    }
+}
