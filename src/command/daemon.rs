@@ -4,6 +4,48 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+/// What the manual page says beyond the arguments: the title of each section, and its paragraphs of a term and its meaning.
+pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "SIGNALS",
+        &[
+            ("SIGTERM, SIGINT", "Drain and stop; the second one ends wapcd at once."),
+            (
+                "SIGHUP",
+                "Read the configuration again, as `wapcctl reload` does, whose exit code tells what became of it.",
+            ),
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &[
+            ("WAPCD_LOG", "A log filter in place of `logging.level`, such as `wapcd=debug,actix_server=info`."),
+            ("CONFIGURATION_DIRECTORY", "Where `wapcd.toml` is, unless `--config` names a file. systemd sets it."),
+            (
+                "STATE_DIRECTORY, RUNTIME_DIRECTORY",
+                "The defaults of `daemon.state_dir` and `daemon.runtime_dir`. systemd sets them.",
+            ),
+            ("CREDENTIALS_DIRECTORY", "Where credentials are that the configuration names. systemd sets it."),
+            (
+                "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
+                "Sockets that the daemon is started with: `listen = \"inherited:NAME\"` takes them.",
+            ),
+            ("NO_COLOR", "No colours on a terminal, where it is not empty."),
+        ],
+    ),
+    (
+        "FILES",
+        &[
+            ("/etc/wapcd/wapcd.toml", "The configuration; see wapcd.toml(5)."),
+            (
+                "/var/lib/wapcd",
+                "Databases, compiled code and what else is kept; modules that are dropped in, in `modules`.",
+            ),
+            ("/run/wapcd/wapcd.sock", "The control socket, at which wapcctl(1) asks."),
+        ],
+    ),
+];
+
 /// Keeps waPC WebAssembly guests running.
 #[derive(Debug, Parser)]
 #[command(

@@ -4,6 +4,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+/// What the manual page says beyond the arguments: the title of each section, and its paragraphs of a term and its meaning.
+pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+    ("ENVIRONMENT", &[("WAPCD_SOCKET", "The control socket, unless `--socket` names one.")]),
+    ("FILES", &[("/run/wapcd/wapcd.sock", "The control socket of the system's daemon.")]),
+];
+
 /// Talks to a running wapcd over its control socket.
 #[derive(Debug, Parser)]
 #[command(
