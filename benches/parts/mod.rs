@@ -41,7 +41,8 @@ pub fn queue(module: &str) -> Arc<ModuleQueue> {
         call_timeout: CALL_TIMEOUT,
         payload: 1 << 20,
     };
-    Arc::new(ModuleQueue::new(module.into(), settings, Gate::Open, Arc::new(QueueBudget::new(1 << 20)), || ()))
+    let budget = Arc::new(QueueBudget::new(1 << 20));
+    Arc::new(ModuleQueue::new(module.into(), settings, Gate::Open, budget, Arc::default(), || ()))
 }
 
 /// Starts the actor of a binding with operations of these names over its backend.

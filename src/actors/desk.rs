@@ -14,7 +14,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{QueuedCall, load::Load, queued_call::Pledge};
+use super::{
+    QueuedCall,
+    load::{Load, Loads},
+    queued_call::Pledge,
+};
 
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -37,8 +41,8 @@ struct Held {
 }
 
 impl Desk {
-    pub(super) fn new(instance: u64, worker: usize) -> Self {
-        let load = Load::of(worker);
+    pub(super) fn new(instance: u64, worker: usize, loads: &Loads) -> Self {
+        let load = loads.of(worker);
         Self { instance, worker, gone: AtomicBool::new(false), owed: AtomicU64::new(0), held: Mutex::new(None), load }
     }
 

@@ -10,6 +10,7 @@ use actix::Addr;
 use super::{
     Gate, GuestActor, Origin, QueueSettings, QueuedCall, Refusal,
     desk::Desk,
+    load::Loads,
     places::{PATIENCE, Places},
     rate::Rate,
 };
@@ -41,7 +42,7 @@ pub(super) struct Idle {
 }
 
 impl Inner {
-    pub(super) fn new(gate: Gate, settings: QueueSettings) -> Self {
+    pub(super) fn new(gate: Gate, settings: QueueSettings, loads: Arc<Loads>) -> Self {
         Self {
             rate: settings.rate.map(|limit| (limit.into(), limit)),
             due: Duration::ZERO,
@@ -49,7 +50,7 @@ impl Inner {
             settings,
             gate,
             closing: false,
-            places: Places::default(),
+            places: Places::new(loads),
             bytes: 0,
             members: Vec::new(),
         }

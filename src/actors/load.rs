@@ -12,8 +12,23 @@ use std::sync::{
 
 use parking_lot::RwLock;
 
-/// Of each worker, for the whole process as the numbers of workers are.
-static LOADS: RwLock<Vec<Arc<Load>>> = RwLock::new(Vec::new());
+/// How loaded each of a daemon's workers is. Belongs to those workers: another daemon in the same process has its own.
+#[derive(Debug, Default)]
+pub struct Loads(RwLock<Vec<Arc<Load>>>);
+
+impl Loads {
+    /// The one of that worker.
+    pub(super) fn of(&self, worker: usize) -> Arc<Load> {
+        if let Some(load) = self.0.read().get(worker) {
+            return Arc::clone(load);
+        }
+        let mut loads = self.0.write();
+        while loads.len() <= worker {
+            loads.push(Arc::default());
+        }
+        loads.get(worker).map(Arc::clone).unwrap_or_default()
+    }
+}
 
 /// The guest calls that instances of one worker have.
 ///
@@ -23,18 +38,6 @@ static LOADS: RwLock<Vec<Arc<Load>>> = RwLock::new(Vec::new());
 pub(super) struct Load(AtomicUsize);
 
 impl Load {
-    /// The one of that worker.
-    pub(super) fn of(worker: usize) -> Arc<Self> {
-        if let Some(load) = LOADS.read().get(worker) {
-            return Arc::clone(load);
-        }
-        let mut loads = LOADS.write();
-        while loads.len() <= worker {
-            loads.push(Arc::default());
-        }
-        loads.get(worker).map(Arc::clone).unwrap_or_default()
-    }
-
     /// Counts a call that an instance gets.
     pub(super) fn add(&self) {
         self.0.fetch_add(1, Relaxed);

@@ -66,6 +66,7 @@ pub use self::{
         TookOver,
     },
     links::Links,
+    load::Loads,
     modules::Modules,
     own_call::{FinalCall, FinalCallEnded},
     queue::{ModuleQueue, QueueNumbers},

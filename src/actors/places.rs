@@ -18,7 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{QueuedCall, inner::Idle, load::Load};
+use super::{
+    QueuedCall,
+    inner::Idle,
+    load::{Load, Loads},
+};
 
 /// How long a call waits for an instance of its own worker before it goes to any.
 ///
@@ -29,8 +33,8 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(1);
 /// Where a call waits: the worker it is at home on, or none.
 pub(super) type Home = Option<usize>;
 
-#[derive(Default)]
 pub(super) struct Places {
+    loads: Arc<Loads>,
     /// By the index of the worker.
     workers: Vec<Place>,
     common: VecDeque<QueuedCall>,
@@ -67,6 +71,11 @@ impl Place {
 }
 
 impl Places {
+    /// Places on workers with these loads.
+    pub(super) fn new(loads: Arc<Loads>) -> Self {
+        Self { loads, workers: Vec::new(), common: VecDeque::new(), calls: 0, idle: 0, members: 0, turn: 0 }
+    }
+
     /// Calls that wait.
     pub(super) fn calls(&self) -> usize {
         self.calls
@@ -79,7 +88,7 @@ impl Places {
 
     fn place(&mut self, worker: usize) -> Option<&mut Place> {
         while self.workers.len() <= worker {
-            let load = Load::of(self.workers.len());
+            let load = self.loads.of(self.workers.len());
             let place = Place { lane: VecDeque::new(), idle: Vec::new(), members: 0, stalled: false, load };
             self.workers.push(place);
         }

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
-    CallFailure, CallReply, CallRequest, Counters, Gate, QueueBudget, QueueSettings, QueuedCall, Refusal,
+    CallFailure, CallReply, CallRequest, Counters, Gate, Loads, QueueBudget, QueueSettings, QueuedCall, Refusal,
     accept::Ticket,
     bounds::check_size,
     inner::{Idle, Inner},
@@ -37,6 +37,7 @@ pub struct QueueNumbers {
 pub struct ModuleQueue {
     pub(super) name: Arc<str>,
     pub(super) budget: Arc<QueueBudget>,
+    pub(super) loads: Arc<Loads>,
     /// Called when a lazy module gets its first call. Must not block.
     wanted: Box<dyn Fn() + Send + Sync>,
     pub(super) inner: Mutex<Inner>,
@@ -70,19 +71,21 @@ impl std::fmt::Debug for ModuleQueue {
 }
 
 impl ModuleQueue {
-    /// Makes an empty queue.
+    /// Makes an empty queue. Budget and loads are those of the daemon, the same for all of its queues.
     pub fn new(
         name: Arc<str>,
         settings: QueueSettings,
         gate: Gate,
         budget: Arc<QueueBudget>,
+        loads: Arc<Loads>,
         wanted: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         Self {
             name,
             budget,
             wanted: Box::new(wanted),
-            inner: Mutex::new(Inner::new(gate, settings)),
+            inner: Mutex::new(Inner::new(gate, settings, Arc::clone(&loads))),
+            loads,
             room: Notify::new(),
             line: Line::default(),
             counters: Arc::default(),

@@ -77,11 +77,12 @@ pub(super) enum RunEnd {
 impl Seat {
     pub(super) fn of(parts: InstanceParts) -> (Guest, Self) {
         let InstanceParts { guest, queue, supervisor, facts, module, slot, instance, worker } = parts;
+        let desk = Arc::new(Desk::new(instance, worker, &queue.loads));
         let seat = Self {
             queue,
             supervisor,
             facts,
-            desk: Arc::new(Desk::new(instance, worker)),
+            desk,
             module,
             slot,
             leaving: AtomicBool::new(false),

@@ -15,6 +15,8 @@ use std::{
 use actix::{Arbiter, ArbiterHandle, Message, Recipient};
 use parking_lot::RwLock;
 
+use super::Loads;
+
 thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
 }
@@ -78,6 +80,7 @@ impl WorkerHandles {
 #[derive(Debug)]
 pub struct Workers {
     handles: WorkerHandles,
+    loads: Arc<Loads>,
     workers: Vec<Worker>,
     ended: Recipient<WorkerEnded>,
     /// Set when the workers are asked to end, which is no news then.
@@ -119,13 +122,19 @@ impl Workers {
         let workers: Vec<_> = (0..count.max(1)).map(|index| Worker::start(index, 0, &ended, &stopping)).collect();
         let handles = WorkerHandles::default();
         workers.iter().enumerate().for_each(|(index, worker)| handles.set(index, worker.arbiter.handle()));
-        Self { handles, workers, ended, stopping }
+        Self { handles, loads: Arc::default(), workers, ended, stopping }
     }
 
     /// Everybody's way to them.
     #[must_use]
     pub fn handles(&self) -> WorkerHandles {
         self.handles.clone()
+    }
+
+    /// How loaded each of them is, for the queues of the modules that have instances there.
+    #[must_use]
+    pub fn loads(&self) -> &Arc<Loads> {
+        &self.loads
     }
 
     /// Notes whether a worker turns over.

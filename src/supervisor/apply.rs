@@ -192,7 +192,8 @@ impl Supervisor {
         let want = move || supervisor.do_send(ModuleWanted(at));
         let gate = if module.lazy { Gate::Lazy } else { Gate::Open };
         let settings = QueueSettings::from(module);
-        let queue = ModuleQueue::new(Arc::clone(&module.name), settings, gate, Arc::clone(&self.budget), want);
+        let (budget, loads) = (Arc::clone(&self.budget), Arc::clone(self.workers.loads()));
+        let queue = ModuleQueue::new(Arc::clone(&module.name), settings, gate, budget, loads, want);
         let queue = Arc::new(queue);
         let workers = self.workers.count().max(1);
         let count = module.instances.count(workers);

@@ -20,6 +20,7 @@ use std::{
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Recipient};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
@@ -58,6 +59,9 @@ const MENU: &str = r#"(module
 /// Long enough for a loaded machine, short enough to wait for.
 const SOON: Duration = Duration::from_secs(20);
 
+/// A time that no test waits for: what only ends with it has failed by then.
+const NEVER: Duration = Duration::from_secs(3600);
+
 static NEXT_INSTANCE: AtomicU64 = AtomicU64::new(1);
 
 /// Passes on what an instance says to its supervisor.
@@ -95,6 +99,9 @@ struct Fixture {
     checks: mpsc::Receiver<HealthChecked>,
     /// What calls of `hold` wait for.
     gate: Arc<Semaphore>,
+    /// Of all instances, as the supervisor keeps them: an actor whose last address is dropped ends, also when that happens
+    /// with a message on its way.
+    addrs: Mutex<Vec<Addr<GuestActor>>>,
 }
 
 struct Instance {
@@ -110,13 +117,19 @@ fn settings() -> QueueSettings {
         timeout: None,
         on_full: OnFull::Reject,
         rate: None,
-        call_timeout: SOON,
+        call_timeout: NEVER,
         payload: 1024,
     }
 }
 
 fn queue(settings: QueueSettings, budget: &Arc<QueueBudget>) -> Arc<ModuleQueue> {
-    Arc::new(ModuleQueue::new("menu".into(), settings, Gate::Open, Arc::clone(budget), || ()))
+    queue_beside(settings, budget, &Arc::default())
+}
+
+/// The queue of a module whose workers have other modules too.
+fn queue_beside(settings: QueueSettings, budget: &Arc<QueueBudget>, loads: &Arc<Loads>) -> Arc<ModuleQueue> {
+    let (budget, loads) = (Arc::clone(budget), Arc::clone(loads));
+    Arc::new(ModuleQueue::new("menu".into(), settings, Gate::Open, budget, loads, || ()))
 }
 
 impl Fixture {
@@ -131,6 +144,7 @@ impl Fixture {
             exits,
             checks,
             gate: Arc::new(Semaphore::new(0)),
+            addrs: Mutex::default(),
         }
     }
 
@@ -143,7 +157,7 @@ impl Fixture {
         let id = NEXT_INSTANCE.fetch_add(1, SeqCst);
         arbiter.spawn(async move {
             let links = Links::new([], "menu".into(), id, 1, std::sync::Arc::new(crate::bindings::Deaf));
-            let limits = Limits { deadline: Some(SOON), ..Limits::default() };
+            let limits = Limits { deadline: Some(NEVER), ..Limits::default() };
             let options = HostOptions { limits, ..HostOptions::default() };
             let provider = Box::new(module.provider(WasiParams::default()));
             let hold = move |_id, _call| {
@@ -169,7 +183,8 @@ impl Fixture {
             let addr = GuestActor::new(parts).start();
             drop(started.send(Instance { id, addr, facts: kept }));
         });
-        let instance = instance.await.unwrap();
+        let instance: Instance = instance.await.unwrap();
+        self.addrs.lock().push(instance.addr.clone());
         self.until(|numbers| numbers.idle > 0 || numbers.calls == 0).await;
         instance
     }

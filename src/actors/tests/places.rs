@@ -48,9 +48,10 @@ struct Model {
 
 impl Model {
     fn new(members: &[usize]) -> Self {
-        let mut places = Places::default();
+        let loads = Arc::<Loads>::default();
+        let mut places = Places::new(Arc::clone(&loads));
         members.iter().for_each(|worker| places.join(*worker));
-        let busy = (1..).zip(members).map(|(id, worker)| Arc::new(Desk::new(id, *worker))).collect();
+        let busy = (1..).zip(members).map(|(id, worker)| Arc::new(Desk::new(id, *worker, &loads))).collect();
         let queue = queue(settings(), &Arc::new(QueueBudget::new(1 << 20)));
         let (waiting, stalled) = (Vec::new(), [false; WORKERS]);
         Self { queue, places, now: Instant::now(), busy, addr: Context::new().address(), waiting, stalled }

@@ -40,7 +40,7 @@ async fn a_call_to_an_instance_whose_worker_stalls_is_lost_soon_after_its_deadli
     module.queue.set_stalled(3, true);
     module.queue.sweep(Instant::now());
     assert_eq!(module.all(), 0, "its deadline has not passed");
-    module.queue.sweep(Instant::now() + SOON);
+    module.queue.sweep(Instant::now() + NEVER);
     match reply(call).await {
         Err(CallFailure::Lost(why)) => assert!(why.contains("worker 3"), "{why}"),
         other => panic!("{other:?}"),
@@ -62,7 +62,7 @@ async fn an_answer_that_comes_too_late_from_a_stalled_worker_reaches_nobody() {
     module.until_in_flight(1).await;
     let held = worker.hold().await;
     module.queue.set_stalled(1, true);
-    module.queue.sweep(Instant::now() + SOON);
+    module.queue.sweep(Instant::now() + NEVER);
     assert!(matches!(reply(call).await, Err(CallFailure::Lost(_))));
     module.gate.add_permits(1);
     drop(held);
@@ -132,7 +132,7 @@ async fn calls_on_a_worker_that_ends_are_lost_and_its_instances_say_what_happene
 #[actix::test]
 async fn a_call_that_was_put_back_waits_for_the_next_instance_or_expires_without_a_timer() {
     let module = Fixture::new(settings());
-    let ended = Arc::new(super::super::desk::Desk::new(77, 0));
+    let ended = Arc::new(super::super::desk::Desk::new(77, 0, &module.queue.loads));
     for answered in [true, false] {
         let (sender, receiver) = oneshot::channel();
         let mut call = module.queue.accept(&settings(), request("echo", "payload", None), Instant::now(), None);
@@ -144,7 +144,7 @@ async fn a_call_that_was_put_back_waits_for_the_next_instance_or_expires_without
         module.queue.sweep(Instant::now());
         assert_eq!(module.queue.numbers().calls, 1, "it has not expired");
         if !answered {
-            module.queue.sweep(Instant::now() + SOON);
+            module.queue.sweep(Instant::now() + NEVER);
             let reply = timeout(SOON, receiver).await.unwrap().unwrap();
             assert!(matches!(reply.outcome, Err(CallFailure::Expired { .. })));
             continue;

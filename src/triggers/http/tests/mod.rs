@@ -94,7 +94,7 @@ impl Bench {
             payload: 1 << 16,
         };
         let budget = Arc::new(QueueBudget::new(1 << 20));
-        let queue = Arc::new(ModuleQueue::new("web".into(), queue_settings, Gate::Open, budget, || ()));
+        let queue = Arc::new(ModuleQueue::new("web".into(), queue_settings, Gate::Open, budget, Arc::default(), || ()));
         let modules = Modules::default();
         assert!(modules.insert(Arc::clone(&queue)).is_none());
         let caller = Caller::new(&Arc::from("api"), modules);
