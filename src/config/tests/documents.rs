@@ -140,13 +140,14 @@ fn rows(section: &str) -> Vec<[&'static str; 3]> {
 }
 
 #[test]
-fn the_shipped_file_changes_nothing_as_it_is_and_with_its_defaults_uncommented() {
+fn the_shipped_file_includes_others_and_accepts_dropped_modules_and_its_defaults_are_those_of_the_code() {
     let root = super::Environment { uid: 0, ..user() };
     let parse = |text: &str| parse(text, Path::new(FILE), &root).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(parse(SHIPPED), parse(""));
+    let set = parse("include = [\"conf.d/*.toml\"]\n[drop_in]\ngroups = [\"wapcd\"]\n");
+    assert_eq!(parse(SHIPPED), set);
     let defaults = uncommented(SHIPPED, "#");
     assert_ne!(defaults, SHIPPED);
-    assert_eq!(parse(&defaults), parse(""));
+    assert_eq!(parse(&defaults), set);
 }
 
 #[test]
