@@ -1,4 +1,4 @@
-//! A guest's lines in the daemon's log: under the module's name, with instance and call.
+//! A guest's lines in the daemon's log: under the module's name, with instance, generation and call.
 
 use std::sync::Arc;
 
@@ -11,22 +11,24 @@ pub struct GuestLines {
     pub module: Arc<str>,
     /// Id of the instance.
     pub instance: u64,
+    /// Generation of its code.
+    pub generation: u64,
     /// Knows the call that runs.
     pub links: Arc<Links>,
 }
 
 impl Console for GuestLines {
     fn line(&self, stream: Stream, text: &str) {
-        let (module, instance) = (&*self.module, self.instance);
+        let (module, instance, generation) = (&*self.module, self.instance, self.generation);
         let (call, trace) = self.links.current_call();
         let trace = trace.map(tracing::field::display);
         match stream {
-            Stream::Log => tracing::info!(target: "wapcd::guest", module, instance, call, trace, "{text}"),
+            Stream::Log => tracing::info!(target: "wapcd::guest", module, instance, generation, call, trace, "{text}"),
             Stream::Stdout => {
-                tracing::info!(target: "wapcd::guest", module, instance, call, trace, stream = "stdout", "{text}")
+                tracing::info!(target: "wapcd::guest", module, instance, generation, call, trace, stream = "stdout", "{text}")
             }
             Stream::Stderr => {
-                tracing::info!(target: "wapcd::guest", module, instance, call, trace, stream = "stderr", "{text}")
+                tracing::info!(target: "wapcd::guest", module, instance, generation, call, trace, stream = "stderr", "{text}")
             }
         }
     }
@@ -36,9 +38,9 @@ impl Console for GuestLines {
     }
 
     fn dropped(&self, lines: u64) {
-        let (module, instance) = (&*self.module, self.instance);
+        let (module, instance, generation) = (&*self.module, self.instance, self.generation);
         let (call, trace) = self.links.current_call();
         let trace = trace.map(tracing::field::display);
-        tracing::warn!(target: "wapcd::guest", module, instance, call, trace, lines, "guest floods, lines dropped");
+        tracing::warn!(target: "wapcd::guest", module, instance, generation, call, trace, lines, "guest floods, lines dropped");
     }
 }

@@ -147,7 +147,7 @@ pub(super) async fn begin(recipe: &Recipe, instance: u64) -> Result<Guest, ExitR
     let (generation, observer) = (*generation, Arc::clone(observer));
     let links = Links::new(routes(config, bindings), Arc::clone(&config.name), instance, generation, observer);
     links.begin_start(Instant::now() + config.limits.call_timeout);
-    let console = GuestLines { module: Arc::clone(&config.name), instance, links: Arc::clone(&links) };
+    let console = GuestLines { module: Arc::clone(&config.name), instance, generation, links: Arc::clone(&links) };
     let options = HostOptions { limits: Limits::from(&config.limits), console: Arc::new(console) };
     let provider = Box::new(compiled.provider(wasi(&config.wasi)));
     let host = WapcHostAsync::with_options(provider, Some(links.callback()), options).await;

@@ -26,6 +26,7 @@ macro_rules! write_event {
             Level::$level,
             module = &*$call.caller.module,
             instance = $call.caller.instance,
+            generation = $call.caller.generation,
             call = $call.caller.call,
             trace = $call.caller.chain.trace().map(tracing::field::display),
             binding = $binding,
@@ -53,13 +54,22 @@ pub(super) fn log(binding: &str, call: &BindingCall) -> BindingReply {
 
 /// Whether the instance may log another line; reports what was dropped before it, as the instance's console does.
 fn may_pass(call: &BindingCall) -> bool {
-    let Caller { module, instance, call, lines, chain, .. } = &call.caller;
+    let Caller { module, instance, generation, call, lines, chain, .. } = &call.caller;
     let admitted = lines.admit();
     if admitted {
         let lines = lines.take_dropped();
         if lines > 0 {
             let trace = chain.trace().map(tracing::field::display);
-            tracing::warn!(target: TARGET, module = &**module, instance, call, trace, lines, "guest floods, lines dropped");
+            tracing::warn!(
+                target: TARGET,
+                module = &**module,
+                instance,
+                generation,
+                call,
+                trace,
+                lines,
+                "guest floods, lines dropped"
+            );
         }
     }
     admitted
@@ -123,8 +133,9 @@ mod tests {
         {
             let (reply, lines) = logged(&call(operation, "grüße"));
             assert!(reply.unwrap().is_empty());
-            let expected =
-                format!("{level} wapcd::guest message=grüße module=\"tester\" instance=7 call=42 binding=\"log\"");
+            let expected = format!(
+                "{level} wapcd::guest message=grüße module=\"tester\" instance=7 generation=1 call=42 binding=\"log\""
+            );
             assert_eq!(lines, [expected]);
         }
     }
@@ -158,8 +169,7 @@ mod tests {
             }
         };
         assert_eq!(lines.len(), 2, "{lines:?}");
-        let report =
-            "WARN wapcd::guest message=guest floods, lines dropped module=\"tester\" instance=7 call=42 lines=";
+        let report = "WARN wapcd::guest message=guest floods, lines dropped module=\"tester\" instance=7 generation=1 call=42 lines=";
         assert!(lines.first().unwrap().starts_with(report), "{lines:?}");
     }
 
