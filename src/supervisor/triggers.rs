@@ -27,6 +27,10 @@ use crate::{
 /// How long a trigger waits for the modules that it calls. Calls for those that come later wait in their queues.
 const MODULES_WAIT: Duration = Duration::from_secs(10);
 
+/// How long what can fail of a trigger may take: files are read and sockets bound, which takes no second. A disk that hangs
+/// is to hold up neither reloads nor what else starts.
+const GROUNDWORK: Duration = Duration::from_secs(20);
+
 /// A trigger was started, or was not.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -159,7 +163,7 @@ impl Supervisor {
         let (era, supervisor, groundwork) = (child.era, ctx.address(), child.groundwork.take());
         let (hand, starts) = oneshot::channel();
         child.starting = Some(starts);
-        let starting = self.on_io(async move {
+        let starting = self.on_io("starting it", async move {
             let groundwork = match groundwork {
                 Some(groundwork) => groundwork,
                 None => triggers::prepare(Arc::clone(&config), context.clone()).await?,
@@ -176,15 +180,16 @@ impl Supervisor {
         self.touched(Node::Trigger(trigger), ctx);
     }
 
-    /// Does something on the threads of connections; `None` where it panics.
+    /// Does something on the threads of connections, for as long as groundwork may take; `None` where it panics.
     fn on_io<T: Send + 'static>(
         &self,
+        what: &'static str,
         work: impl Future<Output = Result<T, TriggerError>> + Send + 'static,
     ) -> impl Future<Output = Option<Result<T, TriggerError>>> + 'static {
         let io = self.context.io.handle();
         async move {
             match io {
-                Ok(io) => io.spawn(work).await.ok(),
+                Ok(io) => io.spawn(bounded(what, GROUNDWORK, work)).await.ok(),
                 Err(error) => Some(Err(TriggerError::Thread(error))),
             }
         }
@@ -345,7 +350,7 @@ impl Supervisor {
             }
             _ => return false,
         };
-        let (supervisor, prepared) = (ctx.address(), self.on_io(work));
+        let (supervisor, prepared) = (ctx.address(), self.on_io("reading its files", work));
         actix::spawn(async move {
             let result = prepared.await.unwrap_or(Err(TriggerError::Lost("what prepares it")));
             // One notice for each trigger of a reload.
@@ -425,6 +430,15 @@ impl Supervisor {
     }
 }
 
+/// Does something that takes no longer than it may.
+async fn bounded<T>(
+    what: &'static str,
+    within: Duration,
+    work: impl Future<Output = Result<T, TriggerError>>,
+) -> Result<T, TriggerError> {
+    tokio::time::timeout(within, work).await.unwrap_or(Err(TriggerError::Late { what, within }))
+}
+
 impl Handler<TriggerStarted> for Supervisor {
     type Result = ();
 
@@ -468,5 +482,19 @@ impl Handler<DrainTriggers> for Supervisor {
             self.touched(Node::Trigger(trigger), ctx);
         }
         actix::MessageResult(endings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix::test]
+    async fn what_never_ends_is_given_up_and_named() {
+        let endless = std::future::pending::<Result<(), TriggerError>>();
+        let given_up = bounded("reading its files", Duration::from_millis(1), endless).await;
+        let said = given_up.map_err(|error| error.to_string());
+        assert_eq!(said, Err("reading its files did not end within 1ms".to_owned()));
+        assert!(matches!(bounded("it", GROUNDWORK, async { Ok(1) }).await, Ok(1)));
     }
 }

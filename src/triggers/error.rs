@@ -1,10 +1,10 @@
 //! Why a trigger does not start, or cannot take other settings.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
-use crate::host::BoxError;
+use crate::{config::TimeSpan, host::BoxError};
 
 /// Why a trigger does not start, or cannot take other settings. Each names what it is about.
 #[derive(Debug, Error)]
@@ -67,6 +67,14 @@ pub enum TriggerError {
     /// The threads of connections could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
+    /// What it takes to start it, or to give it other settings, does not end.
+    #[error("{what} did not end within {}", TimeSpan::new(*.within))]
+    Late {
+        /// What does not end.
+        what: &'static str,
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// What was to start it panicked, or its worker has ended.
     #[error("{0} ended before it had started")]
     Lost(&'static str),
