@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     actors::{CallReply, CallRequest},
-    bindings::{messaging::Broker, metrics::GuestFamily},
+    bindings::{self, messaging::Broker, metrics::GuestFamily},
     config::{self, Config, ConfigErrors, Environment, Module},
     control::{Action, Bounds, ControlError, Daemon},
     host::{EngineError, Limits, WasmtimeEngine, chain},
@@ -37,7 +37,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 }
 
 /// Does what a start would do before it starts anything: reads and compiles every module and checks it against its
-/// limits, those of the drop-in directory too, and the files of certificates and credentials of triggers. Opens no database and
+/// limits, those of the drop-in directory too, and the files of certificates, keys, passwords and credentials. Opens no database and
 /// binds no socket.
 ///
 /// # Errors
@@ -54,8 +54,15 @@ pub fn check(config: &Config) -> Result<(), Problems> {
         let problems = triggers::problems(trigger, credentials.as_deref());
         problems.into_iter().map(|error| format!("triggers.{}: {}", trigger.name, chain(&error)))
     });
-    let mut problems: Vec<String> =
-        problems.chain(of_triggers).map(|problem| format!("{}: {problem}", config.source.display())).collect();
+    let of_bindings = config.bindings.iter().flat_map(|binding| {
+        let problems = bindings::problems(binding, credentials.as_deref());
+        problems.into_iter().map(|error| format!("bindings.{}: {}", binding.name, chain(&error)))
+    });
+    let mut problems: Vec<String> = problems
+        .chain(of_bindings)
+        .chain(of_triggers)
+        .map(|problem| format!("{}: {problem}", config.source.display()))
+        .collect();
     if let Some(drop_in) = &config.drop_in {
         let (dropped, refused) = supervisor::dropped_modules(config);
         let of_file = |text: String| format!("{}: {text}", drop_in.dir.display());

@@ -1,12 +1,9 @@
 //! Secrets, read from where the configuration says they are.
 
-use std::{fmt, fs, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use super::BindingError;
-use crate::config::SecretSource;
-
-/// Bytes of a secret at most: certificates with their chains fit, a mistaken path to a large file does not.
-const MAX_SECRET: u64 = 1024 * 1024;
+use crate::{config::SecretSource, files::secret::read_secret};
 
 /// Bytes that nobody sees by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,18 +34,15 @@ pub(super) fn read(
     load(source, credentials).map_err(|error| unreadable(binding, source, error))
 }
 
-/// Reads a secret of anybody's, as [`read`] does.
-///
-/// # Errors
-/// As [`read`].
-pub(crate) fn load(source: &SecretSource, credentials: Option<&Path>) -> io::Result<Secret> {
-    let mut bytes = match source {
-        SecretSource::File(path) => content(path),
+fn load(source: &SecretSource, credentials: Option<&Path>) -> io::Result<Secret> {
+    let path = match source {
+        SecretSource::File(path) => path.clone(),
         SecretSource::Credential(name) => {
             let missing = || io::Error::new(io::ErrorKind::NotFound, "the service was given no credentials");
-            credentials.ok_or_else(missing).and_then(|directory| content(&directory.join(name)))
+            credentials.ok_or_else(missing)?.join(name)
         }
-    }?;
+    };
+    let mut bytes = read_secret(&path).map_err(io::Error::from)?.bytes;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         bytes.pop_if(|last| *last == b'\r');
@@ -79,21 +73,26 @@ fn unreadable(binding: &Arc<str>, source: &SecretSource, error: io::Error) -> Bi
     BindingError::Secret { binding: Arc::clone(binding), place, source: error }
 }
 
-fn content(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_SECRET {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MAX_SECRET} bytes")));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::fs;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_secret_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        mknodat(CWD, directory.path().join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let error = read(&Arc::from("db"), &SecretSource::Credential("pipe".to_owned()), Some(directory.path()));
+        assert_eq!(
+            crate::host::chain(&error.unwrap_err()),
+            "binding `db`: cannot read the secret in credential `pipe`: it is not a regular file"
+        );
+    }
 
     #[test]
     fn a_secret_is_read_without_its_line_end_and_never_shown() {

@@ -1,6 +1,6 @@
 //! TLS towards servers: one way to trust them, and to be known by them, for all bindings.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -9,7 +9,11 @@ use rustls::{
 };
 
 use super::BindingError;
-use crate::{config::TlsFiles, host::BoxError};
+use crate::{
+    config::TlsFiles,
+    files::secret::{read_secret, read_whole},
+    host::BoxError,
+};
 
 /// The settings of a TLS client: the system's authorities, or those of `ca`; with a certificate of its own where there is one.
 ///
@@ -35,7 +39,8 @@ pub(super) fn client(binding: &Arc<str>, files: &TlsFiles) -> Result<ClientConfi
         return Ok(builder.with_no_client_auth());
     };
     let chain = certificates(cert).map_err(|error| wrong(cert, error))?;
-    let private = fs::read(key).map_err(BoxError::from).and_then(|pem| Ok(PrivateKeyDer::from_pem_slice(&pem)?));
+    let private = read_secret(key).map_err(BoxError::from);
+    let private = private.and_then(|read| Ok(PrivateKeyDer::from_pem_slice(&read.bytes)?));
     let private = private.map_err(|error| wrong(key, error))?;
     builder.with_client_auth_cert(chain, private).map_err(|error| wrong(cert, error.into()))
 }
@@ -49,7 +54,7 @@ fn authorities(path: &Path) -> Result<RootCertStore, BoxError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
-    let certificates = CertificateDer::pem_slice_iter(&fs::read(path)?).collect::<Result<Vec<_>, _>>()?;
+    let certificates = CertificateDer::pem_slice_iter(&read_whole(path)?.bytes).collect::<Result<Vec<_>, _>>()?;
     if certificates.is_empty() {
         return Err("it has no certificate in PEM".into());
     }

@@ -62,6 +62,20 @@ pub(crate) enum ReadError {
     },
 }
 
+impl From<ReadError> for io::Error {
+    /// For whoever names the file itself.
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io { source, .. } => source,
+            ReadError::NotAFile { .. } => Self::new(io::ErrorKind::InvalidInput, "it is not a regular file"),
+            ReadError::TooLarge { limit, .. } => {
+                Self::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))
+            }
+            ReadError::BeingWritten { .. } => Self::new(io::ErrorKind::ResourceBusy, "it is being written"),
+        }
+    }
+}
+
 /// What tells one state of a file from another without reading it.
 ///
 /// Equal values mean an unchanged file, as far as the file system's clock tells moments apart; the hash of the content

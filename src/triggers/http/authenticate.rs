@@ -11,13 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::{Authentication, SecretSource},
-    files::read::read_settled,
+    files::secret::read_secret,
     host::chain,
     triggers::TriggerError,
 };
-
-/// Bytes of a file of credentials at most; a mistaken path to a large file is not read.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// What credentials are known by: their digests only, never themselves.
 ///
@@ -77,7 +74,7 @@ impl Guard {
         let missing = || refused("the service was given no credentials".to_owned());
         let path = file(authentication, credentials).ok_or_else(missing)?;
         // Whole, and never waited for as a pipe would be.
-        let secret = read_settled(&path, MAX_FILE).map_err(|error| refused(chain(&error)))?;
+        let secret = read_secret(&path).map_err(|error| refused(chain(&error)))?;
         let text = std::str::from_utf8(&secret.bytes).map_err(|error| refused(format!("it is not UTF-8: {error}")))?;
         let mut known = Known::new();
         for (index, line) in text.lines().enumerate() {

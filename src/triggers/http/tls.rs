@@ -16,15 +16,13 @@ use rustls::{
 use crate::{
     config::{SecretSource, ServerTls},
     files::{
-        read::{ReadFile, read_settled},
+        read::{ReadError, ReadFile},
+        secret::{read_secret, read_whole},
         watch::{Target, TargetKind},
     },
     host::{BoxError, chain},
     triggers::TriggerError,
 };
-
-/// Bytes of a certificate with its chain, or of a key, at most; a mistaken path to a large file is not read.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// What clients may ask for, in our order.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -116,8 +114,9 @@ impl Files {
 
 impl Held {
     fn read(files: &Files) -> Result<Self, TriggerError> {
-        let read = |path: &Path| read_settled(path, MAX_FILE).map_err(|error| unusable(path.display(), &error));
-        let (cert, key) = (read(&files.cert)?, read(&files.key)?);
+        let named = |path: &Path, read: Result<_, ReadError>| read.map_err(|error| unusable(path.display(), &error));
+        let cert = named(&files.cert, read_whole(&files.cert))?;
+        let key = named(&files.key, read_secret(&files.key))?;
         let chain = certificates(&cert.bytes).map_err(|error| unusable(files.cert.display(), &*error))?;
         let private = PrivateKeyDer::from_pem_slice(&key.bytes);
         let private = private.map_err(|error| unusable(files.key.display(), &error))?;
