@@ -357,7 +357,7 @@ impl SupervisorHandle {
     async fn drain_triggers(&self, deadline: tokio::time::Instant) {
         let endings = self.ask(DrainTriggers).await.unwrap_or_default();
         let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
-        futures_util::future::join_all(endings.into_iter().map(|ending| ending.end(Some(left())))).await;
+        futures_util::future::join_all(endings.into_iter().map(|ending| ending.end(left()))).await;
     }
 
     /// Waits until no call runs or waits; `false` when the deadline came first.

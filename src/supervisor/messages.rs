@@ -11,7 +11,7 @@ use super::{
     reload::ReloadOutcome,
     status::{ModuleStatus, ServiceState, Status},
     swaps::SwapError,
-    trigger_child::Ending,
+    trigger_child::Leaving,
 };
 use crate::{actors::How, bindings::messaging::Broker, triggers::RunError};
 
@@ -139,7 +139,7 @@ pub(super) struct Reload {
 
 /// Lets all triggers take nothing new. The answer is those that have to finish what they began.
 #[derive(Message)]
-#[rtype(result = "Vec<Ending>")]
+#[rtype(result = "Vec<Leaving>")]
 pub(super) struct DrainTriggers;
 
 /// Asks for all modules in the order of their start.

@@ -112,6 +112,7 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             modules: Children::default(),
             triggers: Children::default(),
             waiting_triggers: BTreeMap::new(),
+            trigger_ends: Vec::new(),
             triggers_end: false,
             groups: Groups::default(),
             tree: Topology::default(),

@@ -31,7 +31,7 @@ use super::{
     status::{ModuleState, ServiceState, Status},
     stops::HowToStop,
     topology::{Node, Topology},
-    trigger_child::{Ended, TriggerChild, TriggerPhase},
+    trigger_child::{Ended, TriggerChild, TriggerPhase, UnderWay},
 };
 use crate::{
     actors::{ExitReason, ExitReport, Modules, QueueBudget, Workers},
@@ -54,6 +54,8 @@ pub(super) struct Supervisor {
     pub(super) triggers: Children<TriggerChild>,
     /// Triggers that wait for those that they call, each with one leaf that is not there yet.
     pub(super) waiting_triggers: BTreeMap<usize, Node>,
+    /// Triggers that are ending; a stop of the daemon waits for them, too.
+    pub(super) trigger_ends: Vec<UnderWay>,
     /// Whether the triggers have been told to end, with the daemon.
     pub(super) triggers_end: bool,
     pub(super) groups: Groups,

@@ -242,9 +242,68 @@ enum Who {
     Starting(oneshot::Receiver<Arc<dyn RunningTrigger>>),
 }
 
+/// A trigger that ends with the daemon.
+pub(super) enum Leaving {
+    /// By that.
+    Now(Ending),
+    /// Its end began earlier.
+    Already(UnderWay),
+}
+
+impl Leaving {
+    /// Ends it, or waits for its end, no longer than `most`.
+    pub(super) async fn end(self, most: Duration) {
+        match self {
+            Self::Now(ending) => ending.end_unless_cut(Some(most), std::future::pending()).await,
+            Self::Already(under_way) => under_way.end(most).await,
+        }
+    }
+}
+
+/// An end that has begun, to be waited for by whoever did not begin it. Dropping it changes nothing.
+pub(super) struct UnderWay {
+    /// Ends it at once.
+    cut: oneshot::Sender<()>,
+    over: oneshot::Receiver<()>,
+}
+
+impl UnderWay {
+    /// Whether that has ended.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.over.try_recv() != Err(oneshot::error::TryRecvError::Empty)
+    }
+
+    /// Waits for that, but no longer than `most`: then it is cut short.
+    async fn end(self, most: Duration) {
+        let Self { cut, mut over } = self;
+        // An error says that it is over, too.
+        if tokio::time::timeout(most, &mut over).await.is_err() && cut.send(()).is_ok() {
+            over.await.unwrap_or_default();
+        }
+    }
+}
+
 impl Ending {
-    /// Lets it finish what it began, and waits for that no longer than its `shutdown`, or `most`.
-    pub(super) async fn end(self, most: Option<Duration>) {
+    /// Ends it within its `shutdown`, known to others that may have to wait for that too.
+    pub(super) fn watched(self) -> (impl Future<Output = ()> + use<>, UnderWay) {
+        let ((cut, is_cut), (ended, over)) = (oneshot::channel(), oneshot::channel());
+        let under_way = UnderWay { cut, over };
+        let end = async move {
+            let is_cut = async {
+                if is_cut.await.is_err() {
+                    // Nobody will.
+                    std::future::pending().await
+                }
+            };
+            self.end_unless_cut(None, is_cut).await;
+            // Mostly nobody waits.
+            ended.send(()).unwrap_or_default();
+        };
+        (end, under_way)
+    }
+
+    /// Lets it finish what it began, and waits for that no longer than its `shutdown`, or `most`, or until that is cut short.
+    async fn end_unless_cut(self, most: Option<Duration>, is_cut: impl Future<Output = ()>) {
         let Self { who, budget, name } = self;
         let budget = match budget {
             Shutdown::Kill => Some(Duration::ZERO),
@@ -263,14 +322,21 @@ impl Ending {
             drained.await;
             Some(())
         };
-        match budget {
-            None => drop(drained.await),
-            Some(budget) => {
-                if tokio::time::timeout(budget, drained).await.is_err() && !budget.is_zero() {
-                    let after_ms = budget.as_millis() as u64;
-                    tracing::warn!(trigger = &*name, after_ms, "trigger is ended before all that it began has");
-                }
+        let over = async {
+            match budget {
+                None => std::future::pending().await,
+                Some(budget) => tokio::time::sleep(budget).await,
             }
+        };
+        let is_whole = tokio::select! {
+            biased;
+            _ = drained => true,
+            () = over => false,
+            () = is_cut => false,
+        };
+        if !is_whole && budget.is_none_or(|budget| !budget.is_zero()) {
+            let after_ms = budget.map(|budget| budget.as_millis() as u64);
+            tracing::warn!(trigger = &*name, after_ms, "trigger is ended before all that it began has");
         }
         // One that starts later is stopped by whoever hears of that.
         if let Some(running) = known {
@@ -320,6 +386,30 @@ mod tests {
         }
     }
 
+    /// Never ends what it began.
+    #[derive(Default)]
+    struct Endless(Noted);
+
+    impl RunningTrigger for Endless {
+        fn adjust(&self, _: Arc<Trigger>, _: Groundwork) {}
+
+        fn facts(&self) -> TriggerFacts {
+            self.0.facts()
+        }
+
+        fn drain(&self) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn stop(&self) {
+            self.0.stop();
+        }
+
+        fn ended(&self) -> BoxFuture<'static, String> {
+            Box::pin(std::future::pending())
+        }
+    }
+
     fn ending(who: Who, budget: Shutdown) -> Ending {
         Ending { who, budget, name: "t".into() }
     }
@@ -327,7 +417,7 @@ mod tests {
     #[actix::test]
     async fn one_that_is_being_started_is_drained_as_soon_as_it_has() {
         let (hand, starts) = oneshot::channel::<Arc<dyn RunningTrigger>>();
-        let end = actix::spawn(ending(Who::Starting(starts), Shutdown::After(Duration::from_secs(60))).end(None));
+        let end = actix::spawn(ending(Who::Starting(starts), Shutdown::After(Duration::from_secs(60))).watched().0);
         tokio::task::yield_now().await;
         assert!(!end.is_finished(), "it waits for the start");
         let started = Arc::new(Noted::default());
@@ -339,7 +429,28 @@ mod tests {
     #[actix::test]
     async fn nobody_waits_for_a_start_longer_than_the_end_may_take() {
         let (hand, starts) = oneshot::channel::<Arc<dyn RunningTrigger>>();
-        ending(Who::Starting(starts), Shutdown::After(Duration::from_millis(1))).end(None).await;
+        ending(Who::Starting(starts), Shutdown::After(Duration::from_millis(1))).watched().0.await;
         assert!(hand.send(Arc::new(Noted::default())).is_err(), "whoever started it hears that it is not wanted");
+    }
+
+    #[actix::test]
+    async fn the_end_of_the_daemon_waits_for_one_that_ends_already_and_cuts_it_short_in_time() {
+        let (hand, starts) = oneshot::channel::<Arc<dyn RunningTrigger>>();
+        let (end, under_way) = ending(Who::Starting(starts), Shutdown::Infinity).watched();
+        actix::spawn(end);
+        let waits = actix::spawn(Leaving::Already(under_way).end(Duration::from_secs(60)));
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished(), "it waits for the start that the other end waits for");
+        assert!(hand.send(Arc::new(Noted::default())).is_ok());
+        assert!(waits.await.is_ok());
+
+        let endless = Arc::new(Endless::default());
+        let (end, mut under_way) = ending(Who::Running(Arc::clone(&endless) as _), Shutdown::Infinity).watched();
+        let end = actix::spawn(end);
+        tokio::task::yield_now().await;
+        assert!(!under_way.is_over());
+        Leaving::Already(under_way).end(Duration::from_millis(1)).await;
+        assert_eq!(*endless.0.0.lock(), ["stop"]);
+        assert!(end.await.is_ok());
     }
 }

@@ -16,7 +16,7 @@ use super::{
     status::TriggerStatus,
     topology::Node,
     tree::Supervisor,
-    trigger_child::{Ended, TriggerChild, TriggerPhase},
+    trigger_child::{Ended, Ending, Leaving, TriggerChild, TriggerPhase},
 };
 use crate::{
     actors::{ExitReason, ExitReport, causes_of},
@@ -276,14 +276,23 @@ impl Supervisor {
         }
         child.enter(TriggerPhase::Draining(ended));
         let (era, supervisor, ending) = (child.era, ctx.address(), child.take_ending());
+        let ending = ending.map(|ending| self.begin_to_end(ending));
         actix::spawn(async move {
             if let Some(ending) = ending {
-                ending.end(None).await;
+                ending.await;
             }
             // One notice for each end.
             supervisor.do_send(TriggerDrained { trigger, era });
         });
         self.touched(Node::Trigger(trigger), ctx);
+    }
+
+    /// The end of a trigger, known to whoever stops the daemon meanwhile.
+    fn begin_to_end(&mut self, ending: Ending) -> impl Future<Output = ()> + use<> {
+        let (ending, under_way) = ending.watched();
+        self.trigger_ends.retain_mut(|under_way| !under_way.is_over());
+        self.trigger_ends.push(under_way);
+        ending
     }
 
     fn trigger_drained(&mut self, drained: TriggerDrained, ctx: &mut Context<Self>) {
@@ -309,7 +318,7 @@ impl Supervisor {
         let ending = child.take_ending();
         child.running = None;
         if let Some(ending) = ending {
-            actix::spawn(ending.end(None));
+            actix::spawn(self.begin_to_end(ending));
         }
     }
 
@@ -469,16 +478,20 @@ impl Handler<DrainTriggers> for Supervisor {
     /// All at once: what one of them began does not wait for another.
     fn handle(&mut self, _: DrainTriggers, ctx: &mut Context<Self>) -> Self::Result {
         self.triggers_end = true;
-        let mut endings = Vec::new();
+        // What ends already is waited for with the others, also where nothing else is known of it any more.
+        let mut endings: Vec<_> = std::mem::take(&mut self.trigger_ends).into_iter().map(Leaving::Already).collect();
         for trigger in self.triggers.ids() {
             self.waiting_triggers.remove(&trigger);
             let Some(child) = self.triggers.get_mut(trigger) else { continue };
-            if matches!(child.phase, TriggerPhase::Stopped | TriggerPhase::Failed) {
-                continue;
+            let stops = TriggerPhase::Draining(Ended::Then(Then::Stop));
+            match child.phase {
+                TriggerPhase::Stopped | TriggerPhase::Failed => continue,
+                TriggerPhase::Draining(_) => (child.phase, child.next_try) = (stops, None),
+                _ => {
+                    endings.extend(child.take_ending().map(Leaving::Now));
+                    child.enter(stops);
+                }
             }
-            // What was being drained is drained with the others.
-            endings.extend(child.take_ending());
-            child.enter(TriggerPhase::Draining(Ended::Then(Then::Stop)));
             self.touched(Node::Trigger(trigger), ctx);
         }
         actix::MessageResult(endings)
