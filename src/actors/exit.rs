@@ -39,6 +39,8 @@ pub enum ExitReason {
     BackendEnded,
     /// A trigger ended by itself.
     Ended,
+    /// A trigger ended because the binding that it stands on did.
+    BindingEnded,
 }
 
 impl ExitReason {
@@ -57,6 +59,7 @@ impl ExitReason {
             Self::Unhealthy => "unhealthy",
             Self::BackendEnded => "backend_ended",
             Self::Ended => "ended",
+            Self::BindingEnded => "binding_ended",
         }
     }
 

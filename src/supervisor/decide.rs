@@ -197,7 +197,7 @@ fn wish(spec: &Restart, reason: ExitReason) -> Wish {
         // The same file does not load better a moment later.
         (_, ExitReason::LoadFailed) => Wish::Fail,
         (RestartType::Temporary, _) | (RestartType::Transient, ExitReason::Exited(0)) => Wish::Stop,
-        (_, ExitReason::DeadlineExceeded { in_host_call: true }) => Wish::Rebuild,
+        (_, ExitReason::DeadlineExceeded { in_host_call: true } | ExitReason::BindingEnded) => Wish::Rebuild,
         (RestartType::Permanent | RestartType::Transient, _) => Wish::Restart,
     }
 }

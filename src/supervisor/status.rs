@@ -242,7 +242,7 @@ pub struct Latency {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct ExitStatus {
     /// The reason's stable name: `trapped`, `deadline_exceeded`, `limit_exceeded`, `exited`, `panicked`, `load_failed`,
-    /// `start_failed`, `unhealthy`, `backend_ended`, `ended`, `stopped`.
+    /// `start_failed`, `unhealthy`, `backend_ended`, `ended`, `binding_ended`, `stopped`.
     pub reason: String,
     /// The error and its causes, outermost first.
     pub causes: Vec<String>,

@@ -351,7 +351,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::triggers::{Detail, TriggerFacts};
+    use crate::triggers::{Detail, TriggerEnd, TriggerFacts};
 
     /// Notes what it is told.
     #[derive(Default)]
@@ -381,7 +381,7 @@ mod tests {
             self.0.lock().push("stop");
         }
 
-        fn ended(&self) -> BoxFuture<'static, String> {
+        fn ended(&self) -> BoxFuture<'static, TriggerEnd> {
             Box::pin(std::future::pending())
         }
     }
@@ -405,7 +405,7 @@ mod tests {
             self.0.stop();
         }
 
-        fn ended(&self) -> BoxFuture<'static, String> {
+        fn ended(&self) -> BoxFuture<'static, TriggerEnd> {
             Box::pin(std::future::pending())
         }
     }

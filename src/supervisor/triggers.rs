@@ -21,7 +21,7 @@ use super::{
 use crate::{
     actors::{ExitReason, ExitReport, causes_of},
     config::{ChangeAction, Trigger},
-    triggers::{self, Groundwork, RunningTrigger, TriggerContext, TriggerError},
+    triggers::{self, Groundwork, RunningTrigger, TriggerContext, TriggerEnd, TriggerError},
 };
 
 /// How long a trigger waits for the modules that it calls. Calls for those that come later wait in their queues.
@@ -57,7 +57,7 @@ struct TriggerDrained {
 struct TriggerEnded {
     trigger: usize,
     era: u64,
-    why: String,
+    end: TriggerEnd,
 }
 
 /// What could fail of a trigger's other settings was done for a reload, or was not.
@@ -212,9 +212,9 @@ impl Supervisor {
                 child.started(Arc::clone(&running));
                 let (era, supervisor) = (child.era, ctx.address());
                 actix::spawn(async move {
-                    let why = running.ended().await;
+                    let end = running.ended().await;
                     // One notice for each trigger that runs.
-                    supervisor.do_send(TriggerEnded { trigger, era, why });
+                    supervisor.do_send(TriggerEnded { trigger, era, end });
                 });
                 return self.touched(Node::Trigger(trigger), ctx);
             }
@@ -228,11 +228,15 @@ impl Supervisor {
     }
 
     fn trigger_ended(&mut self, ended: TriggerEnded, ctx: &mut Context<Self>) {
-        let TriggerEnded { trigger, era, why } = ended;
+        let TriggerEnded { trigger, era, end } = ended;
         if self.triggers.get(trigger).is_none_or(|child| child.era != era || child.phase != TriggerPhase::Up) {
             return;
         }
-        let report = ExitReport::new(ExitReason::Ended, vec![why]);
+        let (reason, why) = match end {
+            TriggerEnd::Fault(why) => (ExitReason::Ended, why),
+            TriggerEnd::WithBinding(why) => (ExitReason::BindingEnded, why),
+        };
+        let report = ExitReport::new(reason, vec![why]);
         self.child_ended(Node::Trigger(trigger), report, None, Instant::now(), ctx);
         self.touched(Node::Trigger(trigger), ctx);
     }

@@ -30,6 +30,6 @@ pub use self::{
     error::{RunError, TriggerError},
     facts::{Detail, ListenerFacts, TriggerFacts},
     notice::{Notice, TriggerObserver},
-    running::{Groundwork, RunningTrigger, prepare, problems, start},
+    running::{Groundwork, RunningTrigger, TriggerEnd, prepare, problems, start},
     sockets::{Sockets, raise_descriptor_limit},
 };

@@ -42,7 +42,16 @@ pub trait RunningTrigger: Send + Sync + 'static {
     fn stop(&self);
 
     /// Waits until it has ended by itself, with why. For ever where it does not.
-    fn ended(&self) -> BoxFuture<'static, String>;
+    fn ended(&self) -> BoxFuture<'static, TriggerEnd>;
+}
+
+/// Why a trigger ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TriggerEnd {
+    /// What it is made of failed; what that was.
+    Fault(String),
+    /// The binding that it stands on ended or is being restarted, which says nothing about the trigger; which one.
+    WithBinding(String),
 }
 
 /// What was done before a trigger starts, or goes on with other settings. Dropping it undoes that.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use wapcd::triggers::Detail;
+use wapcd::{supervisor::status::ServiceState, triggers::Detail};
 
 use crate::harness::{Daemon, eventually, module, pause_for};
 
@@ -231,6 +231,24 @@ fn a_binding_that_is_restarted_is_listened_to_again() {
     });
     wait_until_connected(&daemon, "t");
     assert_eq!(ask(&daemon, "a", "x").0, "x");
+}
+
+#[test]
+fn a_binding_that_is_restarted_often_does_not_fail_its_trigger() {
+    let trigger = trigger("t", "\"a\"", "operation = \"echo\"") + "[triggers.t.restart]\nintensity = 1\n";
+    let daemon = start(100, "", &trigger);
+    for restart in 1..=4 {
+        daemon.home().configure(&(local(100 + restart, "") + &trigger));
+        daemon.ctl(&["reload"]);
+        eventually("the trigger was started anew", || {
+            let status = &daemon.status().triggers[0];
+            assert!(status.state != ServiceState::Failed, "{status:?}");
+            status.restarts == u64::from(restart) && status.state == ServiceState::Running
+        });
+    }
+    let status = &daemon.status().triggers[0];
+    assert_eq!(status.restarts_by_reason.get("binding_ended"), Some(&4), "{status:?}");
+    assert_eq!(status.restarts_in_window, 0);
 }
 
 #[test]

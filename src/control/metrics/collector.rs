@@ -22,8 +22,9 @@ use crate::supervisor::status::{
 };
 
 /// Reasons that restarts are counted under from the start, so that the first of a kind is an increase and no new series.
-pub(super) const REASONS: [&str; 10] = [
+pub(super) const REASONS: [&str; 11] = [
     "backend_ended",
+    "binding_ended",
     "deadline_exceeded",
     "ended",
     "exited",
@@ -267,6 +268,7 @@ mod tests {
             ExitReason::StartFailed,
             ExitReason::Unhealthy,
             ExitReason::BackendEnded,
+            ExitReason::BindingEnded,
             ExitReason::Ended,
         ]
         .map(ExitReason::as_str);

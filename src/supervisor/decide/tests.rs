@@ -96,6 +96,7 @@ fn of_exit(sketch: &Sketch, begin: Instant, text: &str) -> Exit {
         "load" => ExitReason::LoadFailed,
         "start" => ExitReason::StartFailed,
         "unhealthy" => ExitReason::Unhealthy,
+        "unbound" => ExitReason::BindingEnded,
         _ => panic!("no reason `{why}`"),
     };
     let (child, succeeded) = (sketch.node(who.trim_end_matches('+')), who.ends_with('+'));

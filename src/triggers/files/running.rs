@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{FilesSettings, Trigger, TriggerSettings, Watch, WatchMode},
     files::watch::{Target, TargetKind, Watcher},
-    triggers::{Caller, Groundwork, RunningTrigger, TriggerContext, TriggerError, TriggerFacts},
+    triggers::{Caller, Groundwork, RunningTrigger, TriggerContext, TriggerEnd, TriggerError, TriggerFacts},
 };
 
 /// A `files` trigger at work.
@@ -120,12 +120,12 @@ impl RunningTrigger for FilesTrigger {
         self.shared.waiting.store(0, Relaxed);
     }
 
-    fn ended(&self) -> BoxFuture<'static, String> {
+    fn ended(&self) -> BoxFuture<'static, TriggerEnd> {
         let mut over = self.over.clone();
         async move {
             let why = over.wait_for(|over| over.as_ref().is_some_and(|why| !why.is_empty())).await;
             match why.map(|why| why.clone().unwrap_or_default()) {
-                Ok(why) => why,
+                Ok(why) => TriggerEnd::Fault(why),
                 Err(_) => std::future::pending().await,
             }
         }

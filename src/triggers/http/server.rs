@@ -27,7 +27,8 @@ use crate::{
     files::watch::Target,
     host::chain,
     triggers::{
-        Caller, Detail, RunningTrigger, TriggerContext, TriggerError, TriggerFacts, running, sockets::Registered,
+        Caller, Detail, RunningTrigger, TriggerContext, TriggerEnd, TriggerError, TriggerFacts, running,
+        sockets::Registered,
     },
 };
 
@@ -273,7 +274,7 @@ impl RunningTrigger for Server {
         self.state.serving.connections.tell(Order::Cut);
     }
 
-    fn ended(&self) -> BoxFuture<'static, String> {
+    fn ended(&self) -> BoxFuture<'static, TriggerEnd> {
         Box::pin(pending())
     }
 }

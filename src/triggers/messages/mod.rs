@@ -29,7 +29,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use self::state::{Phase, Shared};
-use super::{Groundwork, RunningTrigger, TriggerContext, TriggerError, TriggerFacts};
+use super::{Groundwork, RunningTrigger, TriggerContext, TriggerEnd, TriggerError, TriggerFacts};
 use crate::config::{Trigger, TriggerSettings};
 
 /// How long a start waits for the first try to listen, so that who is told that the trigger runs is heard by it. Longer than
@@ -92,7 +92,7 @@ impl RunningTrigger for Messages {
         self.0.enter(Phase::Stopped);
     }
 
-    fn ended(&self) -> BoxFuture<'static, String> {
+    fn ended(&self) -> BoxFuture<'static, TriggerEnd> {
         let shared = Arc::clone(&self.0);
         Box::pin(async move { shared.ended().await })
     }

@@ -16,7 +16,7 @@ use crate::{
     actors::{CallFailure, Modules},
     bindings::messaging::{Broker, Trouble},
     config::MessagesSettings,
-    triggers::{Caller, Detail, Notice, TriggerContext, TriggerFacts, TriggerObserver},
+    triggers::{Caller, Detail, Notice, TriggerContext, TriggerEnd, TriggerFacts, TriggerObserver},
 };
 
 /// What it is that is not heard, where messages of a stream are not.
@@ -62,7 +62,7 @@ pub(super) struct Shared {
     /// Whether everything that it had has ended.
     done: watch::Sender<bool>,
     /// Why it has ended by itself.
-    ended: watch::Sender<Option<String>>,
+    ended: watch::Sender<Option<TriggerEnd>>,
 }
 
 /// What it does not hear, and why.
@@ -156,13 +156,13 @@ impl Shared {
     }
 
     /// Ends it by itself.
-    pub(super) fn end(&self, why: String) {
-        self.ended.send_replace(Some(why));
+    fn end(&self, end: TriggerEnd) {
+        self.ended.send_replace(Some(end));
     }
 
     /// Ends it because what takes its messages panicked, whose message the log has: nobody hears anything any more.
     pub(super) fn lost(&self) {
-        self.end("what takes its messages panicked".to_owned());
+        self.end(TriggerEnd::Fault("what takes its messages panicked".to_owned()));
         self.done.send_replace(true);
     }
 
@@ -170,16 +170,18 @@ impl Shared {
     pub(super) fn end_with_binding(&self) -> bool {
         let has_stopped = self.broker.trouble() == Some(Trouble::Stopped);
         if has_stopped {
-            self.end(format!("binding `{}` has stopped", self.settings().binding));
+            self.end(TriggerEnd::WithBinding(format!("binding `{}` has stopped", self.settings().binding)));
         }
         has_stopped
     }
 
-    pub(super) async fn ended(&self) -> String {
+    pub(super) async fn ended(&self) -> TriggerEnd {
         let mut ended = self.ended.subscribe();
         // Who waits has the sender.
-        let why = ended.wait_for(Option::is_some).await.map(|why| why.clone()).unwrap_or_default();
-        why.unwrap_or_default()
+        match ended.wait_for(Option::is_some).await.map(|end| end.clone()) {
+            Ok(Some(end)) => end,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
     /// Why the module takes no calls now.

@@ -30,7 +30,9 @@ use self::{
     kept::Kept,
     seen::Seen,
 };
-use super::{Caller, Detail, Groundwork, RunError, RunningTrigger, TriggerContext, TriggerError, TriggerFacts};
+use super::{
+    Caller, Detail, Groundwork, RunError, RunningTrigger, TriggerContext, TriggerEnd, TriggerError, TriggerFacts,
+};
 use crate::config::{Overlap, ScheduleSettings, Trigger, TriggerSettings};
 
 /// A schedule at work.
@@ -115,14 +117,14 @@ impl RunningTrigger for Schedule {
         self.driver.abort();
     }
 
-    fn ended(&self) -> BoxFuture<'static, String> {
+    fn ended(&self) -> BoxFuture<'static, TriggerEnd> {
         let orders = self.orders.clone();
         Box::pin(async move {
             orders.closed().await;
             if orders.borrow().draining {
                 return std::future::pending().await;
             }
-            "what follows its times panicked".to_owned()
+            TriggerEnd::Fault("what follows its times panicked".to_owned())
         })
     }
 }

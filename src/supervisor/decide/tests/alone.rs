@@ -37,6 +37,15 @@ pub(super) const ROWS: &[Row] = &[
     ("temporary, did not load", "a?", "0 a load -> fail a", LOAD_FAILED),
     ("temporary, did not start", "a?", "0 a start -> stop", TEMPORARY),
     ("temporary, unhealthy", "a?", "0 a unhealthy -> stop", TEMPORARY),
+    ("permanent, its binding ended", "a", "0 a unbound -> restart", WITH_BINDING),
+    ("transient, its binding ended", "a~", "0 a unbound -> restart", WITH_BINDING),
+    ("temporary, its binding ended", "a?", "0 a unbound -> stop", TEMPORARY),
+    (
+        "intensity 1, ends with its binding do not count",
+        "a:1/30 | initial=0",
+        "0 a unbound -> restart; 1 a unbound -> restart; 2 a trap -> restart; 3 a unbound -> restart; 4 a trap -> fail a",
+        WITH_BINDING,
+    ),
     ("a binding is a child like others", "@a:1/30 | initial=0", "0 a panic -> restart; 1 a panic -> fail a", INTENSITY),
     // How often.
     ("intensity 0 allows no restart", "a:0/30", "0 a trap -> fail a", INTENSITY),

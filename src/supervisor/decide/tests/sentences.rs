@@ -35,6 +35,8 @@ pub(super) const LOAD_FAILED: &str =
     "wapcd: A load that failed is not retried by itself: alone the child fails at once, in a group the group gives up.";
 pub(super) const HOST_CALL: &str = "wapcd: A deadline that passed while the guest waited in a host call or in another module \
     rebuilds the instance but does not count towards the intensity: a slow backend must not end a healthy module.";
+pub(super) const WITH_BINDING: &str = "wapcd: A trigger that ends with the binding that it stands on is started again when that one \
+    is there, and that counts towards no intensity.";
 pub(super) const AT_ONCE: &str = "wapcd: The first exit after a successful call is rebuilt at once; back-off starts with \
     the second exit without a success in between.";
 pub(super) const BACKOFF: &str = "wapcd: Exponential back-off with factor, cap and jitter.";
