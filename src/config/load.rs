@@ -143,7 +143,8 @@ pub(super) fn read_sections<'d>(
         drop_in: drop_in.as_ref(),
     };
     check::inboxes(&written_triggers, &kept);
-    let triggers = check::triggers(written_triggers, &written_modules, &bindings, drop_in.is_some());
+    let sockets = check::OwnSockets { control: &control.socket, metrics: metrics.listen };
+    let triggers = check::triggers(written_triggers, &written_modules, &bindings, (drop_in.is_some(), sockets));
     let modules = check::modules(written_modules, &bindings, &written_bindings);
     Config {
         files: Vec::new(),

@@ -31,7 +31,7 @@ pub(super) use self::{
     inboxes::{Kept, inboxes},
     links::{drop_in, dropped, modules},
     private::private_directories,
-    triggers::triggers,
+    triggers::{OwnSockets, triggers},
 };
 
 /// Types that exist under their own name without being declared: always the first two, which every daemon has had, the

@@ -1,9 +1,9 @@
 //! Triggers: each calls modules that exist, stands on a binding that carries messages, and shares its socket with no other;
 //! `inboxes` has what concerns directories.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
 
-use super::{list, routes::routes};
+use super::{list, routes::routes, without_detours};
 use crate::config::{
     error::ConfigErrorKind,
     model::{Binding, BindingSettings, Listen, MessagingBackend, Trigger, TriggerSettings},
@@ -11,15 +11,46 @@ use crate::config::{
     sections::{module::WrittenModule, triggers::WrittenTrigger},
 };
 
+/// Where the daemon itself is spoken to.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct OwnSockets<'c> {
+    /// `control.socket`.
+    pub(in crate::config) control: &'c Path,
+    /// `metrics.listen`.
+    pub(in crate::config) metrics: Option<SocketAddr>,
+}
+
+impl OwnSockets<'_> {
+    /// The key of what is at the place of a listener already.
+    fn key_at(self, listen: &Listen) -> Option<&'static str> {
+        match listen {
+            Listen::Unix { path, .. } => {
+                (without_detours(path) == without_detours(self.control)).then_some("control.socket")
+            }
+            Listen::Tcp(address) => self.metrics.filter(|own| meet(*own, *address)).map(|_| "metrics.listen"),
+            // Whoever starts the daemon gives it no socket that it opens itself.
+            Listen::Inherited(_) => None,
+        }
+    }
+}
+
+/// Whether nobody can listen at both addresses: each is all of them, or they are the same.
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let all = |address: SocketAddr| address.ip().is_unspecified();
+    // The system chooses another port for each.
+    let same_port = one.port() == other.port() && one.port() != 0;
+    same_port && one.is_ipv4() == other.is_ipv4() && (one.ip() == other.ip() || all(one) || all(other))
+}
+
 /// Checks the triggers, and gives them. `dropped`: modules may come by a directory, so that a name may be one of theirs.
 pub(in crate::config) fn triggers(
     written: Vec<WrittenTrigger<'_>>,
     modules: &[WrittenModule<'_>],
     bindings: &[Binding],
-    dropped: bool,
+    (dropped, sockets): (bool, OwnSockets<'_>),
 ) -> Vec<Trigger> {
     let names: Vec<&str> = modules.iter().map(|module| &*module.module.name).collect();
-    no_shared_place(&written);
+    no_shared_place(&written, sockets);
     for trigger in &written {
         routes(trigger);
         for (name, node) in &trigger.mentions.modules {
@@ -92,8 +123,8 @@ fn no_group(group: Option<&str>, trigger: &WrittenTrigger<'_>) {
     }
 }
 
-/// Two triggers at one socket would take each other's connections.
-fn no_shared_place(written: &[WrittenTrigger<'_>]) {
+/// Two triggers at one socket would take each other's connections, and one at the daemon's own keeps it from starting.
+fn no_shared_place(written: &[WrittenTrigger<'_>], own: OwnSockets<'_>) {
     let mut sockets: HashMap<String, Arc<str>> = HashMap::new();
     for trigger in written {
         let Some(Trigger { name, settings: TriggerSettings::Http(settings), .. }) = &trigger.trigger else { continue };
@@ -101,6 +132,14 @@ fn no_shared_place(written: &[WrittenTrigger<'_>]) {
             // The system chooses another port for each.
             if matches!(&listener.listen, Listen::Tcp(address) if address.port() == 0) {
                 continue;
+            }
+            if let Some(key) = own.key_at(&listener.listen) {
+                node.problem::<()>(Problem {
+                    kind: ConfigErrorKind::Duplicate,
+                    found: format!("the socket `{}`, where the daemon itself is by `{key}`", listener.listen),
+                    expected: "one of its own for every trigger".to_owned(),
+                    hint: None,
+                });
             }
             // A socket's file is the same with any mode, which its text leaves out.
             if let Some(first) = sockets.insert(listener.listen.to_string(), Arc::clone(name)) {

@@ -133,6 +133,33 @@ fn one_socket_file_belongs_to_one_trigger_whatever_its_mode() {
     assert!(report.contains("which already belongs to the trigger `api`"), "{report}");
 }
 
+#[test]
+fn a_listener_at_a_socket_of_the_daemon_itself_is_refused_with_both_named() {
+    let control = "[control]\nsocket = \"/run/own/./control.sock\"\n";
+    let unix = BEFORE.replace("127.0.0.1:0", "unix:/run/own/control.sock");
+    let report = bad(&format!("{unix}{control}")).to_string();
+    assert!(
+        report.contains("the socket `unix:/run/own/control.sock`, where the daemon itself is by `control.socket`"),
+        "{report}"
+    );
+    let metrics =
+        |listen: &str, own: &str| format!("{}[metrics]\nlisten = \"{own}\"\n", BEFORE.replace("127.0.0.1:0", listen));
+    for (listen, own) in
+        [("127.0.0.1:9464", "127.0.0.1:9464"), ("0.0.0.0:9464", "127.0.0.1:9464"), ("[::1]:9464", "[::]:9464")]
+    {
+        let report = bad(&metrics(listen, own)).to_string();
+        assert!(
+            report.contains(&format!("the socket `{listen}`, where the daemon itself is by `metrics.listen`")),
+            "{report}"
+        );
+    }
+    for (listen, own) in
+        [("127.0.0.1:9464", "127.0.0.1:9465"), ("127.0.0.1:0", "127.0.0.1:0"), ("127.0.0.2:9464", "127.0.0.1:9464")]
+    {
+        good(&metrics(listen, own));
+    }
+}
+
 /// A route with nothing but a path and what it is found by.
 fn plain(path: &str, methods: &[&str], hosts: &[&str]) -> Arc<Route> {
     let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
