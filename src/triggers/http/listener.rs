@@ -35,6 +35,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// does not keep it open.
 const LAST: usize = 8192;
 
+/// How many of those are taken before everybody else on the thread has a turn.
+const AT_A_TIME: usize = 64;
+
 /// The answer to a connection beyond the limit.
 const REFUSED: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -141,7 +144,10 @@ impl Door {
         }
         let socket = socket.bound();
         // Others take what waits in a socket that they have, too.
-        for _ in 0..LAST {
+        for taken in 1..=LAST {
+            if taken % AT_A_TIME == 0 {
+                tokio::task::yield_now().await;
+            }
             if socket.is_shared() {
                 return;
             }
