@@ -167,6 +167,19 @@ fn a_module_that_is_down_uses_up_no_deliveries() {
 }
 
 #[test]
+fn a_module_without_room_uses_up_no_deliveries() {
+    let (server, peer) = server();
+    // One runs, one waits, and the others find no room, over and over.
+    let daemon = start(&server, "queue = 1", &durable("operation = \"wait/150/fail\"", ", max_deliveries = 2"));
+    wait_until_connected(&daemon, "t");
+    (0..8).for_each(|_| peer.store("orders.new", "x"));
+    let all = facts_are(&daemon, "t", "all are given up", |facts| facts.given_up == 8);
+    assert!(all.failed > 16, "some found no room: {all:?}");
+    assert_eq!((all.received, all.redelivered), (16, 8), "each was delivered as often as its call may fail");
+    eventually("none is delivered again", || peer.open("ORDERS", "work") == (0, 0));
+}
+
+#[test]
 fn a_stream_may_come_later_and_its_server_may_go_and_come_back() {
     let mut server = Nats::start();
     let daemon = start(&server, "", &durable("operation = \"echo\"", ", ack_wait = \"1s\""));

@@ -8,7 +8,11 @@ use std::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{answer::answer, payload::payload, state::Shared};
+use super::{
+    answer::answer,
+    payload::payload,
+    state::{Phase, Shared},
+};
 use crate::{
     actors::{CallFailure, CallReply},
     bindings::messaging::{Delivery, Message, Verdict},
@@ -19,6 +23,9 @@ use crate::{
 
 /// The part of `ack_wait` after which the server is told that a call still runs: two of three such words may be lost.
 const WORD: u32 = 3;
+
+/// How long at least a message waits for a module that has no room for it.
+const NO_ROOM: Duration = Duration::from_millis(100);
 
 /// How long a verdict that was not sent waits for another try.
 const VERDICT_AGAIN: Duration = Duration::from_millis(200);
@@ -50,9 +57,8 @@ pub(super) async fn durable(shared: Arc<Shared>, consumer: DurableConsumer, deli
     if delivery.deliveries > 1 {
         shared.counts.redelivered.fetch_add(1, Relaxed);
     }
-    let settings = shared.settings();
     let message = &delivery.message;
-    let called = call(&shared, &settings, message, Some(delivery.deliveries));
+    let called = call_until_begun(&shared, &consumer, &delivery);
     let Some(reply) = with_words(&consumer, &delivery, called).await else { return };
     let verdict = match &reply.outcome {
         Ok(_) => {
@@ -85,6 +91,24 @@ async fn call(
         Err(error) => {
             tracing::warn!(trigger = shared.name(), %error, "the map of a message cannot be written");
             None
+        }
+    }
+}
+
+/// Calls the guest until it has had the message, or nobody knows when it will. A server counts whatever is given back as if
+/// it had failed, and cannot be told otherwise: so a message for which the module has no room now is kept meanwhile.
+async fn call_until_begun(shared: &Shared, consumer: &DurableConsumer, delivery: &Delivery) -> Option<CallReply> {
+    loop {
+        let settings = shared.settings();
+        let reply = call(shared, &settings, &delivery.message, Some(delivery.deliveries)).await?;
+        let has_no_room = reply.outcome.as_ref().is_err_and(CallFailure::is_unavailable);
+        // Another daemon may have a module that is not stopped.
+        if !has_no_room || shared.refusal().is_some() || !shared.is_hearing() {
+            return Some(reply);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(consumer.retry_delay.max(NO_ROOM)) => {}
+            () = shared.reached(Phase::Draining) => return Some(reply),
         }
     }
 }
