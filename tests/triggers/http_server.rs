@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use wapcd::supervisor::status::ServiceState;
 
 use crate::{
-    harness::{Daemon, Home, eventually, module},
+    harness::{Daemon, Home, eventually, module, pause_for},
     web::{self, ECHO, Load, ask, connect, facts, rest},
 };
 
@@ -202,6 +202,55 @@ fn a_client_that_does_not_read_its_answers_is_cut() {
     }
     eventually("it is cut", || facts(&daemon, "web").connections == 0);
     echoes(&mut connect(address).unwrap());
+}
+
+/// A module with one instance, and what takes that long as the path `/slow`.
+fn slow(operation: &str) -> (Daemon, SocketAddr) {
+    let route = format!("[[triggers.web.routes]]\npath = \"/slow\"\nmodule = \"m\"\noperation = \"{operation}\"\n");
+    let daemon = Daemon::start(&format!("{}{}{route}", module("m", ""), web::trigger("web", "\"127.0.0.1:0\"", "")));
+    web::wait_until_up(&daemon, "web");
+    let address = web::address(&daemon, "web", 0);
+    (daemon, address)
+}
+
+#[test]
+fn a_client_that_closes_its_side_after_its_request_gets_its_answers() {
+    let (_daemon, address) = slow("wait/300/echo");
+    let body = "POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+    let chunked = "POST /slow HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let empty = "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (requests, answers) in
+        [(body.to_owned(), 1), (chunked.to_owned(), 1), (empty.repeat(3), 3), (format!("{body}{empty}"), 2)]
+    {
+        let mut stream = connect(address).unwrap();
+        stream.write_all(requests.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut said = String::new();
+        io::Read::read_to_string(&mut stream, &mut said).expect("the connection ends after its answers");
+        assert_eq!(said.matches("HTTP/1.1 200 OK").count(), answers, "{requests}: {said}");
+    }
+    // What breaks off is no request.
+    let mut stream = connect(address).unwrap();
+    stream.write_all(&body.as_bytes()[..body.len() - 1]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(!rest(&mut stream).contains("200 OK"));
+}
+
+#[test]
+fn a_client_that_gives_up_takes_its_call_out_of_the_queue() {
+    let (daemon, address) = slow("wait/25000/echo");
+    let request = b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut first = connect(address).unwrap();
+    first.write_all(request).unwrap();
+    eventually("the first call runs", || daemon.module("m").in_flight == 1);
+    let mut second = connect(address).unwrap();
+    second.write_all(request).unwrap();
+    eventually("the second waits", || daemon.module("m").queued == 1);
+    // Whoever closes its side at once waits for its answer.
+    pause_for(Duration::from_secs(1));
+    drop(second);
+    eventually("nobody waits", || daemon.module("m").queued == 0);
+    assert_eq!(daemon.module("m").in_flight, 1, "the first call still runs");
 }
 
 #[test]

@@ -96,6 +96,7 @@ pub(super) struct NoRoom;
 impl<B: Body> Asked<B> {
     pub(super) fn new(body: B, life: Option<&Rc<RefCell<Life>>>, held: &Rc<Held>, room: u64) -> Self {
         let life = life.filter(|_| !body.is_end_stream()).map(Rc::clone);
+        life.iter().for_each(|life| life.borrow_mut().receive());
         Self { body, life, held: Rc::clone(held), room, crowded: !held.grow(0, room) }
     }
 }
@@ -117,8 +118,10 @@ where
         if bytes.is_some_and(|bytes| !self.held.grow(bytes as u64, self.room)) {
             return Poll::Ready(Some(Err(NoRoom.into())));
         }
-        if frame.is_none() || self.body.is_end_stream() {
-            self.life = None;
+        if (frame.is_none() || self.body.is_end_stream())
+            && let Some(life) = self.life.take()
+        {
+            life.borrow_mut().received();
         }
         Poll::Ready(frame)
     }

@@ -137,7 +137,8 @@ async fn speak<I: Read + Write + Unpin + 'static>(guard: &mut Guard, io: I, line
         guard.run(builder.serve_connection(io, service), http2::Connection::graceful_shutdown).await
     } else {
         let mut builder = http1::Builder::new();
-        // Time limits are the guard's. A client that has gone is noticed, so that its call is not started for nobody.
+        // Time limits are the guard's. A client that has gone is noticed, so that its call is not started for nobody; one that
+        // has only closed its side is kept from being taken for that by `Watched`.
         builder.header_read_timeout(None::<Duration>).half_close(false);
         builder.max_header_size(head).max_buf_size(head.max(READ_BUFFER));
         guard.run(builder.serve_connection(io, service), http1::Connection::graceful_shutdown).await

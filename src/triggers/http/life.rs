@@ -12,6 +12,7 @@
 
 use std::{
     collections::BTreeMap,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,10 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long a connection that was closed waits for its client to read the last answer and close, too. A reset would take
 /// that answer from clients that still send.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How soon after its request a client that says nothing more has only closed its side, and waits for the answer. One that has
+/// given up waiting does so later, and looks no different: its call is taken back.
+const HALF_CLOSES: Duration = Duration::from_millis(500);
 
 /// Bytes of one write that are no answer: frames that say that others arrived.
 const HOUSEKEEPING: usize = 64;
@@ -60,10 +65,14 @@ pub(super) struct Life {
     /// Answers of a connection with many that were handed over and are not taken, with since when.
     answers: BTreeMap<u64, Instant>,
     next_answer: u64,
+    /// Whether a request's body is still to come to its end.
+    receiving: bool,
     /// Whether a request's body was not read to its end.
     unread: bool,
     /// Whether it has waited for its client long enough.
     lingered: bool,
+    /// Whom to wake when nothing is being answered any more.
+    waiting: Option<Waker>,
 }
 
 impl Life {
@@ -78,8 +87,10 @@ impl Life {
             requests: 0,
             answers: BTreeMap::new(),
             next_answer: 0,
+            receiving: false,
             unread: false,
             lingered: false,
+            waiting: None,
         }
     }
 
@@ -134,6 +145,7 @@ impl Life {
     pub(super) fn begin(&mut self) {
         self.requests += 1;
         self.unread = false;
+        self.receiving = false;
         if self.phase != Phase::Closing {
             self.enter(Phase::Busy);
         }
@@ -154,12 +166,47 @@ impl Life {
         answer.map(|answer| self.answers.remove(&answer));
         if self.requests == 0 && self.phase == Phase::Busy {
             self.enter(Phase::Idle);
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Someone waits until nothing is being answered.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        self.waiting = Some(waker.clone());
+    }
+
+    /// A request has a body.
+    pub(super) fn receive(&mut self) {
+        self.receiving = true;
+    }
+
+    /// A request's body has come to its end.
+    pub(super) fn received(&mut self) {
+        self.receiving = false;
+        if self.phase == Phase::Busy {
+            self.since = None;
         }
     }
 
     /// A request's body was left before its end.
     pub(super) fn leave_unread(&mut self) {
         self.unread = true;
+    }
+
+    /// Whether the body of a request is being read.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.phase == Phase::Busy && self.receiving && !self.unread
+    }
+
+    /// Whether a request that has come as a whole is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.phase == Phase::Busy && !self.receiving && !self.unread
+    }
+
+    /// Whether a client that says nothing more from now on has only just asked, and waits for its answer.
+    pub(super) fn has_just_asked(&self, now: impl FnOnce() -> Instant) -> bool {
+        let is_early = |since| now().saturating_duration_since(since) < HALF_CLOSES;
+        self.is_answering() && self.since.is_none_or(is_early)
     }
 
     /// It says that it ends.
@@ -293,6 +340,30 @@ mod tests {
         life.begin();
         life.end(None);
         assert_eq!(life.phase(), Phase::Closing);
+    }
+
+    #[test]
+    fn whoever_stops_sending_waits_for_its_answer_if_it_has_only_just_asked() {
+        let (mut life, start) = life();
+        let soon = || start + HALF_CLOSES / 2;
+        assert!(!life.has_just_asked(soon), "it has asked nothing");
+        life.begin();
+        assert!(life.has_just_asked(soon));
+        life.due(|| start);
+        assert!(life.has_just_asked(soon));
+        assert!(!life.has_just_asked(|| start + HALF_CLOSES), "it may have given up");
+        life.begin();
+        life.receive();
+        assert!(!life.has_just_asked(soon), "the body breaks off");
+        life.due(|| start);
+        life.received();
+        life.due(|| at(5)(start));
+        assert!(life.has_just_asked(|| at(5)(start)), "the body took its time");
+        life.leave_unread();
+        assert!(!life.has_just_asked(|| at(5)(start)));
+        life.end(None);
+        life.end(None);
+        assert!(!life.has_just_asked(soon));
     }
 
     #[test]
