@@ -17,7 +17,7 @@ use super::{
     module_child::{ModuleChild, Phase, SlotState, Then},
     outcomes::{Outcomes, Wait},
     planner::Draft,
-    reload::Prepared,
+    prepare::Prepared,
     status::GenerationOrigin,
     stops::HowToStop,
     swaps::{SwapRequest, SwapSource},

@@ -9,7 +9,7 @@ use super::{
     events::Subject,
     module_child::{ModuleChild, Phase},
     read::Fingerprint,
-    reload::Request,
+    reloads::Request,
     status::GenerationOrigin,
     swaps::{SwapRequest, SwapSource},
     tree::Supervisor,

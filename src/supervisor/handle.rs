@@ -17,7 +17,7 @@ use super::{
         Act, ActOnTrigger, Backends, Drain, DrainTriggers, EndModule, EndWorkers, GetBroker, GetModule, GetOrder,
         GetStatus, IsBusy, NoBroker, NoRun, Reload, RollBack, RunTrigger, Sent, Swap, ToEnd, Want,
     },
-    reload::ReloadOutcome,
+    reloads::ReloadOutcome,
     status::{BindingStatus, ModuleStatus, Status, SwapReport, TriggerStatus},
     swaps::SwapError,
     tree::Supervisor,

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{
     binding_child::Backend,
-    reload::ReloadOutcome,
+    reloads::ReloadOutcome,
     status::{ModuleStatus, ServiceState, Status},
     swaps::SwapError,
     trigger_child::Leaving,

@@ -22,7 +22,8 @@
 //!
 //! Code changes in `swap.rs` (from a request to its end), `roll.rs` (one instance after the other) and `probation.rs`, with
 //! `swaps.rs` and `generations.rs` as plain values; `keeper.rs` and `kept.rs` write down what runs instead of a file. The
-//! configuration changes in `reload.rs` (from a request to a plan, made by `planner.rs`) and `apply.rs`. `follow.rs` is told
+//! configuration changes in `reload.rs` (from a request, one of `reloads.rs`, to a plan, made by `planner.rs`), `prepare.rs` (what
+//! can fail) and `apply.rs`. `follow.rs` is told
 //! by `files::watch` that a file rests, `drop_in.rs` with `accept.rs` finds modules in a directory, `files::read` reads none by halves.
 //!
 //! `openings.rs` decides which instance makes the call of `on_start`, which `on_start.rs` makes and repeats; `farewell.rs`
@@ -35,8 +36,8 @@
 //! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `start.rs` puts all together,
 //! `handle.rs` is the way in and the order of the end.
 //!
-//! A trigger is a child as well, and the last to start: `triggers.rs` lets it wait for those that it calls, starts it on the
-//! threads of connections, gives it other settings and drains it; `trigger_child.rs` is what it is, `operated.rs` what operators
+//! A trigger is a child as well, and the last to start: `triggers.rs` lets it wait for those that it calls and starts it on
+//! the threads of connections, `trigger_changes.rs` gives it other settings, `trigger_ends.rs` drains it; `trigger_child.rs` is what it is, `operated.rs` what operators
 //! ask of it. What a module is called with at its start and end is in `openings.rs`, `on_start.rs` and `farewell.rs`.
 //!
 //! Timers act only on the life that they were set for: every start and stop of a child is a new `era`. After every change of
@@ -73,8 +74,10 @@ mod openings;
 mod operated;
 mod outcomes;
 mod planner;
+mod prepare;
 mod probation;
 mod reload;
+mod reloads;
 mod roll;
 mod start;
 pub mod status;
@@ -83,7 +86,9 @@ mod swap;
 mod swaps;
 mod topology;
 mod tree;
+mod trigger_changes;
 mod trigger_child;
+mod trigger_ends;
 mod triggers;
 mod workers;
 use crate::files::{read, watch};
@@ -95,7 +100,7 @@ pub use self::{
     loader::compile,
     messages::{NoBroker, NoRun},
     module_error::ModuleError,
-    reload::{ReloadOutcome, Surroundings},
+    reloads::{ReloadOutcome, Surroundings},
     start::{StartError, engine_settings, start},
     swaps::SwapError,
     topology::{Branch, Node, Topology},

@@ -6,148 +6,29 @@
 //!                     └────────────────────────────────┴──────────────────┴──▶ refused: nothing has changed
 //! ```
 //!
-//! One at a time: what comes meanwhile runs after it, and several that want the same run as one.
+//! One at a time: what comes meanwhile runs after it, and several that want the same run as one. `reloads.rs` has what is known of
+//! them, `prepare.rs` what is done between plan and change.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashMap, path::Path, sync::Arc, time::SystemTime};
 
 use actix::{AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
 
 use super::{
     drop_in::WHOLE,
-    engines::{Room, instances_of},
     events::{Subject, What, unix},
-    loader::{Loaded, Outcome, Source},
     messages::Reload,
-    planner::{Draft, Planner, look_at},
+    planner::{Draft, Planner},
+    prepare::Prepared,
     read::Fingerprint,
-    status::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
+    reloads::{Extent, ReloadOutcome, Request, Run},
+    status::{ChangeStatus, RefusedFile, ReloadError, ReloadReport},
     tree::Supervisor,
-    triggers::TriggerPrepared,
 };
-use crate::{
-    actors::causes_of,
-    config::{
-        self, Change, ChangeAction, Changed, Config, Declared, Environment, LogLevel, Member, Module, Plan, WatchMode,
-    },
-    host::chain,
-    triggers::{Groundwork, Sockets},
-};
+use crate::config::{Change, Plan, WatchMode};
 
 /// What is said to reloads that come too late.
 const STOPPING: &str = "the daemon is stopping";
-
-/// What a reload did or would do, or every reason why it changed nothing.
-pub type ReloadOutcome = Result<ReloadReport, Vec<String>>;
-
-/// What the supervisor has to do with that is not its own.
-pub struct Surroundings {
-    /// From which the configuration was read.
-    pub environment: Environment,
-    /// Sets the level of the log.
-    pub set_level: Box<dyn Fn(LogLevel) + Send>,
-    /// Sockets that connections come in at.
-    pub sockets: Arc<Sockets>,
-}
-
-impl Default for Surroundings {
-    /// No environment, no sockets, and a log whose level does not change.
-    fn default() -> Self {
-        Self { environment: Environment::default(), set_level: Box::new(|_level| ()), sockets: Arc::default() }
-    }
-}
-
-impl fmt::Debug for Surroundings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Surroundings").field("environment", &self.environment).finish_non_exhaustive()
-    }
-}
-
-/// Someone wants the configuration to be read again.
-#[derive(Debug)]
-pub(super) struct Request {
-    what: Extent,
-    /// Whether it is only planned.
-    dry_run: bool,
-    /// What asked for it.
-    pub(super) why: String,
-    replies: Vec<oneshot::Sender<ReloadOutcome>>,
-}
-
-/// How much is read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// Everything.
-    Whole,
-    /// The drop-in directory.
-    DropIn,
-}
-
-impl Request {
-    /// The drop-in directory has changed.
-    pub(super) fn dropped() -> Self {
-        Self { what: Extent::DropIn, dry_run: false, why: "the drop-in directory".to_owned(), replies: Vec::new() }
-    }
-
-    /// A file of the configuration has changed.
-    pub(super) fn file(path: &Path) -> Self {
-        let why = format!("`{}` has changed", path.display());
-        Self { what: Extent::Whole, dry_run: false, why, replies: Vec::new() }
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        self.what == other.what && self.dry_run == other.dry_run
-    }
-}
-
-/// The reloads of a daemon.
-#[derive(Debug)]
-pub(super) struct Reloads {
-    surroundings: Surroundings,
-    /// The configuration of the file, without what was dropped.
-    base: Arc<Config>,
-    /// States of the configuration's files when they were read.
-    seen: HashMap<PathBuf, Option<Fingerprint>>,
-    /// Files of the drop-in directory that are not accepted.
-    refused: Vec<RefusedFile>,
-    /// Whether the directory is looked through again after a time, because it could not be.
-    retries: bool,
-    /// Number of the last run, so that what comes late for another is known.
-    number: u64,
-    run: Option<Run>,
-    waiting: VecDeque<Request>,
-    loaded_at: SystemTime,
-    done: u64,
-    failed: u64,
-    last_error: Option<ReloadError>,
-}
-
-/// The reload that is under way.
-#[derive(Debug)]
-struct Run {
-    id: u64,
-    request: Request,
-    /// What it will be, when it is known.
-    draft: Option<Draft>,
-    /// New code that is not there yet.
-    missing: usize,
-    prepared: Prepared,
-    problems: Vec<String>,
-}
-
-/// New code and room for it, by the module's name; what triggers need, by theirs.
-#[derive(Debug, Default)]
-pub(super) struct Prepared {
-    pub(super) code: HashMap<Arc<str>, Loaded>,
-    pub(super) rooms: HashMap<Arc<str>, Room>,
-    pub(super) triggers: HashMap<Arc<str>, Groundwork>,
-}
 
 /// A plan is made, or everything that is wrong is known.
 #[derive(Message)]
@@ -155,66 +36,6 @@ pub(super) struct Prepared {
 struct Planned {
     id: u64,
     result: Result<Draft, Vec<String>>,
-}
-
-/// New code of a module was loaded for a reload, or was not.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct CodePrepared {
-    id: u64,
-    module: Arc<str>,
-    outcome: Outcome,
-}
-
-impl Reloads {
-    /// With the configuration that the daemon starts with.
-    pub(super) fn new(base: Config, surroundings: Surroundings) -> Self {
-        let seen = look_at(&base);
-        Self {
-            surroundings,
-            base: Arc::new(base),
-            seen,
-            refused: Vec::new(),
-            retries: false,
-            number: 0,
-            run: None,
-            waiting: VecDeque::new(),
-            loaded_at: SystemTime::now(),
-            done: 0,
-            failed: 0,
-            last_error: None,
-        }
-    }
-
-    /// State of a file of the configuration when it was read.
-    pub(super) fn seen(&self, file: &Path) -> Option<Fingerprint> {
-        self.seen.get(file).copied().flatten()
-    }
-
-    /// Whether a file of the configuration is not as it was read.
-    pub(super) fn is_news(&self, path: &Path, file: Option<Fingerprint>) -> bool {
-        self.seen.get(path) != Some(&file)
-    }
-
-    /// Sets the level of the log.
-    pub(super) fn set_level(&self, level: LogLevel) {
-        (self.surroundings.set_level)(level);
-    }
-
-    pub(super) fn status(&self, config: &Config) -> ConfigurationStatus {
-        ConfigurationStatus {
-            path: config.source.display().to_string(),
-            loaded_at: unix(self.loaded_at),
-            reloads: self.done,
-            reloads_refused: self.failed,
-            last_error: self.last_error.clone(),
-        }
-    }
-
-    pub(super) fn drop_in_status(&self, config: &Config) -> Option<DropInStatus> {
-        let drop_in = config.drop_in.as_ref()?;
-        Some(DropInStatus { path: drop_in.dir.display().to_string(), refused: self.refused.clone() })
-    }
 }
 
 impl Supervisor {
@@ -280,125 +101,8 @@ impl Supervisor {
         self.apply_if_prepared(ctx);
     }
 
-    /// Finds room for what is new, and begins to load its code. Gives the dropped modules that have no room, and why: they
-    /// keep nothing else from being applied.
-    fn prepare(&mut self, draft: &Draft, ctx: &mut Context<Self>) -> Result<Vec<(Arc<str>, String)>, String> {
-        let mut without = Vec::new();
-        self.prepare_triggers(draft, ctx);
-        for change in &draft.plan.changes {
-            let Changed::Child(Member::Module(name)) = &change.subject else { continue };
-            let Some(module) = draft.config.modules.iter().find(|module| module.name == *name) else { continue };
-            match self.prepare_module(module, change, ctx) {
-                Ok(()) => {}
-                Err(problem) if module.declared == Declared::Dropped => without.push((Arc::clone(name), problem)),
-                Err(problem) => return Err(format!("modules.{name}: {problem}")),
-            }
-        }
-        Ok(without)
-    }
-
-    /// Begins to do what can fail of triggers: a socket that cannot be had refuses everything.
-    fn prepare_triggers(&mut self, draft: &Draft, ctx: &Context<Self>) {
-        let Some(id) = self.reloads.run.as_ref().map(|run| run.id) else { return };
-        let mut missing = 0;
-        for change in &draft.plan.changes {
-            let Changed::Child(Member::Trigger(name)) = &change.subject else { continue };
-            let Some(config) = draft.config.triggers.iter().find(|trigger| trigger.name == *name) else { continue };
-            missing += usize::from(self.prepare_trigger(id, &Arc::new(config.clone()), change.action, ctx));
-        }
-        self.reloads.run.iter_mut().for_each(|run| run.missing += missing);
-    }
-
-    fn trigger_prepared(&mut self, prepared: TriggerPrepared, ctx: &mut Context<Self>) {
-        let TriggerPrepared { id, trigger, result } = prepared;
-        let Some(run) = self.reloads.run.as_mut().filter(|run| run.id == id) else { return };
-        run.missing -= 1;
-        match result {
-            Ok(groundwork) => drop(run.prepared.triggers.insert(trigger, groundwork)),
-            Err(error) => run.problems.push(format!("triggers.{trigger}: {}", causes_of(&error).join(": "))),
-        }
-        self.apply_if_prepared(ctx);
-    }
-
-    /// Takes out of a draft what dropped modules have no room for: new ones, and further instances of those that run.
-    fn leave_out(&self, draft: &mut Draft, without: Vec<(Arc<str>, String)>) {
-        if without.is_empty() {
-            return;
-        }
-        let mut config = Config::clone(&draft.config);
-        for (name, why) in without {
-            let before = self.config.modules.iter().find(|module| module.name == name);
-            let file = format!("{name}.{}", if before.is_some() { "toml" } else { "wasm" });
-            match (before, config.modules.iter_mut().find(|module| module.name == name)) {
-                (Some(before), Some(module)) => module.instances = before.instances,
-                _ => config.modules.retain(|module| module.name != name),
-            }
-            draft.refused.push(RefusedFile { file, why });
-        }
-        draft.plan = config::plan(&self.config, &config);
-        draft.config = Arc::new(config);
-    }
-
-    fn prepare_module(&mut self, module: &Module, change: &Change, ctx: &mut Context<Self>) -> Result<(), String> {
-        let instances = instances_of(module, self.workers.count());
-        let engine = match change.action {
-            ChangeAction::Add => {
-                let room = self.engines.room(instances).map_err(|error| chain(&error))?;
-                let engine = room.engine().clone();
-                let run = self.reloads.run.as_mut().ok_or("the reload is over")?;
-                run.prepared.rooms.insert(Arc::clone(&module.name), room);
-                engine
-            }
-            ChangeAction::Swap | ChangeAction::Adjust | ChangeAction::Restart => {
-                let child = self.find(&module.name).and_then(|at| self.modules.get_mut(at)).ok_or("it is gone")?;
-                let room = child.room.as_mut().ok_or("it has no room")?;
-                // Only growing can fail, and that more is reserved for a moment than a refused reload uses does no harm.
-                if instances > room.instances() && !room.resize(instances) {
-                    let text =
-                        "its engine has no room for so many instances: only a restart of the daemon gives it that";
-                    return Err(text.to_owned());
-                }
-                room.engine().clone()
-            }
-            ChangeAction::Remove | ChangeAction::NeedsDaemonRestart => return Ok(()),
-        };
-        // What is dropped shows its own faults, and keeps nothing else from being applied.
-        let loads = match change.action {
-            ChangeAction::Add | ChangeAction::Swap => module.declared == Declared::Configured,
-            _ => false,
-        };
-        if !loads {
-            return Ok(());
-        }
-        let run = self.reloads.run.as_mut().ok_or("the reload is over")?;
-        run.missing += 1;
-        let (id, name, supervisor) = (run.id, Arc::clone(&module.name), ctx.address());
-        let source = match change.action {
-            ChangeAction::Add => Source::Start(module.path.clone()),
-            _ => Source::File(module.path.clone()),
-        };
-        // One notice for each load.
-        let done = move |outcome| supervisor.do_send(CodePrepared { id, module: name, outcome });
-        let job = self.job_of(module, (source, engine), Vec::new(), || true, done);
-        match self.loader.as_ref().is_some_and(|loader| loader.load(job)) {
-            true => Ok(()),
-            false => Err("the threads that load modules are not running".to_owned()),
-        }
-    }
-
-    fn code_prepared(&mut self, CodePrepared { id, module, outcome }: CodePrepared, ctx: &mut Context<Self>) {
-        let Some(run) = self.reloads.run.as_mut().filter(|run| run.id == id) else { return };
-        run.missing -= 1;
-        match outcome.result {
-            Ok(loaded) => {
-                run.prepared.code.insert(module, loaded);
-            }
-            Err(error) => run.problems.push(format!("modules.{module}: {}", causes_of(&error).join(": "))),
-        }
-        self.apply_if_prepared(ctx);
-    }
-
-    fn apply_if_prepared(&mut self, ctx: &mut Context<Self>) {
+    /// Applies what is planned, if all of that is there or will not be.
+    pub(super) fn apply_if_prepared(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = &self.reloads.run else { return };
         if run.missing > 0 || run.draft.is_none() {
             return;
@@ -508,22 +212,6 @@ impl Handler<Planned> for Supervisor {
 
     fn handle(&mut self, planned: Planned, ctx: &mut Context<Self>) {
         self.planned(planned, ctx);
-    }
-}
-
-impl Handler<CodePrepared> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, prepared: CodePrepared, ctx: &mut Context<Self>) {
-        self.code_prepared(prepared, ctx);
-    }
-}
-
-impl Handler<TriggerPrepared> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, prepared: TriggerPrepared, ctx: &mut Context<Self>) {
-        self.trigger_prepared(prepared, ctx);
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
     loader::Stores,
     observer::Ear,
     planner::with_dropped,
-    reload::{Reloads, Surroundings},
+    reloads::{Reloads, Surroundings},
     status::RefusedFile,
     topology::Topology,
     tree::Supervisor,

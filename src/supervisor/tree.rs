@@ -27,7 +27,7 @@ use super::{
     keeper::Keeper,
     loader::{Acceptance, Loader, Stores},
     module_child::{ModuleChild, Phase, Then, exit_status, wall},
-    reload::Reloads,
+    reloads::Reloads,
     status::{ModuleState, ServiceState, Status},
     stops::HowToStop,
     topology::{Node, Topology},

@@ -1,5 +1,6 @@
-//! What happens to a trigger: it waits for those that it calls, is started, restarted, drained, given other settings. Whatever
-//! of that takes time happens on the threads of connections.
+//! How triggers begin: each waits for those that it calls, is started, and started again when it has ended by itself. Whatever of
+//! that takes time happens on the threads of connections. `trigger_ends.rs` has how they end, `trigger_changes.rs` what a reload
+//! means for them.
 
 use std::{
     sync::Arc,
@@ -11,17 +12,15 @@ use tokio::sync::oneshot;
 
 use super::{
     binding_child::BindingPhase,
-    messages::DrainTriggers,
-    module_child::Then,
     status::TriggerStatus,
     topology::Node,
     tree::Supervisor,
-    trigger_child::{Ended, Ending, Leaving, TriggerChild, TriggerPhase},
+    trigger_child::{Ended, TriggerChild, TriggerPhase},
 };
 use crate::{
     actors::{ExitReason, ExitReport, causes_of},
-    config::{ChangeAction, Trigger},
-    triggers::{self, Groundwork, RunningTrigger, TriggerContext, TriggerEnd, TriggerError},
+    config::Trigger,
+    triggers::{self, RunningTrigger, TriggerContext, TriggerEnd, TriggerError},
 };
 
 /// How long a trigger waits for the modules that it calls. Calls for those that come later wait in their queues.
@@ -43,14 +42,6 @@ struct TriggerStarted {
     handed: bool,
 }
 
-/// A trigger has finished what it began, or its time for that is over.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct TriggerDrained {
-    trigger: usize,
-    era: u64,
-}
-
 /// A trigger ended by itself.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -58,15 +49,6 @@ struct TriggerEnded {
     trigger: usize,
     era: u64,
     end: TriggerEnd,
-}
-
-/// What could fail of a trigger's other settings was done for a reload, or was not.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct TriggerPrepared {
-    pub(super) id: u64,
-    pub(super) trigger: Arc<str>,
-    pub(super) result: Result<Groundwork, TriggerError>,
 }
 
 impl Supervisor {
@@ -107,7 +89,7 @@ impl Supervisor {
         }
     }
 
-    fn look_at_waiting(&mut self, trigger: usize, ctx: &mut Context<Self>) {
+    pub(super) fn look_at_waiting(&mut self, trigger: usize, ctx: &mut Context<Self>) {
         if !self.waiting_triggers.contains_key(&trigger) {
             return;
         }
@@ -181,7 +163,7 @@ impl Supervisor {
     }
 
     /// Does something on the threads of connections, for as long as groundwork may take; `None` where it panics.
-    fn on_io<T: Send + 'static>(
+    pub(super) fn on_io<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl Future<Output = Result<T, TriggerError>> + Send + 'static,
@@ -253,7 +235,7 @@ impl Supervisor {
         }
     }
 
-    fn start_trigger_at(&mut self, trigger: usize, until: Instant, ctx: &mut Context<Self>) {
+    pub(super) fn start_trigger_at(&mut self, trigger: usize, until: Instant, ctx: &mut Context<Self>) {
         let Some(child) = self.triggers.get_mut(trigger) else { return };
         child.enter(TriggerPhase::Resting);
         let wait = until.saturating_duration_since(Instant::now());
@@ -267,164 +249,6 @@ impl Supervisor {
                 supervisor.start_trigger(trigger, ctx);
             }
         });
-    }
-
-    /// Lets a trigger take nothing new and finish what it began.
-    pub(super) fn drain_trigger(&mut self, trigger: usize, ended: Ended, ctx: &mut Context<Self>) {
-        self.waiting_triggers.remove(&trigger);
-        let Some(child) = self.triggers.get_mut(trigger) else { return };
-        if matches!(child.phase, TriggerPhase::Draining(_)) {
-            // It ends already; only what comes then is another.
-            (child.phase, child.next_try) = (TriggerPhase::Draining(ended), None);
-            return self.touched(Node::Trigger(trigger), ctx);
-        }
-        child.enter(TriggerPhase::Draining(ended));
-        let (era, supervisor, ending) = (child.era, ctx.address(), child.take_ending());
-        let ending = ending.map(|ending| self.begin_to_end(ending));
-        actix::spawn(async move {
-            if let Some(ending) = ending {
-                ending.await;
-            }
-            // One notice for each end.
-            supervisor.do_send(TriggerDrained { trigger, era });
-        });
-        self.touched(Node::Trigger(trigger), ctx);
-    }
-
-    /// The end of a trigger, known to whoever stops the daemon meanwhile.
-    fn begin_to_end(&mut self, ending: Ending) -> impl Future<Output = ()> + use<> {
-        let (ending, under_way) = ending.watched();
-        self.trigger_ends.retain_mut(|under_way| !under_way.is_over());
-        self.trigger_ends.push(under_way);
-        ending
-    }
-
-    fn trigger_drained(&mut self, drained: TriggerDrained, ctx: &mut Context<Self>) {
-        let TriggerDrained { trigger, era } = drained;
-        let Some(child) = self.triggers.get_mut(trigger).filter(|child| child.era == era) else { return };
-        let TriggerPhase::Draining(next) = child.phase else { return };
-        child.running = None;
-        let until = child.next_try;
-        match next {
-            Ended::Restart => self.start_trigger_at(trigger, until.unwrap_or_else(Instant::now), ctx),
-            Ended::Then(Then::Hold) if !child.removed => child.enter(TriggerPhase::Resting),
-            Ended::Then(_) => child.enter(TriggerPhase::Stopped),
-        }
-        self.touched(Node::Trigger(trigger), ctx);
-    }
-
-    /// Gives a trigger up.
-    pub(super) fn fail_trigger(&mut self, trigger: usize, report: ExitReport) {
-        self.waiting_triggers.remove(&trigger);
-        let Some(child) = self.triggers.get_mut(trigger) else { return };
-        child.enter(TriggerPhase::Failed);
-        child.last_exit = Some(report);
-        let ending = child.take_ending();
-        child.running = None;
-        if let Some(ending) = ending {
-            actix::spawn(self.begin_to_end(ending));
-        }
-    }
-
-    /// Stops a trigger for its group; whether it has ended.
-    pub(super) fn put_out_trigger(&mut self, trigger: usize, then: Then, ctx: &mut Context<Self>) -> bool {
-        let Some(phase) = self.triggers.get(trigger).map(|child| child.phase) else { return true };
-        match phase {
-            TriggerPhase::Stopped | TriggerPhase::Failed => true,
-            TriggerPhase::Resting | TriggerPhase::Waiting(_) => {
-                // A restart of its own that it waited for is over with that.
-                self.waiting_triggers.remove(&trigger);
-                self.triggers.get_mut(trigger).into_iter().for_each(|child| child.enter(TriggerPhase::Resting));
-                true
-            }
-            TriggerPhase::Draining(Ended::Then(_)) => false,
-            TriggerPhase::Starting | TriggerPhase::Up | TriggerPhase::Draining(Ended::Restart) => {
-                self.drain_trigger(trigger, Ended::Then(then), ctx);
-                false
-            }
-        }
-    }
-
-    /// Begins to do what could fail of a trigger that a reload adds or changes; whether there is anything.
-    pub(super) fn prepare_trigger(
-        &self,
-        id: u64,
-        config: &Arc<Trigger>,
-        action: ChangeAction,
-        ctx: &Context<Self>,
-    ) -> bool {
-        let running = self.triggers.find(&config.name).and_then(|at| self.triggers.get(at)?.running.clone());
-        let (config, name) = (Arc::clone(config), Arc::clone(&config.name));
-        let work: futures_util::future::BoxFuture<'static, Result<Groundwork, TriggerError>> = match (action, running) {
-            (ChangeAction::Adjust, Some(running)) => running.prepare(config),
-            (ChangeAction::Add | ChangeAction::Restart | ChangeAction::Adjust, _) => {
-                let context = self.trigger_context(&config);
-                Box::pin(triggers::prepare(config, context))
-            }
-            _ => return false,
-        };
-        let (supervisor, prepared) = (ctx.address(), self.on_io("reading its files", work));
-        actix::spawn(async move {
-            let result = prepared.await.unwrap_or(Err(TriggerError::Lost("what prepares it")));
-            // One notice for each trigger of a reload.
-            supervisor.do_send(TriggerPrepared { id, trigger: name, result });
-        });
-        true
-    }
-
-    /// Gives a trigger its new settings, and does what else they take.
-    pub(super) fn change_trigger(
-        &mut self,
-        trigger: usize,
-        action: ChangeAction,
-        groundwork: Option<Groundwork>,
-        ctx: &mut Context<Self>,
-    ) {
-        let node = Node::Trigger(trigger);
-        let Some(child) = self.triggers.get_mut(trigger) else { return };
-        let Some(config) = self.config.triggers.iter().find(|config| config.name == *child.name()) else { return };
-        child.config = Arc::new(config.clone());
-        // What an earlier reload did was for other settings.
-        child.groundwork = None;
-        let (running, config, phase) = (child.running.clone(), Arc::clone(&child.config), child.phase);
-        match (action, phase) {
-            (ChangeAction::Adjust, TriggerPhase::Up) => {
-                if let Some(running) = running {
-                    running.adjust(config, groundwork.unwrap_or(Groundwork::None));
-                }
-            }
-            (_, TriggerPhase::Up | TriggerPhase::Starting) => self.drain_trigger(trigger, Ended::Restart, ctx),
-            (_, TriggerPhase::Failed) if self.in_failed_group(node) => self.revive(self.tree.root_of(node), ctx),
-            (_, TriggerPhase::Failed | TriggerPhase::Stopped) if self.parked.contains(&node) => {}
-            (_, TriggerPhase::Failed | TriggerPhase::Stopped) => {
-                self.keep_groundwork(trigger, groundwork);
-                self.histories.clear([node]);
-                self.start_trigger(trigger, ctx);
-            }
-            (_, TriggerPhase::Waiting(_)) => {
-                self.keep_groundwork(trigger, groundwork);
-                // Whom it waits for may be none of those that it calls now.
-                self.look_at_waiting(trigger, ctx);
-            }
-            (_, TriggerPhase::Resting) if self.tree.parent(node).is_none() => self.start_trigger(trigger, ctx),
-            (_, TriggerPhase::Resting | TriggerPhase::Draining(_)) => {}
-        }
-        self.touched(node, ctx);
-    }
-
-    fn keep_groundwork(&mut self, trigger: usize, groundwork: Option<Groundwork>) {
-        if let Some(child) = self.triggers.get_mut(trigger) {
-            child.groundwork = groundwork;
-        }
-    }
-
-    /// Ends a trigger that is not configured any more.
-    pub(super) fn retire_trigger(&mut self, trigger: usize, ctx: &mut Context<Self>) {
-        match self.triggers.get(trigger).map(|child| child.phase) {
-            Some(TriggerPhase::Stopped | TriggerPhase::Failed) => self.forget_removed(Node::Trigger(trigger), ctx),
-            Some(_) => self.drain_trigger(trigger, Ended::Then(Then::Stop), ctx),
-            None => {}
-        }
     }
 
     /// Everything about the triggers, in file order.
@@ -460,45 +284,11 @@ impl Handler<TriggerStarted> for Supervisor {
     }
 }
 
-impl Handler<TriggerDrained> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, drained: TriggerDrained, ctx: &mut Context<Self>) {
-        self.trigger_drained(drained, ctx);
-    }
-}
-
 impl Handler<TriggerEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: TriggerEnded, ctx: &mut Context<Self>) {
         self.trigger_ended(ended, ctx);
-    }
-}
-
-impl Handler<DrainTriggers> for Supervisor {
-    type Result = actix::MessageResult<DrainTriggers>;
-
-    /// All at once: what one of them began does not wait for another.
-    fn handle(&mut self, _: DrainTriggers, ctx: &mut Context<Self>) -> Self::Result {
-        self.triggers_end = true;
-        // What ends already is waited for with the others, also where nothing else is known of it any more.
-        let mut endings: Vec<_> = std::mem::take(&mut self.trigger_ends).into_iter().map(Leaving::Already).collect();
-        for trigger in self.triggers.ids() {
-            self.waiting_triggers.remove(&trigger);
-            let Some(child) = self.triggers.get_mut(trigger) else { continue };
-            let stops = TriggerPhase::Draining(Ended::Then(Then::Stop));
-            match child.phase {
-                TriggerPhase::Stopped | TriggerPhase::Failed => continue,
-                TriggerPhase::Draining(_) => (child.phase, child.next_try) = (stops, None),
-                _ => {
-                    endings.extend(child.take_ending().map(Leaving::Now));
-                    child.enter(stops);
-                }
-            }
-            self.touched(Node::Trigger(trigger), ctx);
-        }
-        actix::MessageResult(endings)
     }
 }
 
