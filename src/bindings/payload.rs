@@ -189,7 +189,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Blob<'a> {
         if deserializer.is_human_readable() {
             deserializer.deserialize_str(Base64Visitor).map(|bytes| Self(Cow::Owned(bytes)))
         } else {
-            deserializer.deserialize_bytes(BytesVisitor).map(Self)
+            deserializer.deserialize_bytes(BytesVisitor { in_objects: false }).map(Self)
         }
     }
 }
@@ -208,13 +208,18 @@ impl de::Visitor<'_> for Base64Visitor {
     }
 }
 
-struct BytesVisitor;
+/// Takes text and bytes.
+struct BytesVisitor {
+    /// Whether it also takes an object that stands for bytes.
+    in_objects: bool,
+}
 
 impl<'de> de::Visitor<'de> for BytesVisitor {
     type Value = Cow<'de, [u8]>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("bytes")
+        let whole = "a text, or bytes ({\"base64\": \"…\"} in JSON)";
+        f.write_str(if self.in_objects { whole } else { "bytes" })
     }
 
     fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
@@ -231,6 +236,23 @@ impl<'de> de::Visitor<'de> for BytesVisitor {
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(text.as_bytes().to_owned()))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if !self.in_objects {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        let wrong = || de::Error::custom("bytes are an object with the one key `base64`");
+        match map.next_key::<Cow<'_, str>>()? {
+            Some(key) if key == BASE64_KEY => {}
+            _ => return Err(wrong()),
+        }
+        let text: Cow<'_, str> = map.next_value()?;
+        let bytes = BASE64.decode(&*text).map_err(|error| de::Error::custom(format!("not base64: {error}")))?;
+        match map.next_key::<de::IgnoredAny>()? {
+            None => Ok(Cow::Owned(bytes)),
+            Some(_) => Err(wrong()),
+        }
     }
 }
 
@@ -289,47 +311,7 @@ impl Serialize for Content<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor).map(Self)
-    }
-}
-
-struct ContentVisitor;
-
-impl<'de> de::Visitor<'de> for ContentVisitor {
-    type Value = Cow<'de, [u8]>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a text, or bytes ({\"base64\": \"…\"} in JSON)")
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(bytes))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text.as_bytes()))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(bytes.to_owned()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.as_bytes().to_owned()))
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let wrong = || de::Error::custom("bytes are an object with the one key `base64`");
-        match map.next_key::<Cow<'_, str>>()? {
-            Some(key) if key == BASE64_KEY => {}
-            _ => return Err(wrong()),
-        }
-        let text: Cow<'_, str> = map.next_value()?;
-        let bytes = BASE64.decode(&*text).map_err(|error| de::Error::custom(format!("not base64: {error}")))?;
-        match map.next_key::<de::IgnoredAny>()? {
-            None => Ok(Cow::Owned(bytes)),
-            Some(_) => Err(wrong()),
-        }
+        deserializer.deserialize_any(BytesVisitor { in_objects: true }).map(Self)
     }
 }
 
