@@ -22,11 +22,12 @@ use super::{
     shared::Shared,
     waiting::{MOST, Memory, Waiting},
 };
-use crate::{files::read::Fingerprint, host::chain};
+use crate::{config::Backoff, files::read::Fingerprint, host::chain};
 
-/// The shortest and the longest wait for a module that takes no calls, for a directory that is gone, and for a file that cannot
-/// be moved away: it doubles from one to the other. A module that is started again has its files within seconds.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The wait for a module that takes no calls, for a directory that is gone, and for a file that cannot be moved away. A module
+/// that is started again has its files within seconds. Nobody else waits for the same, so nothing is left to chance.
+const WAITS: Backoff =
+    Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(5), factor: 2.0, jitter: 0.0 };
 
 /// Files that cannot be moved away before no further ones are begun: each is a call that had no visible effect yet.
 const MOST_STUCK: usize = 64;
@@ -106,9 +107,8 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Doubles from the shortest to the longest wait.
 fn wait(times: u32) -> Duration {
-    WAITS.0.saturating_mul(2_u32.saturating_pow(times)).min(WAITS.1)
+    WAITS.wait(times, 0.0)
 }
 
 impl Work {
@@ -224,7 +224,7 @@ impl Work {
             self.running.spawn(async move {
                 let processed = AssertUnwindSafe(one::process(&shared, &name, &mut memory, pause)).catch_unwind().await;
                 // The log has the panic, and the file another chance.
-                let outcome = processed.unwrap_or(Outcome::Again(WAITS.1));
+                let outcome = processed.unwrap_or(Outcome::Again(WAITS.max));
                 (name, memory, outcome)
             });
         }
@@ -245,7 +245,7 @@ impl Work {
             Outcome::Failed(after) | Outcome::Again(after) => self.waiting.back(name, memory, Some(now + after)),
             Outcome::Unavailable(after) => {
                 self.refusals = self.refusals.saturating_add(1);
-                self.held = Some(now + after.clamp(WAITS.0, WAITS.1));
+                self.held = Some(now + after.clamp(WAITS.initial, WAITS.max));
                 self.waiting.back(name, memory, None);
             }
             Outcome::Stuck(why) => {
@@ -257,7 +257,7 @@ impl Work {
                 self.waiting.back(name, memory, Some(now + after));
             }
             Outcome::Blind => {
-                self.waiting.back(name, memory, Some(now + WAITS.1));
+                self.waiting.back(name, memory, Some(now + WAITS.max));
                 // If it is the directory, the listing says so.
                 self.list_at = Some(now);
             }

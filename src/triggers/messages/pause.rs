@@ -2,35 +2,34 @@
 
 use std::time::Duration;
 
-/// The first wait: a hiccup is over by then.
-const FIRST: Duration = Duration::from_millis(100);
+use crate::config::Backoff;
 
-/// The longest: what is back is noticed soon, and a try in this time is nothing to any server.
-const LONGEST: Duration = Duration::from_secs(2);
-
-/// The part of a wait that is left to chance.
-const JITTER: f64 = 0.5;
+/// After the first wait a hiccup is over. After the longest what is back is noticed soon, and a try in this time is nothing to
+/// any server.
+const WAITS: Backoff =
+    Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(2), factor: 2.0, jitter: 0.5 };
 
 /// Waits of one series of tries.
 pub(super) struct Pause {
-    next: Duration,
+    /// So many since the last success.
+    waits: u32,
 }
 
 impl Pause {
     pub(super) fn new() -> Self {
-        Self { next: FIRST }
+        Self { waits: 0 }
     }
 
     /// Begins anew, after a try that succeeded.
     pub(super) fn reset(&mut self) {
-        self.next = FIRST;
+        self.waits = 0;
     }
 
     /// How long to wait now; `roll` is a random number from 0 to 1.
     pub(super) fn next(&mut self, roll: f64) -> Duration {
-        let wait = self.next;
-        self.next = (wait * 2).min(LONGEST);
-        wait.mul_f64(1.0 - JITTER * roll)
+        let wait = WAITS.wait(self.waits, roll);
+        self.waits = self.waits.saturating_add(1);
+        wait
     }
 }
 
