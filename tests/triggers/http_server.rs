@@ -94,6 +94,29 @@ fn listens_at_sockets_that_it_was_started_with_by_their_name() {
 }
 
 #[test]
+fn a_second_listener_at_a_port_of_the_system_gets_another_and_the_first_goes_on() {
+    let (daemon, first) = web::start("");
+    let mut stream = connect(first).unwrap();
+    echoes(&mut stream);
+    let both = web::trigger("web", "[\"127.0.0.1:0\", \"127.0.0.1:0\"]", "");
+    daemon.home().configure(&format!("{}{both}", module("m", "instances = \"per-worker\"")));
+    daemon.ctl(&["reload"]);
+    assert_eq!(web::address(&daemon, "web", 0), first);
+    let second = web::address(&daemon, "web", 1);
+    assert_ne!(second, first);
+    echoes(&mut stream);
+    echoes(&mut connect(first).unwrap());
+    echoes(&mut connect(second).unwrap());
+    // One goes, and it is not the one that was there first.
+    daemon.home().configure(&web::config(""));
+    daemon.ctl(&["reload"]);
+    assert_eq!(facts(&daemon, "web").listeners.len(), 1);
+    assert_eq!(web::address(&daemon, "web", 0), first);
+    eventually("the second is closed", || connect(second).is_err());
+    echoes(&mut stream);
+}
+
+#[test]
 fn an_address_in_use_is_told_and_tried_again_and_refuses_a_reload() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -1,10 +1,13 @@
 //! What operators do with triggers: stop, start, restart, call now.
 
-use std::os::unix::net::UnixStream;
+use std::{os::unix::net::UnixStream, time::Duration};
 
 use wapcd::supervisor::status::{ServiceState, TriggerStatus};
 
-use crate::harness::{Daemon, eventually, module};
+use crate::{
+    harness::{Daemon, eventually, module, pause_for},
+    messages,
+};
 
 /// A trigger at a Unix socket, and a schedule that would not call for a day.
 fn config(more: &str) -> String {
@@ -73,4 +76,23 @@ fn a_schedule_calls_when_an_operator_asks_for_it() {
     assert!(refused("web").contains("trigger `web` begins no call now"), "{}", refused("web"));
     daemon.ctl(&["stop", "triggers.daily"]);
     assert!(refused("daily").contains("it is stopped"), "{}", refused("daily"));
+}
+
+#[test]
+fn a_trigger_that_waits_for_its_binding_looks_again_when_a_reload_gives_it_another() {
+    // It does not open, and is not tried again for long.
+    let closed = "[bindings.closed]\ntype = \"messaging\"\nbackend = \"nats\"\nurl = \"tls://127.0.0.1:4222\"\n\
+        tls = { ca = \"nowhere.pem\" }\nrestart = { backoff = { initial = \"10m\", max = \"10m\" } }\n";
+    let bindings = format!("{closed}[bindings.bus]\ntype = \"messaging\"\n{}", module("m", ""));
+    let with = |binding: &str| {
+        bindings.clone() + &messages::trigger("t", "\"a\"", "operation = \"echo\"").replace("bus", binding)
+    };
+    let daemon = Daemon::start(&with("closed"));
+    eventually("it waits", || trigger(&daemon, "t").waiting_for == ["binding closed"]);
+    // By then it has looked by itself for the last time.
+    pause_for(Duration::from_secs(11));
+    daemon.home().configure(&with("bus"));
+    daemon.ctl(&["reload"]);
+    eventually("it runs", || trigger(&daemon, "t").state == ServiceState::Running);
+    assert_eq!(trigger(&daemon, "t").waiting_for, [""; 0]);
 }

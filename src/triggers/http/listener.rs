@@ -225,3 +225,21 @@ fn refuse(stream: Stream, secure: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_one_connection_are_passed_over_and_all_others_waited_out() {
+        let is_of_one = |error: Errno| is_of_one(&error.into());
+        for error in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO, Errno::HOSTUNREACH, Errno::PERM] {
+            assert!(is_of_one(error), "{error}");
+        }
+        for error in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::BADF, Errno::INVAL, Errno::AGAIN]
+        {
+            assert!(!is_of_one(error), "{error}");
+        }
+        assert!(!super::is_of_one(&io::Error::other("of nobody")));
+    }
+}
