@@ -30,7 +30,7 @@
 //! has that of `on_stop`.
 //!
 //! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
-//! actor, and the way from an exit to its consequence); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
+//! actor, and the way from an exit to its consequence) with `failures.rs` (what failed for good, and new chances); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
 //! `groups.rs` (what happens to a child of each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
 //! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
 //! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `start.rs` puts all together,
@@ -52,6 +52,7 @@ mod decide;
 mod drop_in;
 mod engines;
 pub mod events;
+mod failures;
 mod farewell;
 mod follow;
 mod generations;
