@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-use super::{BackendStatus, BindingCall, messaging::Broker};
+use super::{BackendStatus, BindingCall, CacheStatus, messaging::Broker};
 use crate::host::HostCallError;
 
 /// The answer to a host call: the response, or the error that the guest reads as `kind: message`.
@@ -74,6 +74,11 @@ pub trait BindingFactory: Send + Sync + 'static {
 
     /// How it stands with the server or process behind it; `None` where there is none.
     fn backend(&self) -> Option<BackendStatus> {
+        None
+    }
+
+    /// How the cache in front of the backend does; `None` where there is none. Cheap, and never blocks for long.
+    fn cache(&self) -> Option<CacheStatus> {
         None
     }
 

@@ -66,6 +66,6 @@ pub use counters::{BindingCounters, BindingCounts};
 pub use error::BindingError;
 pub use io::Io;
 pub use needs::problems;
-pub use observer::{BackendState, BackendStatus, Deaf, Denial, Observer};
+pub use observer::{BackendState, BackendStatus, CacheStatus, Deaf, Denial, Observer};
 pub use registry::{operations, start_backend};
 pub use turnstile::{Load, Permit, Turnstile};

@@ -60,6 +60,19 @@ pub struct BackendStatus {
     pub tries: u32,
 }
 
+/// How a cache in front of a backend does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Reads that it answered, since the backend was opened.
+    pub hits: u64,
+    /// Reads that it could not answer.
+    pub misses: u64,
+    /// Bytes that it holds, as it counts them.
+    pub bytes: u64,
+    /// Entries that it holds.
+    pub entries: u64,
+}
+
 /// Whether calls reach the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendState {

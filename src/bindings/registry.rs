@@ -119,7 +119,7 @@ mod tests {
     fn a_database_is_free_for_others_after_the_stop_and_named_while_it_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache.redb");
-        let settings = keyvalue(KeyValueBackend::Redb { path, durability: Durability::Immediate });
+        let settings = keyvalue(KeyValueBackend::Redb { path, durability: Durability::Immediate, cache: 4096 });
         let first = start(settings.clone()).unwrap();
         let error = start(settings.clone()).unwrap_err().to_string();
         assert!(error.starts_with("binding `it`: database `") && error.contains("already open"), "{error}");

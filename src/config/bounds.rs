@@ -104,6 +104,8 @@ pub(super) const PROBATION_FAILURES: RangeInclusive<u32> = 0..=10_000;
 
 /// From one small entry to a terabyte, which no machine of today gives to one map.
 pub(super) const MEMORY_MAX_BYTES: RangeInclusive<u64> = KIB..=TIB;
+/// None turns the cache off; otherwise as for maps.
+pub(super) const KEYVALUE_CACHE: RangeInclusive<u64> = 0..=TIB;
 /// Keys are compared on every step down the tree, so they stay short.
 pub(super) const KEYVALUE_MAX_KEY: RangeInclusive<u64> = 1..=(64 * KIB);
 /// A value crosses into the guest's memory as a payload does.

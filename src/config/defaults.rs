@@ -99,6 +99,8 @@ pub const RATE_LIMIT_PER: Duration = Duration::from_secs(1);
 
 /// Bytes of keys and values of a binding in memory: as much as one guest may hold.
 pub const KEYVALUE_MAX_BYTES: u64 = 64 * MIB;
+/// Thousands of small values, in a daemon that has a binding or two of this kind; the pages of the file are cached besides.
+pub const KEYVALUE_CACHE: u64 = 16 * MIB;
 /// Longer than any sensible path or URL used as a key.
 pub const KEYVALUE_MAX_KEY: u64 = KIB;
 /// As much as a payload, since a value comes in one and leaves in one.

@@ -11,7 +11,7 @@ use super::{
     store::{Store, Submitted},
 };
 use crate::{
-    bindings::{Answer, BackendStatus, Binding, BindingCall, BindingFactory, Check},
+    bindings::{Answer, BackendStatus, Binding, BindingCall, BindingFactory, CacheStatus, Check},
     config::KeyValueSettings,
     host::{HostCallError, HostErrorKind},
 };
@@ -44,6 +44,10 @@ impl BindingFactory for KeyValueFactory {
 
     fn backend(&self) -> Option<BackendStatus> {
         self.store.backend()
+    }
+
+    fn cache(&self) -> Option<CacheStatus> {
+        self.store.cache()
     }
 
     fn stop(&self) {

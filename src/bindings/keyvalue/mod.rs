@@ -29,7 +29,7 @@
 //!
 //! ```text
 //! actor.rs ── requests.rs: payload → Command ──▶ Store ─┬─ memory.rs: on the worker, under a lock
-//!                                                      ├─ redb/: a writer and a reader thread
+//!                                                      ├─ redb/: a cache; a writer and a reader thread
 //!                                                      ├─ redis/: connections to a server
 //!                                                      └─ nats/: a connection to servers
 //!                                  the first two run operations.rs over a Table
@@ -69,7 +69,9 @@ pub(super) fn start(
 ) -> Result<Arc<dyn BindingFactory>, BindingError> {
     let store: Arc<dyn Store> = match &settings.backend {
         KeyValueBackend::Memory { max_bytes } => Arc::new(MemoryStore::new(Arc::clone(&name), *max_bytes)),
-        KeyValueBackend::Redb { path, durability } => Arc::new(RedbStore::open(Arc::clone(&name), path, *durability)?),
+        KeyValueBackend::Redb { path, durability, cache } => {
+            Arc::new(RedbStore::open(Arc::clone(&name), path, *durability, *cache)?)
+        }
         KeyValueBackend::Redis { server, prefix } => Arc::new(RedisStore::open(&name, server, prefix, context)?),
         KeyValueBackend::Nats { server, bucket } => Arc::new(NatsStore::open(&name, server, bucket, context)?),
     };

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{command::Command, operations::Outcome, record::Millis};
 use crate::{
-    bindings::{BackendStatus, Check},
+    bindings::{BackendStatus, CacheStatus, Check},
     host::HostCallError,
 };
 
@@ -41,6 +41,11 @@ pub(super) trait Store: Send + Sync + 'static {
 
     /// How it stands with its server, where it has one.
     fn backend(&self) -> Option<BackendStatus> {
+        None
+    }
+
+    /// How its cache does, where it has one.
+    fn cache(&self) -> Option<CacheStatus> {
         None
     }
 

@@ -1,4 +1,4 @@
-//! One suite for both backends: what guests see of the operations.
+//! One suite for memory, and redb with and without its cache: what guests see of the operations.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::sync::{
@@ -45,19 +45,20 @@ impl Fixture {
         Self::new(Arc::new(store), clock, None)
     }
 
-    fn redb() -> Self {
+    /// One with a cache of so many bytes.
+    fn redb(bytes: u64) -> Self {
         let clock = Arc::new(AtomicU64::new(1_000_000));
         let at = Arc::clone(&clock);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/down/cache.redb");
+        let clock_of_store = Arc::new(move || at.load(SeqCst));
         let store =
-            RedbStore::open_with_clock("cache".into(), &path, Durability::Immediate, Arc::new(move || at.load(SeqCst)))
-                .unwrap();
+            RedbStore::open_with_clock("cache".into(), &path, Durability::Immediate, bytes, clock_of_store).unwrap();
         Self::new(Arc::new(store), clock, Some(directory))
     }
 
-    fn both() -> [Self; 2] {
-        [Self::memory(1024 * 1024), Self::redb()]
+    fn each() -> [Self; 3] {
+        [Self::memory(1024 * 1024), Self::redb(0), Self::redb(1024 * 1024)]
     }
 
     fn send(&self, call: BindingCall) -> BindingReply {
@@ -98,7 +99,7 @@ fn wait(answer: Answer) -> BindingReply {
 
 #[test]
 fn reads_back_what_was_set_until_it_is_deleted() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         cache.refuses("get", json!({"key": "a"}), "not_found: no value under key `a`");
         assert_eq!(cache.json("exists", json!({"key": "a"})), Ok(json!({"exists": false})));
         assert_eq!(cache.json("set", json!({"key": "a", "value": "AAEC/w=="})), Ok(json!({})));
@@ -114,7 +115,7 @@ fn reads_back_what_was_set_until_it_is_deleted() {
 
 #[test]
 fn answers_messagepack_with_messagepack() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         let set = cache.send(call("set", b"\x82\xa3key\xa1k\xa5value\xc4\x02hi")).unwrap();
         assert_eq!(&*set, b"\x80");
         let get = cache.send(call("get", b"\x81\xa3key\xa1k")).unwrap();
@@ -128,7 +129,7 @@ fn answers_messagepack_with_messagepack() {
 
 #[test]
 fn keeps_the_keys_of_modules_apart_unless_the_link_shares_them() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         for (module, shared, value) in [("a", false, "YQ=="), ("b", false, "Yg=="), ("a", true, "cw==")] {
             cache.json_as(module, shared, "set", json!({"key": "k", "value": value})).unwrap();
         }
@@ -144,7 +145,7 @@ fn keeps_the_keys_of_modules_apart_unless_the_link_shares_them() {
 
 #[test]
 fn set_only_if_absent_and_compare_and_set_refuse_with_conflict() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         let first = json!({"key": "a", "value": "MQ==", "only_if_absent": true});
         cache.json("set", first.clone()).unwrap();
         cache.refuses("set", first, "conflict: there is a value under key `a`");
@@ -163,7 +164,7 @@ fn set_only_if_absent_and_compare_and_set_refuse_with_conflict() {
 
 #[test]
 fn increments_from_zero_as_decimal_text_and_refuses_overflow() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         assert_eq!(cache.json("increment", json!({"key": "n"})), Ok(json!({"value": 1})));
         assert_eq!(cache.json("increment", json!({"key": "n", "by": -42})), Ok(json!({"value": -41})));
         assert_eq!(cache.json("get", json!({"key": "n"})), Ok(json!({"value": "LTQx"})));
@@ -181,7 +182,7 @@ fn increments_from_zero_as_decimal_text_and_refuses_overflow() {
 
 #[test]
 fn pages_through_keys_in_the_order_of_their_bytes() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         for key in ["b/2", "a", "b/10", "b/1", "c", "b/ü"] {
             cache.json("set", json!({"key": key, "value": ""})).unwrap();
         }
@@ -214,7 +215,7 @@ fn a_page_over_many_expired_entries_ends_early_and_says_where_to_go_on() {
 
 #[test]
 fn an_entry_is_invisible_from_the_moment_it_expires() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         cache.json("set", json!({"key": "a", "value": "MQ==", "ttl": "2s"})).unwrap();
         cache.json("set", json!({"key": "b", "value": "MQ==", "ttl": "1d"})).unwrap();
         cache.pass(1_999);
@@ -234,7 +235,7 @@ fn an_entry_is_invisible_from_the_moment_it_expires() {
 
 #[test]
 fn gets_and_sets_many_at_once_in_their_order() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         let entries = json!([{"key": "a", "value": "MQ=="}, {"key": "b", "value": "", "ttl": "1s"}]);
         assert_eq!(cache.json("set_many", json!({"entries": entries})), Ok(json!({})));
         let all = cache.json("get_many", json!({"keys": ["b", "none", "a", "a"]})).unwrap();
@@ -251,7 +252,7 @@ fn gets_and_sets_many_at_once_in_their_order() {
 
 #[test]
 fn one_entry_that_is_wrong_sets_none_of_many() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         let good = json!({"key": "a", "value": "MQ=="});
         for (bad, expected) in [
             (json!({"key": "", "value": ""}), "bad_request: field `key`: empty"),
@@ -286,7 +287,7 @@ fn many_that_find_no_room_in_memory_change_nothing() {
 
 #[test]
 fn every_mistake_of_a_guest_is_named() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         let long = "k".repeat(65);
         let large = "A".repeat(1368);
         for (operation, request, expected) in [
@@ -315,7 +316,7 @@ fn garbage_is_answered_and_harms_nothing() {
         ["get", "set", "delete", "exists", "keys", "increment", "compare_and_set", "get_many", "set_many", "\u{0}"];
     let mut runner = TestRunner::deterministic();
     let payloads = proptest::collection::vec(proptest::num::u8::ANY, 0..64);
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         for round in 0..300 {
             let payload = payloads.new_tree(&mut runner).unwrap().current();
             let start: &[u8] = [&b""[..], b"{\"key\":", b"\x81\xa3key", b"\x82\xa3key\xa1k\xa5value"][round % 4];
@@ -328,7 +329,7 @@ fn garbage_is_answered_and_harms_nothing() {
 
 #[test]
 fn increments_from_many_threads_are_exact() {
-    for cache in Fixture::both() {
+    for cache in Fixture::each() {
         let factory = &cache.factory;
         std::thread::scope(|scope| {
             for worker in 0..8 {

@@ -173,6 +173,8 @@ pub enum KeyValueBackend {
         path: PathBuf,
         /// When a write is answered.
         durability: Durability,
+        /// Bytes of what was read or written lately that are kept in memory as well; none turns that off.
+        cache: u64,
     },
     /// In a Redis server, in keys that begin with `prefix`.
     Redis {

@@ -62,9 +62,10 @@ fn keyvalue(found: &mut Differences, old: &KeyValueSettings, new: &KeyValueSetti
     let KeyValueSettings { backend, max_key, max_value } = new;
     match (&old.backend, backend) {
         (Memory { max_bytes: old }, Memory { max_bytes: new }) => found.key("max_bytes", Anew, old, new),
-        (Redb { path: old, durability: was }, Redb { path: new, durability }) => {
+        (Redb { path: old, durability: was, cache: held }, Redb { path: new, durability, cache }) => {
             found.key("path", Anew, old, new);
             found.key("durability", Anew, was, durability);
+            found.key("cache", Anew, held, cache);
         }
         (Redis { server: old, prefix: was }, Redis { server: new, prefix }) => {
             server(found, old, new);

@@ -58,7 +58,11 @@ fn the_example_of_the_design_loads() {
     assert_eq!(orders.operations.resolve("get"), None);
 
     let cache = KeyValueSettings {
-        backend: KeyValueBackend::Redb { path: "/var/lib/wapcd/cache.redb".into(), durability: Durability::Immediate },
+        backend: KeyValueBackend::Redb {
+            path: "/var/lib/wapcd/cache.redb".into(),
+            durability: Durability::Immediate,
+            cache: 16 << 20,
+        },
         max_key: 1 << 10,
         max_value: 4 << 20,
     };
@@ -109,7 +113,7 @@ fn every_key_arrives_at_its_place() {
     assert_eq!(names(config.groups.iter().map(|group| &group.name)), ["name", "inner"]);
     assert_eq!(config.metrics.listen, Some("[::1]:0".parse().unwrap()));
 
-    let redb = |path: &str| KeyValueBackend::Redb { path: path.into(), durability: Durability::Eventual };
+    let redb = |path: &str| KeyValueBackend::Redb { path: path.into(), durability: Durability::Eventual, cache: 0 };
     let other = KeyValueSettings { backend: redb("/var/lib/wapcd/other.redb"), max_key: 64, max_value: 1 << 10 };
     assert_eq!(config.bindings[1].settings, BindingSettings::KeyValue(other));
     let memory = KeyValueBackend::Memory { max_bytes: 1 << 30 };
@@ -215,7 +219,11 @@ fn what_is_read_is_relative_to_the_file_and_what_is_written_to_the_directories_o
     let BindingSettings::KeyValue(settings) = &config.bindings[0].settings else { panic!("{:?}", config.bindings) };
     assert_eq!(
         settings.backend,
-        KeyValueBackend::Redb { path: "/etc/wapcd/state/kv.redb".into(), durability: Durability::Immediate }
+        KeyValueBackend::Redb {
+            path: "/etc/wapcd/state/kv.redb".into(),
+            durability: Durability::Immediate,
+            cache: 16 << 20,
+        }
     );
 }
 

@@ -21,6 +21,8 @@ use crate::{
 /// Bytes of a key and of a value in these tests; what NATS takes in a message is a megabyte.
 const MAX_KEY: u64 = 1024;
 const MAX_VALUE: u64 = 512 * 1024;
+/// Bytes of a cache, in which small values stay and large ones do not.
+const CACHE: u64 = 1024 * 1024;
 
 /// A binding over that backend.
 fn binding(backend: KeyValueBackend) -> Binding {
@@ -33,7 +35,7 @@ fn memory() -> Binding {
 }
 
 fn redb(path: PathBuf, durability: Durability) -> Binding {
-    binding(KeyValueBackend::Redb { path, durability })
+    binding(KeyValueBackend::Redb { path, durability, cache: CACHE })
 }
 
 fn redis(server: Server) -> Binding {

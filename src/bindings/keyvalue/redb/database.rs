@@ -12,6 +12,7 @@ use std::{
 
 use parking_lot::RwLock;
 
+use super::cache::Cache;
 use crate::{
     bindings::{BindingError, guard},
     host::{HostCallError, HostErrorKind, chain},
@@ -37,6 +38,8 @@ pub(super) enum Opening {
 pub(super) struct Database {
     name: Arc<str>,
     opener: Opener,
+    /// What is kept of it in memory, cleared whenever it is opened anew.
+    cache: Cache,
     state: RwLock<State>,
 }
 
@@ -99,14 +102,19 @@ impl Failure {
 
 impl Database {
     /// Opens or creates it.
-    pub(super) fn open(name: Arc<str>, opener: Opener) -> Result<Self, BindingError> {
+    pub(super) fn open(name: Arc<str>, opener: Opener, cache: Cache) -> Result<Self, BindingError> {
         let access = Access::Open(opener(Opening::First)?);
-        Ok(Self { name, opener, state: RwLock::new(State { generation: 0, access }) })
+        Ok(Self { name, opener, cache, state: RwLock::new(State { generation: 0, access }) })
     }
 
     /// The binding whose it is.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is kept of it in memory.
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Does something with the database; after a failure it is opened anew before this returns.
@@ -147,7 +155,9 @@ impl Database {
 
     /// Closes the file in order. Nothing opens it again.
     pub(super) fn close(&self) {
-        self.close_as(&mut self.state.write().access, Access::Ended);
+        let mut state = self.state.write();
+        self.cache.clear();
+        self.close_as(&mut state.access, Access::Ended);
     }
 
     fn retry(&self) {
@@ -165,6 +175,7 @@ impl Database {
         }
         state.generation += 1;
         // The lock on the file goes with the old one, so it is closed before.
+        self.cache.clear();
         self.close_as(&mut state.access, Access::Ended);
         state.access = match (self.opener)(Opening::Again) {
             Ok(database) => {

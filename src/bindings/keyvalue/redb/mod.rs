@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  workers ──Job<Write>──▶ queue ──▶ writer: all that waits in one transaction, answered after its commit
+//!          ──────────────▶ cache ──▶ a value that was read or written lately: answered at once, by the worker
 //!          ──Job<Read>───▶ queue ──▶ reader: all that waits from one snapshot, taken after the last of them came
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! Whatever fails or panics in a transaction answers all requests of its group with an error; the database is then
 //! opened anew, since redb refuses everything after a failed access to its file.
 
+mod cache;
 mod database;
 mod file;
 mod queue;
@@ -29,6 +31,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::{
+    cache::Cache,
     database::{Database, Opener},
     queue::{Batch, Queue},
     writer::Writer,
@@ -38,7 +41,7 @@ use super::{
     store::{Clock, Store, Submitted, wall_clock},
 };
 use crate::{
-    bindings::{BindingError, Check},
+    bindings::{BindingError, CacheStatus, Check},
     config::Durability,
     host::chain,
 };
@@ -52,13 +55,14 @@ pub(super) struct RedbStore {
     writes: Queue<Write>,
     reads: Queue<Read>,
     database: Arc<Database>,
+    clock: Clock,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl RedbStore {
-    /// Opens or creates the database.
-    pub(super) fn open(name: Arc<str>, path: &Path, durability: Durability) -> Result<Self, BindingError> {
-        Self::open_with_clock(name, path, durability, wall_clock())
+    /// Opens or creates the database, with so many bytes of it in memory.
+    pub(super) fn open(name: Arc<str>, path: &Path, durability: Durability, cache: u64) -> Result<Self, BindingError> {
+        Self::open_with_clock(name, path, durability, cache, wall_clock())
     }
 
     /// The same with another clock.
@@ -66,17 +70,24 @@ impl RedbStore {
         name: Arc<str>,
         path: &Path,
         durability: Durability,
+        cache: u64,
         clock: Clock,
     ) -> Result<Self, BindingError> {
         let opener = file::opener(Arc::clone(&name), path);
-        Self::start(name, opener, durability, clock)
+        Self::start(name, opener, durability, cache, clock)
     }
 
-    fn start(name: Arc<str>, opener: Opener, durability: Durability, clock: Clock) -> Result<Self, BindingError> {
-        let database = Arc::new(Database::open(Arc::clone(&name), opener)?);
+    fn start(
+        name: Arc<str>,
+        opener: Opener,
+        durability: Durability,
+        cache: u64,
+        clock: Clock,
+    ) -> Result<Self, BindingError> {
+        let database = Arc::new(Database::open(Arc::clone(&name), opener, Cache::new(cache))?);
         let (writes, write_jobs) = queue::queue(Arc::clone(&name), "writes");
         let (reads, read_jobs) = queue::queue(Arc::clone(&name), "reads");
-        let store = Self { writes, reads, database, threads: Mutex::default() };
+        let store = Self { writes, reads, database, clock: Arc::clone(&clock), threads: Mutex::default() };
         let writer = Writer::new(Arc::clone(&store.database), Arc::clone(&clock), durability);
         store.spawn(&name, "kv-write", move || write_jobs.serve(writer))?;
         let database = Arc::clone(&store.database);
@@ -108,6 +119,11 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn submit(&self, command: Command, deadline: Instant) -> Submitted {
+        if let Command::Read(read) = &command
+            && let Some(outcome) = self.database.cache().answer(read, &self.clock)
+        {
+            return Submitted::Done(outcome);
+        }
         let (reply, outcome) = oneshot::channel();
         let queued = match command {
             Command::Write(write) => self.writes.push(write, deadline, reply),
@@ -135,7 +151,12 @@ impl Store for RedbStore {
         }))
     }
 
+    fn cache(&self) -> Option<CacheStatus> {
+        self.database.cache().status()
+    }
+
     fn stop(&self) {
+        self.database.cache().end();
         // Held to the end: whoever asks for a second stop returns when the file is free as well.
         let mut threads = self.threads.lock();
         if threads.is_empty() {
@@ -157,5 +178,7 @@ impl Drop for RedbStore {
     }
 }
 
+#[cfg(test)]
+mod cached_tests;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use ::redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 
+use super::cache::Changes;
 use crate::bindings::keyvalue::{
     operations::{OperationError, Table, TableMut, Visit},
     record::{Millis, Record, expired},
@@ -70,12 +71,14 @@ pub(super) struct Tables<'txn> {
     expiry: ::redb::Table<'txn, &'static [u8], ()>,
     /// Whether there is something to commit.
     pub(super) changed: bool,
+    /// What the cache has to know of it.
+    pub(super) changes: Changes,
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, ::redb::TableError> {
+    pub(super) fn open(transaction: &'txn WriteTransaction, changes: Changes) -> Result<Self, ::redb::TableError> {
         let (records, expiry) = (transaction.open_table(RECORDS)?, transaction.open_table(EXPIRY)?);
-        Ok(Self { records, expiry, changed: false })
+        Ok(Self { records, expiry, changed: false, changes })
     }
 
     fn forget_expiry(&mut self, key: &[u8], expires: Option<Millis>) -> Result<(), OperationError> {
@@ -99,6 +102,7 @@ impl Table for Tables<'_> {
 impl TableMut for Tables<'_> {
     fn put(&mut self, key: &[u8], record: Record, _now: Millis) -> Result<(), OperationError> {
         self.changed = true;
+        self.changes.put(key, &record);
         let stored = record.write();
         let old = self.records.insert(key, &*stored).map_err(storage)?.and_then(|old| known_expiry(old.value()));
         self.forget_expiry(key, old)?;
@@ -113,6 +117,7 @@ impl TableMut for Tables<'_> {
             return Ok(false);
         };
         self.changed = true;
+        self.changes.remove(key);
         self.forget_expiry(key, expires)?;
         Ok(!expired(expires, now))
     }
@@ -131,6 +136,7 @@ impl TableMut for Tables<'_> {
             // An entry that was written anew by a version that knows no expiry is not removed by an old one.
             let stored = self.records.get(key).map_err(storage)?.and_then(|record| known_expiry(record.value()));
             if stored == Some(u64::from_be_bytes(*moment)) {
+                self.changes.remove(key);
                 self.records.remove(key).map_err(storage)?;
             }
         }

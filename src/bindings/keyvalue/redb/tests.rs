@@ -22,23 +22,26 @@ use super::{
 };
 use crate::{bindings::testing::call, host::HostErrorKind, host::chain};
 
-fn key(name: &str) -> Key {
+/// Bytes of the cache of each database.
+pub(super) const CACHE: u64 = 1024 * 1024;
+
+pub(super) fn key(name: &str) -> Key {
     Scope::of(&call("set", b"")).key(name)
 }
 
-fn set(name: &str, value: &'static [u8], ttl: Option<Duration>) -> Command {
+pub(super) fn set(name: &str, value: &'static [u8], ttl: Option<Duration>) -> Command {
     Write::Set { key: key(name), value: Bytes::from_static(value), ttl, only_if_absent: false }.into()
 }
 
-fn get(name: &str) -> Command {
+pub(super) fn get(name: &str) -> Command {
     Read::Get(key(name)).into()
 }
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-fn run(store: &RedbStore, command: Command) -> Outcomes {
+pub(super) fn run(store: &RedbStore, command: Command) -> Outcomes {
     match store.submit(command, soon()) {
         Submitted::Done(outcome) => outcome,
         Submitted::Waiting(outcome) => outcome.blocking_recv().unwrap(),
@@ -47,7 +50,7 @@ fn run(store: &RedbStore, command: Command) -> Outcomes {
 }
 
 fn open(path: &Path) -> Result<RedbStore, String> {
-    RedbStore::open("cache".into(), path, Durability::Immediate).map_err(|error| chain(&error))
+    RedbStore::open("cache".into(), path, Durability::Immediate, CACHE).map_err(|error| chain(&error))
 }
 
 #[test]
@@ -161,7 +164,8 @@ fn expired_entries_leave_the_file_with_later_writes() {
     let clock = Arc::clone(&now);
     let opener = file::opener("cache".into(), &directory.path().join("cache.redb"));
     let store =
-        RedbStore::start("cache".into(), opener, Durability::Immediate, Arc::new(move || clock.load(SeqCst))).unwrap();
+        RedbStore::start("cache".into(), opener, Durability::Immediate, CACHE, Arc::new(move || clock.load(SeqCst)))
+            .unwrap();
     for n in 0..600 {
         run(&store, set(&format!("k{n:03}"), b"1", Some(Duration::from_secs(1)))).unwrap();
     }
@@ -188,12 +192,16 @@ fn an_expired_request_is_never_started() {
 
 /// A disk that stops, fails or panics when it is told to.
 #[derive(Debug, Clone, Default)]
-struct Disk {
+pub(super) struct Disk {
     data: Arc<InMemoryBackend>,
-    fails: Arc<AtomicBool>,
-    panics: Arc<AtomicBool>,
+    pub(super) fails: Arc<AtomicBool>,
+    pub(super) panics: Arc<AtomicBool>,
     stopped: Arc<Mutex<()>>,
-    syncs: Arc<AtomicUsize>,
+    pub(super) syncs: Arc<AtomicUsize>,
+    /// What the thread that reads waits for, and how often it did.
+    pub(super) reads_stopped: Arc<Mutex<()>>,
+    pub(super) reads_waiting: Arc<AtomicUsize>,
+    without_pages: bool,
 }
 
 impl Disk {
@@ -206,18 +214,27 @@ impl Disk {
         }
     }
 
-    fn store(&self) -> RedbStore {
+    pub(super) fn store(&self) -> RedbStore {
         self.store_with(Durability::Immediate)
     }
 
-    fn store_with(&self, durability: Durability) -> RedbStore {
-        RedbStore::start("cache".into(), self.opener(), durability, wall_clock()).unwrap()
+    /// One that keeps no pages of the file in memory.
+    pub(super) fn store_without_pages(&self) -> RedbStore {
+        Self { without_pages: true, ..self.clone() }.store()
+    }
+
+    pub(super) fn store_with(&self, durability: Durability) -> RedbStore {
+        RedbStore::start("cache".into(), self.opener(), durability, CACHE, wall_clock()).unwrap()
     }
 
     fn opener(&self) -> Opener {
         let disk = self.clone();
         Box::new(move |_: Opening| {
-            let opened = ::redb::Builder::new().create_with_backend(disk.clone()).map_err(::redb::Error::from);
+            let mut builder = ::redb::Builder::new();
+            if disk.without_pages {
+                builder.set_cache_size(0);
+            }
+            let opened = builder.create_with_backend(disk.clone()).map_err(::redb::Error::from);
             let checked = opened.and_then(|database| table::create(&database).map(|()| database));
             checked.map_err(|error| BindingError::Damaged {
                 binding: "cache".into(),
@@ -230,7 +247,7 @@ impl Disk {
 
 impl Disk {
     /// Another disk with the same content.
-    fn copy(&self) -> Self {
+    pub(super) fn copy(&self) -> Self {
         let copy = Self::default();
         let mut content = vec![0; usize::try_from(self.data.len().unwrap()).unwrap()];
         self.data.read(0, &mut content).unwrap();
@@ -246,6 +263,10 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        if thread::current().name().is_some_and(|name| name.starts_with("kv-read")) && self.reads_stopped.is_locked() {
+            self.reads_waiting.fetch_add(1, SeqCst);
+            drop(self.reads_stopped.lock());
+        }
         self.data.read(offset, out)
     }
 
@@ -436,7 +457,7 @@ fn a_thread_that_dies_is_found_by_the_check_and_answered_for() {
     ] {
         let (breaks, clock) = broken_clock();
         let disk = Disk::default();
-        let store = RedbStore::start("cache".into(), disk.opener(), Durability::Immediate, clock).unwrap();
+        let store = RedbStore::start("cache".into(), disk.opener(), Durability::Immediate, 0, clock).unwrap();
         run(&store, set("a", b"1", None)).unwrap();
         assert_eq!(check(&store), Ok(()));
         breaks.store(true, SeqCst);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    cache::{Cache, Changes},
     database::{Database, Failure},
     queue::{Batch, Work},
     table::Tables,
@@ -61,8 +62,8 @@ impl Work<Write> for Writer {
     fn serve(&mut self, batch: Batch<Write>) {
         let now = (self.clock)();
         let (writes, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.command, job.reply)).unzip();
-        match self.database.with(|redb| transaction(redb, writes, now, self.durability)) {
-            Ok(Applied { outcomes, changed }) => {
+        match self.database.with(|redb| transaction(redb, self.database.cache(), writes, now, self.durability)) {
+            Ok((outcomes, changed)) => {
                 if changed && self.durability == Durability::Eventual && self.due.is_none() {
                     self.due = Some(Instant::now() + PUT_OFF);
                 }
@@ -105,37 +106,47 @@ fn begin(redb: &::redb::Database, durability: Durability) -> Result<::redb::Writ
 
 fn transaction(
     redb: &::redb::Database,
+    cache: &Cache,
     writes: Vec<Write>,
     now: Millis,
     durability: Durability,
-) -> Result<Applied, Failure> {
+) -> Result<(Vec<Outcomes>, bool), Failure> {
     let transaction = begin(redb, durability)?;
     // Caught here, so that the transaction is not dropped by the panic: redb could panic again, and end the process.
-    let applied = guard::catch(|| apply(&transaction, writes, now));
-    let applied = applied.unwrap_or_else(|panic| Err(Failure::Panicked(panic)))?;
-    if applied.changed {
+    let applied = guard::catch(|| apply(&transaction, cache.changes(), writes, now));
+    let Applied { outcomes, changed, changes } = applied.unwrap_or_else(|panic| Err(Failure::Panicked(panic)))?;
+    if changed {
+        let begun = cache.begin(changes);
         transaction.commit().map_err(Failure::storage)?;
+        cache.publish(begun);
     } else {
         transaction.abort().map_err(Failure::storage)?;
     }
-    Ok(applied)
+    Ok((outcomes, changed))
 }
 
 /// What a transaction is about to commit.
 struct Applied {
     outcomes: Vec<Outcomes>,
     changed: bool,
+    changes: Changes,
 }
 
-fn apply(transaction: &::redb::WriteTransaction, writes: Vec<Write>, now: Millis) -> Result<Applied, Failure> {
-    let mut tables = Tables::open(transaction).map_err(Failure::storage)?;
+fn apply(
+    transaction: &::redb::WriteTransaction,
+    changes: Changes,
+    writes: Vec<Write>,
+    now: Millis,
+) -> Result<Applied, Failure> {
+    let mut tables = Tables::open(transaction, changes).map_err(Failure::storage)?;
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
         outcomes.push(separate(operations::write(write, &mut tables, now))?);
     }
     // Sweeping has no request that could be refused.
     separate(tables.sweep(now, SWEPT))?.ok();
-    Ok(Applied { outcomes, changed: tables.changed })
+    let Tables { changed, changes, .. } = tables;
+    Ok(Applied { outcomes, changed, changes })
 }
 
 /// Tells what concerns one request from what ends the whole transaction.

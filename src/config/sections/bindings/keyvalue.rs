@@ -34,6 +34,10 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Key
         owned(node, Backend::Redb)?;
         node.choice(DURABILITIES)
     });
+    let cache = section.or("cache", defaults::KEYVALUE_CACHE, |node| {
+        owned(node, Backend::Redb)?;
+        node.size(&bounds::KEYVALUE_CACHE)
+    });
     let max_bytes = section.or("max_bytes", defaults::KEYVALUE_MAX_BYTES, |node| {
         owned(node, Backend::Memory)?;
         node.size(&bounds::MEMORY_MAX_BYTES)
@@ -47,7 +51,7 @@ pub(super) fn read(section: &Section<'_>, name: &str, places: Places<'_>) -> Key
         bucket(node)
     });
     let backend = match backend {
-        Backend::Redb => KeyValueBackend::Redb { path, durability },
+        Backend::Redb => KeyValueBackend::Redb { path, durability, cache },
         Backend::Memory => KeyValueBackend::Memory { max_bytes },
         Backend::Redis => KeyValueBackend::Redis { server: server::read(section, &REDIS, places), prefix },
         Backend::Nats => KeyValueBackend::Nats { server: server::read(section, &server::NATS, places), bucket },
