@@ -17,8 +17,13 @@ const MANY: u32 = 64;
 
 pub(crate) fn measure(stage: &Stage, report: &Report) -> Result<(), Failure> {
     let bindings = "[bindings.now]\ntype = \"keyvalue\"\npath = \"now.redb\"\ndurability = \"immediate\"\n\
-                    [bindings.soon]\ntype = \"keyvalue\"\npath = \"soon.redb\"\ndurability = \"eventual\"\n";
-    let modules = [("now", MANY as usize, "to = \"now\""), ("soon", MANY as usize, "to = \"soon\"")];
+                    [bindings.soon]\ntype = \"keyvalue\"\npath = \"soon.redb\"\ndurability = \"eventual\"\n\
+                    [bindings.file]\ntype = \"keyvalue\"\npath = \"file.redb\"\ndurability = \"eventual\"\ncache = \"0 B\"\n";
+    let modules = [
+        ("now", MANY as usize, "to = \"now\""),
+        ("soon", MANY as usize, "to = \"soon\""),
+        ("file", MANY as usize, "to = \"file\""),
+    ];
     let daemon = Daemon::start(&stage.system, 2, bindings, &modules)?;
     let database = Database::create(daemon.directory().join("bare.redb"))?;
     let value = value();
@@ -32,12 +37,16 @@ pub(crate) fn measure(stage: &Stage, report: &Report) -> Result<(), Failure> {
     }
     let one = |module, calls| daemon.host_calls("host call", module, 1, calls);
     let many = |module, calls| daemon.host_calls("host call, 64 in flight", module, MANY, calls);
-    let mut number = 0;
-    let bare = Contender::waiting("crate redb", || {
-        number = (number + 1) % KEYS;
-        bare_get(&database, number)
-    });
-    report.times("keyvalue on redb, get", &race_at(WAITING, vec![one("now", &get), bare, many("now", &get)])?);
+    for (module, what) in
+        [("now", "keyvalue on redb, get, out of its cache"), ("file", "keyvalue on redb without a cache, get")]
+    {
+        let mut number = 0;
+        let bare = Contender::waiting("crate redb", || {
+            number = (number + 1) % KEYS;
+            bare_get(&database, number)
+        });
+        report.times(what, &race_at(WAITING, vec![one(module, &get), bare, many(module, &get)])?);
+    }
     for (module, what, durability) in [
         ("now", "keyvalue on redb, set, durability = \"immediate\"", redb::Durability::Immediate),
         ("soon", "keyvalue on redb, set, durability = \"eventual\"", redb::Durability::None),

@@ -81,7 +81,8 @@ fn configuration(workers: usize, many: bool) -> Result<String, Failure> {
     let mut text = format!(
         "[daemon]\nworkers = {workers}\nstate_dir = \"state\"\n\
          [bindings.memory]\ntype = \"keyvalue\"\nbackend = \"memory\"\n\
-         [bindings.redb]\ntype = \"keyvalue\"\nbackend = \"redb\"\npath = \"redb\"\n"
+         [bindings.redb]\ntype = \"keyvalue\"\nbackend = \"redb\"\npath = \"redb\"\n\
+         [bindings.file]\ntype = \"keyvalue\"\nbackend = \"redb\"\npath = \"file\"\ncache = \"0 B\"\n"
     );
     let mut routes = String::new();
     let mut module = |name: &str, link: Option<&str>, timeout: &str, operations: &[&str]| -> Result<(), Failure> {
@@ -103,6 +104,7 @@ fn configuration(workers: usize, many: bool) -> Result<String, Failure> {
     module("plain", None, "5s", &["echo", "work"])?;
     module("memory", Some("memory"), "5s", &["get", "set"])?;
     module("redb", Some("redb"), "5s", &["get", "set"])?;
+    module("file", Some("file"), "5s", &["get", "set"])?;
     module("spinner", None, "200ms", &["loop"])?;
     // It goes on spinning, however often that ends it.
     for number in 0..if many { MANY } else { 0 } {

@@ -11,7 +11,7 @@ use actix::{Actor, Addr, Recipient};
 use super::{
     events::unix,
     module_child::{Restarts, Then, exit_status, wall},
-    status::{BackendStatus, BindingStatus, HostCallCount, LoadStatus, ServiceState},
+    status::{BackendStatus, BindingStatus, CacheStatus, HostCallCount, LoadStatus, ServiceState},
 };
 use crate::{
     actors::{ExitReport, Workers},
@@ -314,6 +314,7 @@ impl BindingChild {
             last_exit: self.last_exit.as_ref().map(exit_status),
             backend: self.factory.as_ref().and_then(|backend| backend.backend()).map(backend_status),
             load: self.config.settings.has_backend().then(|| load_status(&self.turnstile)),
+            cache: self.factory.as_ref().and_then(|backend| backend.cache()).map(cache_status),
             uptime_s: self.running_since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
         }
     }
@@ -332,6 +333,11 @@ fn backend_status(now: crate::bindings::BackendStatus) -> BackendStatus {
 fn load_status(turnstile: &Turnstile) -> LoadStatus {
     let load = turnstile.load();
     LoadStatus { running: load.running as u64, waiting: load.waiting as u64, refused: load.refused }
+}
+
+fn cache_status(now: crate::bindings::CacheStatus) -> CacheStatus {
+    let crate::bindings::CacheStatus { hits, misses, bytes, entries } = now;
+    CacheStatus { hits, misses, entries, bytes }
 }
 
 /// The report of a binding's actor that panicked.

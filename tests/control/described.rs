@@ -6,10 +6,10 @@ use std::{
 };
 
 use wapcd::supervisor::status::{
-    BackendStatus, BindingStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin, GenerationOutcome,
-    GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, LoadStatus, ModuleState,
-    ModuleStatus, RefusedFile, ServiceState, Status, SwapCounts, SwapErrorStatus, TriggerStatus, WorkerState,
-    WorkerStatus,
+    BackendStatus, BindingStatus, CacheStatus, ConfigurationStatus, DropInStatus, ExitStatus, GenerationOrigin,
+    GenerationOutcome, GenerationStatus, GroupState, GroupStatus, HostCallCount, InstanceStatus, Latency, LoadStatus,
+    ModuleState, ModuleStatus, RefusedFile, ServiceState, Status, SwapCounts, SwapErrorStatus, TriggerStatus,
+    WorkerState, WorkerStatus,
 };
 use wapcd::triggers::{Detail, ListenerFacts, TriggerFacts};
 
@@ -131,6 +131,7 @@ fn binding() -> BindingStatus {
         uptime_s: None,
         backend: Some(BackendStatus { state: "connected".into(), since: 1_000.0, why: None, next_try: None, tries: 0 }),
         load: Some(LoadStatus { running: 1, waiting: 2, refused: 3 }),
+        cache: Some(CacheStatus { hits: 4, misses: 5, entries: 6, bytes: 7 }),
         calls_ok: 12,
         calls_failed: 0,
         restarts: 0,

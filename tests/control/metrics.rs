@@ -80,6 +80,8 @@ fn metrics_say_what_the_status_says() {
     }
     let host_call = [("binding", "cache"), ("operation", "get"), ("outcome", "not_found")];
     assert_eq!(page.value("wapcd_host_calls_total", &host_call), 2.0);
+    let cache = |what| page.value(&format!("wapcd_binding_cache_{what}"), &[("binding", "cache")]);
+    assert_eq!((cache("hits_total"), cache("misses_total"), cache("bytes")), (4.0, 5.0, 7.0));
     assert_eq!(page.value("wapcd_group_restarts_total", &[("group", "pets")]), 9.0);
     assert_eq!(page.value("wapcd_worker_stalled", &[("worker", "0")]), 0.0);
     assert_eq!(page.value("wapcd_worker_stalled", &[("worker", "1")]), 1.0);

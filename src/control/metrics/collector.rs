@@ -210,7 +210,17 @@ fn bindings(encoder: &mut DescriptorEncoder<'_>, bindings: &[BindingStatus]) -> 
     Family::new("wapcd_binding_running", "Host calls that the binding's backend has")
         .gauges(encoder, loads().map(|(labels, load)| (labels, load.running)))?;
     Family::new("wapcd_binding_waiting", "Host calls that wait for a place in the binding's backend")
-        .gauges(encoder, loads().map(|(labels, load)| (labels, load.waiting)))
+        .gauges(encoder, loads().map(|(labels, load)| (labels, load.waiting)))?;
+    let caches = || bindings.iter().filter_map(|it| Some((named("binding", &it.name), it.cache?)));
+    Family::new(
+        "wapcd_binding_cache_hits",
+        "Reads that were answered from the cache in front of the binding's backend",
+    )
+    .counters(encoder, caches().map(|(labels, cache)| (labels, cache.hits)))?;
+    Family::new("wapcd_binding_cache_misses", "Reads that had to ask the backend behind the cache")
+        .counters(encoder, caches().map(|(labels, cache)| (labels, cache.misses)))?;
+    Family::new("wapcd_binding_cache_bytes", "Bytes that the entries in the cache take")
+        .gauges(encoder, caches().map(|(labels, cache)| (labels, cache.bytes)))
 }
 
 fn groups(encoder: &mut DescriptorEncoder<'_>, groups: &[GroupStatus]) -> fmt::Result {

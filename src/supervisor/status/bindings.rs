@@ -43,6 +43,9 @@ pub struct BindingStatus {
     /// How full it is, where its type has a backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadStatus>,
+    /// How the cache in front of its backend does, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheStatus>,
     /// Seconds since it last became `running`.
     pub uptime_s: Option<f64>,
 }
@@ -80,6 +83,19 @@ pub struct LoadStatus {
     pub waiting: u64,
     /// Host calls that were refused because too many waited, since the backend was opened.
     pub refused: u64,
+}
+
+/// How the cache in front of a binding's backend does.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Reads that were answered from it, since the backend was opened.
+    pub hits: u64,
+    /// Reads that had to ask the backend.
+    pub misses: u64,
+    /// Entries in it.
+    pub entries: u64,
+    /// Bytes of its limit that they take.
+    pub bytes: u64,
 }
 
 /// How often an operation of a binding ended so.
