@@ -12,6 +12,7 @@ pub mod daemon;
 mod files;
 pub mod host;
 pub mod logging;
+pub mod service;
 pub mod signals;
 pub mod single_call;
 pub mod supervisor;

@@ -13,6 +13,7 @@ use wapcd::{
     daemon::{self, Controlled},
     host::{self, CallError},
     logging,
+    service::Service,
     signals::{Signal, Signals},
     single_call::{self, SingleCallError},
     supervisor::{self, EndReason, StartError, SupervisorHandle, Surroundings},
@@ -81,6 +82,15 @@ fn main() -> ExitCode {
 }
 
 fn run(configured: Configured, sockets: Sockets) -> Result<(), Failure> {
+    let service = Service::from_process();
+    let done = run_for(&service, configured, sockets);
+    if let Err(failure) = &done {
+        service.failed(&host::chain(failure));
+    }
+    done
+}
+
+fn run_for(service: &Service, configured: Configured, sockets: Sockets) -> Result<(), Failure> {
     let environment = Environment::from_process();
     let config = config::load(&configured.path(), &environment)?;
     let logs = logging::start(&config.logging)?;
@@ -89,16 +99,17 @@ fn run(configured: Configured, sockets: Sockets) -> Result<(), Failure> {
     }
     let levels = logs.levels();
     let sockets = Arc::new(sockets);
-    let surroundings = Surroundings { environment, set_level: Box::new(move |level| levels.set(level)), sockets };
+    let (set_level, on_reload) = (Box::new(move |level| levels.set(level)), service.on_reload());
+    let surroundings = Surroundings { environment, set_level, sockets, on_reload };
     let system = actix::System::new();
-    let done = system.block_on(serve(config, surroundings));
+    let done = system.block_on(serve(config, surroundings, service));
     // Dropping it would wait for threads that are still closing what did not close in its time: they end with the process.
     std::mem::forget(system);
     done
 }
 
 /// The life of the daemon. The socket comes first, because it tells whether another daemon is at work here.
-async fn serve(config: Config, surroundings: Surroundings) -> Result<(), Failure> {
+async fn serve(config: Config, surroundings: Surroundings, service: &Service) -> Result<(), Failure> {
     let mut signals = Signals::install().map_err(Failure::Signals)?;
     let settings = Settings::from(&config);
     let socket = ControlSocket::bind(&settings.socket, settings.socket_mode)?;
@@ -112,6 +123,7 @@ async fn serve(config: Config, surroundings: Surroundings) -> Result<(), Failure
         }
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
+    service.attend(&running);
     let end = tokio::select! {
         signal = told_to_stop(&mut signals, &running) => signal.map_err(Failure::Signals),
         reason = running.ended() => Err(Failure::Ended(reason)),
@@ -122,6 +134,7 @@ async fn serve(config: Config, surroundings: Surroundings) -> Result<(), Failure
     };
     let grace = grace();
     tracing::info!(why, grace_ms = grace.as_millis() as u64, "wapcd is stopping");
+    service.stopping(&why);
     // Status is still answered while calls finish.
     running.shutdown(grace, &why).await;
     control.stop(CONTROL_GRACE).await;

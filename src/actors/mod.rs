@@ -72,5 +72,5 @@ pub use self::{
     queue::{ModuleQueue, QueueNumbers},
     queued_call::QueuedCall,
     settings::{Gate, QueueSettings},
-    workers::{WorkerEnded, WorkerHandles, Workers, current_worker},
+    workers::{Turns, WorkerEnded, WorkerHandles, Workers, current_worker},
 };

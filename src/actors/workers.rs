@@ -97,6 +97,15 @@ struct Worker {
     turned: Arc<AtomicU64>,
 }
 
+/// How often a worker has turned over when it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turns {
+    /// Which of its threads: 0 for the first, one more for each replacement.
+    pub life: u64,
+    /// How often that one has.
+    pub turns: u64,
+}
+
 /// Lives on a worker and tells of its end: it is dropped with everything else there, also when the thread panics.
 struct EndNotice {
     worker: usize,
@@ -179,6 +188,13 @@ impl Workers {
         worker.asked = (asked + 1, now);
         let turned = Arc::clone(&worker.turned);
         worker.arbiter.spawn_fn(move || turned.store(asked + 1, Release)).then_some(Duration::ZERO)
+    }
+
+    /// How often each worker has turned over when it was asked to. None once they have been asked to end.
+    #[must_use]
+    pub fn turns(&self) -> Vec<Turns> {
+        let turns = |worker: &Worker| Turns { life: worker.life, turns: worker.turned.load(Acquire) };
+        if self.are_stopping() { Vec::new() } else { self.workers.iter().map(turns).collect() }
     }
 
     /// Ends one worker's thread behind the supervisor's back.

@@ -18,12 +18,14 @@ use super::{
         GetStatus, IsBusy, NoBroker, NoRun, Reload, RollBack, RunTrigger, Sent, Swap, ToEnd, Want,
     },
     reloads::ReloadOutcome,
+    standing::{GetStanding, Standing},
     status::{BindingStatus, ModuleStatus, Status, SwapReport, TriggerStatus},
     swaps::SwapError,
     tree::Supervisor,
+    workers::AskTurns,
 };
 use crate::{
-    actors::{CallReply, CallRequest, How, Modules},
+    actors::{CallReply, CallRequest, How, Modules, Turns},
     bindings::{
         messaging::Broker,
         metrics::{GuestFamily, GuestMetrics},
@@ -112,6 +114,22 @@ impl SupervisorHandle {
     /// [`NoAnswer`].
     pub async fn status(&self) -> Result<Status, NoAnswer> {
         self.ask(GetStatus).await
+    }
+
+    /// How the daemon stands, in few words.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn standing(&self) -> Result<Standing, NoAnswer> {
+        self.ask(GetStanding).await
+    }
+
+    /// Asks every worker to turn over once more, and tells how often each has until now. None while they end.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn ask_turns(&self) -> Result<Vec<Turns>, NoAnswer> {
+        self.ask(AskTurns).await
     }
 
     /// Describes one module; `None` for one that does not exist.

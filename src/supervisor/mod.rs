@@ -80,6 +80,7 @@ mod probation;
 mod reload;
 mod reloads;
 mod roll;
+mod standing;
 mod start;
 pub mod status;
 mod stops;
@@ -101,7 +102,8 @@ pub use self::{
     loader::compile,
     messages::{NoBroker, NoRun},
     module_error::ModuleError,
-    reloads::{ReloadOutcome, Surroundings},
+    reloads::{ReloadOutcome, ReloadStep, Surroundings},
+    standing::{Standing, Start, Unwell},
     start::{StartError, engine_settings, start},
     swaps::SwapError,
     topology::{Branch, Node, Topology},

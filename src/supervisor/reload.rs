@@ -21,7 +21,7 @@ use super::{
     planner::{Draft, Planner},
     prepare::Prepared,
     read::Fingerprint,
-    reloads::{Extent, ReloadOutcome, Request, Run},
+    reloads::{Extent, ReloadOutcome, ReloadStep, Request, Run},
     status::{ChangeStatus, RefusedFile, ReloadError, ReloadReport},
     tree::Supervisor,
 };
@@ -58,6 +58,7 @@ impl Supervisor {
             }
         }
         let Some(request) = self.reloads.waiting.pop_front() else { return };
+        self.reloads.tell(&request, ReloadStep::Began);
         self.reloads.number += 1;
         let id = self.reloads.number;
         let planner = Planner {
@@ -134,10 +135,11 @@ impl Supervisor {
         }
         if request.what == Extent::Whole || !draft.plan.is_empty() {
             let changes = draft.plan.changes.iter().map(ToString::to_string).collect();
-            self.events.record(Subject::Daemon, What::Reloaded { why: request.why, changes });
+            self.events.record(Subject::Daemon, What::Reloaded { why: request.why.clone(), changes });
         }
-        let wait = !request.replies.is_empty();
+        let (wait, changes) = (!request.replies.is_empty(), draft.plan.changes.len());
         let outcomes = self.apply(draft, prepared, wait, ctx);
+        self.reloads.tell(&request, ReloadStep::Done(changes));
         let replies = request.replies;
         if wait {
             actix::spawn(async move {
@@ -155,8 +157,9 @@ impl Supervisor {
             self.reloads.failed += 1;
             let error = ReloadError { at: unix(SystemTime::now()), problems: problems.clone() };
             self.reloads.last_error = Some(error);
-            let what = What::ReloadRefused { why: request.why, problems: problems.clone() };
+            let what = What::ReloadRefused { why: request.why.clone(), problems: problems.clone() };
             self.events.record(Subject::Daemon, what);
+            self.reloads.tell(&request, ReloadStep::Refused(&problems));
         }
         answer(request.replies, Err(problems));
         self.next_reload(ctx);

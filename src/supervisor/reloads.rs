@@ -33,12 +33,27 @@ pub struct Surroundings {
     pub set_level: Box<dyn Fn(LogLevel) + Send>,
     /// Sockets that connections come in at.
     pub sockets: Arc<Sockets>,
+    /// Told of every reload of the whole configuration that is more than a plan. Called on the supervisor's thread, which it
+    /// must not hold up.
+    pub on_reload: Box<dyn Fn(ReloadStep<'_>) + Send>,
+}
+
+/// A step of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadStep<'a> {
+    /// The configuration is being read.
+    Began,
+    /// Another configuration holds, with so many changes.
+    Done(usize),
+    /// Nothing has changed, for these reasons.
+    Refused(&'a [String]),
 }
 
 impl Default for Surroundings {
-    /// No environment, no sockets, and a log whose level does not change.
+    /// No environment, no sockets, a log whose level does not change, and nobody who is told of reloads.
     fn default() -> Self {
-        Self { environment: Environment::default(), set_level: Box::new(|_level| ()), sockets: Arc::default() }
+        let (set_level, on_reload) = (Box::new(|_level| ()), Box::new(|_step: ReloadStep<'_>| ()));
+        Self { environment: Environment::default(), set_level, sockets: Arc::default(), on_reload }
     }
 }
 
@@ -78,6 +93,11 @@ impl Request {
     pub(super) fn file(path: &Path) -> Self {
         let why = format!("`{}` has changed", path.display());
         Self { what: Extent::Whole, dry_run: false, why, replies: Vec::new() }
+    }
+
+    /// Whether the whole configuration is to be another.
+    fn is_of_all(&self) -> bool {
+        self.what == Extent::Whole && !self.dry_run
     }
 
     pub(super) fn is_like(&self, other: &Self) -> bool {
@@ -153,6 +173,18 @@ impl Reloads {
     /// Sets the level of the log.
     pub(super) fn set_level(&self, level: LogLevel) {
         (self.surroundings.set_level)(level);
+    }
+
+    /// Tells who wants to know of reloads.
+    pub(super) fn tell(&self, request: &Request, step: ReloadStep<'_>) {
+        if request.is_of_all() {
+            (self.surroundings.on_reload)(step);
+        }
+    }
+
+    /// New code that the one under way waits for.
+    pub(super) fn lacks(&self) -> usize {
+        self.run.as_ref().map_or(0, |run| run.missing)
     }
 
     pub(super) fn status(&self, config: &Config) -> ConfigurationStatus {

@@ -29,6 +29,7 @@ use super::{
     observer::Ear,
     planner::with_dropped,
     reloads::{Reloads, Surroundings},
+    standing::Undecided,
     status::RefusedFile,
     topology::Topology,
     tree::Supervisor,
@@ -107,6 +108,7 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
         let sockets = Arc::clone(&surroundings.sockets);
         let mut supervisor = Supervisor {
             stalls: Stalls::new(workers.count()),
+            undecided: Undecided::default(),
             workers,
             bindings: Children::default(),
             modules: Children::default(),

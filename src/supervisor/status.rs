@@ -12,7 +12,7 @@ mod configuration;
 mod modules;
 
 pub use self::{
-    bindings::{BACKEND_STATES, BackendStatus, BindingStatus, HostCallCount, LoadStatus},
+    bindings::{BACKEND_STATES, BackendStatus, BindingStatus, CacheStatus, HostCallCount, LoadStatus},
     code::{GenerationOrigin, GenerationOutcome, GenerationStatus, SwapCounts, SwapErrorStatus, SwapReport},
     configuration::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
     modules::{InstanceStatus, Latency, ModuleState, ModuleStatus},

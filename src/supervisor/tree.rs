@@ -28,6 +28,7 @@ use super::{
     loader::{Acceptance, Loader, Stores},
     module_child::{ModuleChild, Phase, Then, exit_status, wall},
     reloads::Reloads,
+    standing::Undecided,
     status::{ModuleState, ServiceState, Status},
     stops::HowToStop,
     topology::{Node, Topology},
@@ -84,6 +85,7 @@ pub(super) struct Supervisor {
     pub(super) trigger_observer: Arc<dyn TriggerObserver>,
     pub(super) events: Events,
     pub(super) stalls: super::workers::Stalls,
+    pub(super) undecided: Undecided,
     pub(super) started: Instant,
     pub(super) loader: Option<Loader>,
     pub(super) draining: bool,
@@ -113,6 +115,7 @@ impl Actor for Supervisor {
         self.events.record(Subject::Daemon, What::DaemonStarted { version: env!("CARGO_PKG_VERSION").to_owned() });
         self.begin_to_follow(ctx);
         self.retry_drop_in(ctx);
+        self.undecided = Undecided::new(self.tree.order());
         for node in self.tree.order().to_vec() {
             self.start_leaf(node, ctx);
             self.check_health(node, ctx);
@@ -349,6 +352,7 @@ impl Supervisor {
             let what = What::StateChanged { from: from.to_owned(), to: to.to_owned(), why, next_try };
             self.events.record(self.subject(node), what);
         }
+        self.note_decided(node);
         if let Node::Module(at) = node {
             self.go_on_with_swaps(at, ctx);
         }

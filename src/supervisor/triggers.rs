@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a trigger waits for the modules that it calls. Calls for those that come later wait in their queues.
-const MODULES_WAIT: Duration = Duration::from_secs(10);
+pub(super) const MODULES_WAIT: Duration = Duration::from_secs(10);
 
 /// How long what can fail of a trigger may take: files are read and sockets bound, which takes no second. A disk that hangs
 /// is to hold up neither reloads nor what else starts.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{AsyncContext, Context, Handler};
+use actix::{AsyncContext, Context, Handler, Message};
 
 use super::{
     events::{Subject, What},
@@ -12,7 +12,7 @@ use super::{
     status::{WorkerState, WorkerStatus},
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, InstanceExited, WorkerEnded};
+use crate::actors::{ExitReason, ExitReport, InstanceExited, Turns, WorkerEnded};
 
 /// How often each worker is asked to turn over. A hang is seen within [`STALL`] and one beat; twice as often is the larger
 /// part of what an idle daemon does.
@@ -21,6 +21,11 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How long a worker may take to turn over before it counts as stalled. Guests give way after some milliseconds, also when
 /// there are many; whatever takes a second blocks the thread.
 const STALL: Duration = Duration::from_secs(1);
+
+/// Asks every worker to turn over once more. The answer, at once, is how often each has until now, as far as it was asked.
+#[derive(Message)]
+#[rtype(result = "Vec<Turns>")]
+pub(super) struct AskTurns;
 
 /// What is known of each worker's turns.
 #[derive(Debug, Default)]
@@ -39,6 +44,11 @@ impl Stalls {
     pub(super) fn new(workers: usize) -> Self {
         Self(vec![Stall::default(); workers])
     }
+
+    /// The workers that do not turn over.
+    pub(super) fn stalled(&self) -> Vec<usize> {
+        self.0.iter().enumerate().filter(|(_, stall)| stall.noticed).map(|(worker, _)| worker).collect()
+    }
 }
 
 impl Supervisor {
@@ -46,16 +56,21 @@ impl Supervisor {
     pub(super) fn beat(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(BEAT, |supervisor, ctx| {
             let now = Instant::now();
-            for worker in 0..supervisor.workers.count() {
-                match supervisor.workers.beat(worker, now) {
-                    Some(stalled) => supervisor.note_turn(worker, stalled),
-                    None => supervisor.replace_worker(worker, ctx),
-                }
-            }
+            supervisor.ask_workers(now, ctx);
             for module in supervisor.modules.values() {
                 module.queue.sweep(now);
             }
         });
+    }
+
+    /// Asks every worker to turn over, and notes who has since the last time.
+    fn ask_workers(&mut self, now: Instant, ctx: &mut Context<Self>) {
+        for worker in 0..self.workers.count() {
+            match self.workers.beat(worker, now) {
+                Some(stalled) => self.note_turn(worker, stalled),
+                None => self.replace_worker(worker, ctx),
+            }
+        }
     }
 
     fn note_turn(&mut self, worker: usize, stalled: Duration) {
@@ -131,6 +146,17 @@ impl Supervisor {
             replaced: stall.replaced,
         };
         self.stalls.0.iter().enumerate().map(status).collect()
+    }
+}
+
+impl Handler<AskTurns> for Supervisor {
+    type Result = Vec<Turns>;
+
+    fn handle(&mut self, _: AskTurns, ctx: &mut Context<Self>) -> Self::Result {
+        if !self.workers.are_stopping() {
+            self.ask_workers(Instant::now(), ctx);
+        }
+        self.workers.turns()
     }
 }
 

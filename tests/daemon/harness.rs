@@ -143,6 +143,9 @@ pub(crate) fn command(program: &str) -> Command {
     for variable in ["WAPCD_LOG", "WAPCD_SOCKET", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"] {
         command.env_remove(variable);
     }
+    for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        command.env_remove(variable);
+    }
     // Finding the names in a backtrace holds up a worker, for longer than some tests grant.
     command.env("RUST_BACKTRACE", "0");
     command

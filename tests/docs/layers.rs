@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::repository::{files, text};
 
 /// Every part of the library with the parts it may name, from those that know nothing up to the commands.
-const PARTS: [(&str, &[&str]); 14] = [
+const PARTS: [(&str, &[&str]); 15] = [
     ("host", &[]),
     ("config", &[]),
     ("signals", &[]),
@@ -19,6 +19,7 @@ const PARTS: [(&str, &[&str]); 14] = [
     ("supervisor", &["host", "config", "files", "bindings", "actors", "triggers"]),
     ("control", &["host", "config", "files", "bindings", "actors", "web", "triggers", "supervisor"]),
     ("single_call", &["host", "config", "supervisor"]),
+    ("service", &["host", "actors", "triggers", "supervisor", "control"]),
     ("daemon", &["host", "config", "bindings", "actors", "triggers", "supervisor", "control"]),
 ];
 

@@ -1,0 +1,192 @@
+//! How the daemon stands, in a few numbers and names: what a service manager is told. Asked far more often than the whole
+//! status is read, so it costs no more than a look at each child.
+
+use std::{collections::HashSet, time::Instant};
+
+use actix::{Context, Handler, Message};
+
+use super::{
+    module_child::{ModuleChild, Phase, SlotState},
+    status::{ModuleState, ServiceState},
+    topology::Node,
+    tree::Supervisor,
+    trigger_child::{TriggerChild, TriggerPhase},
+    triggers::MODULES_WAIT,
+};
+
+/// How the daemon stands at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How far the start has got.
+    pub start: Start,
+    /// Modules by their state, in the order of [`ModuleState::ALL`], without states that none has.
+    pub modules: Vec<(ModuleState, usize)>,
+    /// Triggers, all together.
+    pub triggers: usize,
+    /// Modules that are in back-off or have failed.
+    pub modules_unwell: Vec<Unwell>,
+    /// Bindings that do not answer, or not everywhere.
+    pub bindings_unwell: Vec<Unwell>,
+    /// Triggers that are not at work though they should be.
+    pub triggers_unwell: Vec<Unwell>,
+    /// Workers that do not turn over.
+    pub stalled: Vec<usize>,
+    /// Calls that run or wait.
+    pub calls: usize,
+    /// New code of a reload that is not there yet.
+    pub reload_lacks: usize,
+    /// Whether the daemon is stopping.
+    pub draining: bool,
+}
+
+/// How far the start has got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Children of which it is not known yet what becomes of them.
+    pub undecided: usize,
+    /// Those among them whose file is being read and compiled, which nothing but the file's size bounds.
+    pub loading: usize,
+    /// Those among them whose instances are being started, which ends with their deadlines.
+    pub starting: usize,
+}
+
+/// A child that is not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwell {
+    /// Its name.
+    pub name: String,
+    /// What it is instead: a state, or `disconnected`.
+    pub state: &'static str,
+}
+
+/// Asks how the daemon stands. Answered at once.
+#[derive(Message)]
+#[rtype(result = "Standing")]
+pub(super) struct GetStanding;
+
+/// What the daemon was started with and has not been decided on: neither started, nor failed, nor stopped.
+#[derive(Debug, Default)]
+pub(super) struct Undecided(HashSet<Node>);
+
+impl Undecided {
+    /// Modules and triggers among these; nobody waits for a binding but its modules.
+    pub(super) fn new(leaves: &[Node]) -> Self {
+        let waited_for = |leaf: &&Node| matches!(leaf, Node::Module(_) | Node::Trigger(_));
+        Self(leaves.iter().filter(waited_for).copied().collect())
+    }
+}
+
+impl Supervisor {
+    /// Notes what has been decided on a leaf, once and for all: one that ends later does not take it back.
+    pub(super) fn note_decided(&mut self, leaf: Node) {
+        if self.undecided.0.contains(&leaf) && self.is_decided(leaf, Instant::now()) {
+            self.undecided.0.remove(&leaf);
+        }
+    }
+
+    /// Whether it is known what becomes of a leaf. A restart that waits is such a decision: the start was tried, and more of
+    /// them are a matter of restarts. So is a wait for a binding that lasts longer than the module wants to wait for it.
+    fn is_decided(&self, leaf: Node, now: Instant) -> bool {
+        match leaf {
+            Node::Module(at) => self.modules.get(at).is_none_or(|child| child.removed || is_module_decided(child, now)),
+            Node::Trigger(at) => {
+                self.triggers.get(at).is_none_or(|child| child.removed || is_trigger_decided(child, now))
+            }
+            Node::Binding(_) | Node::Group(_) => true,
+        }
+    }
+
+    fn start_standing(&mut self, now: Instant) -> Start {
+        let mut undecided = std::mem::take(&mut self.undecided);
+        undecided.0.retain(|leaf| !self.is_decided(*leaf, now));
+        let mut start = Start { undecided: undecided.0.len(), ..Start::default() };
+        for leaf in &undecided.0 {
+            let Node::Module(at) = leaf else { continue };
+            let Some(child) = self.modules.get(*at) else { continue };
+            start.loading += usize::from(child.phase == Phase::Loading);
+            start.starting += usize::from(child.slots.iter().any(|slot| matches!(slot.state, SlotState::Starting(..))));
+        }
+        self.undecided = undecided;
+        start
+    }
+
+    fn standing(&mut self) -> Standing {
+        let start = self.start_standing(Instant::now());
+        let modules = || self.modules.values().filter(|child| !child.removed);
+        let of_state = |state: &ModuleState| (*state, modules().filter(|child| child.state() == *state).count());
+        let module_unwell = |child: &ModuleChild| {
+            let state = child.state();
+            let unwell = matches!(state, ModuleState::Backoff | ModuleState::Failed);
+            unwell.then(|| Unwell { name: child.config.name.to_string(), state: state.as_str() })
+        };
+        let triggers = || self.triggers.values().filter(|child| !child.removed);
+        let trigger_unwell = |child: &TriggerChild| {
+            let state = child.state();
+            unwell(state).map(|state| Unwell { name: child.name().to_string(), state })
+        };
+        let calls = |child: &ModuleChild| {
+            let running = child.queue.counters().in_flight.load(std::sync::atomic::Ordering::Relaxed);
+            usize::try_from(running).unwrap_or(usize::MAX).saturating_add(child.queue.numbers().calls)
+        };
+        Standing {
+            start,
+            modules: ModuleState::ALL.iter().map(of_state).filter(|(_, count)| *count > 0).collect(),
+            triggers: triggers().count(),
+            modules_unwell: modules().filter_map(module_unwell).collect(),
+            bindings_unwell: self.bindings_unwell(),
+            triggers_unwell: triggers().filter_map(trigger_unwell).collect(),
+            stalled: self.stalls.stalled(),
+            calls: self.modules.values().map(calls).sum(),
+            reload_lacks: self.reloads.lacks(),
+            draining: self.draining || self.triggers_end,
+        }
+    }
+
+    fn bindings_unwell(&self) -> Vec<Unwell> {
+        let bindings = self.bindings.values().filter(|child| !child.removed);
+        let unwell = |child: &super::binding_child::BindingChild| {
+            let state = child.state();
+            let disconnected = state == ServiceState::Running && !child.is_connected_to_backend();
+            let state = unwell(state).or(disconnected.then_some("disconnected"))?;
+            Some(Unwell { name: child.name().to_string(), state })
+        };
+        bindings.filter_map(unwell).collect()
+    }
+}
+
+/// The state of a binding or trigger that does not do what it is there for, whoever wants it so.
+fn unwell(state: ServiceState) -> Option<&'static str> {
+    matches!(state, ServiceState::Backoff | ServiceState::Stopped | ServiceState::Failed).then(|| state.as_str())
+}
+
+fn is_module_decided(child: &ModuleChild, now: Instant) -> bool {
+    match child.phase {
+        Phase::Idle => child.config.lazy,
+        Phase::Loading => false,
+        Phase::Waiting(since) => now.saturating_duration_since(since) > child.config.binding_wait,
+        Phase::Up => {
+            let starting = child.slots.iter().any(|slot| matches!(slot.state, SlotState::Starting(..)));
+            let rests = |state: &SlotState| matches!(state, SlotState::Backoff(_));
+            !starting && (child.live().next().is_some() || child.slots.iter().any(|slot| rests(&slot.state)))
+        }
+        Phase::Stopping(_) | Phase::Held | Phase::Stopped | Phase::Failed => true,
+    }
+}
+
+fn is_trigger_decided(child: &TriggerChild, now: Instant) -> bool {
+    match child.phase {
+        TriggerPhase::Waiting(since) => now.saturating_duration_since(since) > MODULES_WAIT,
+        TriggerPhase::Starting => false,
+        // Before its first start it rests, too.
+        TriggerPhase::Resting => child.last_exit.is_some(),
+        TriggerPhase::Up | TriggerPhase::Draining(_) | TriggerPhase::Stopped | TriggerPhase::Failed => true,
+    }
+}
+
+impl Handler<GetStanding> for Supervisor {
+    type Result = actix::MessageResult<GetStanding>;
+
+    fn handle(&mut self, _: GetStanding, _: &mut Context<Self>) -> Self::Result {
+        actix::MessageResult(self.standing())
+    }
+}

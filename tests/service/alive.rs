@@ -1,0 +1,99 @@
+//! Signs of life: given while every worker and the supervisor turn over, and not while one of them hangs.
+
+use std::{fs, time::Duration};
+
+use nix::{
+    sys::{
+        ptrace,
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
+};
+
+use crate::{
+    harness::{Daemon, Home, SOON, module, pause_for},
+    manager::Manager,
+};
+
+/// The time within which signs are wanted.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// A thread of the daemon that is held until this is dropped.
+struct Held(Pid);
+
+impl Held {
+    fn new(daemon: &Daemon, thread: &str) -> Self {
+        let thread = Pid::from_raw(thread_of(daemon, thread));
+        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+        let held = Self(thread);
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        held
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A thread that is gone needs no release.
+        ptrace::detach(self.0, None).unwrap_or_default();
+    }
+}
+
+/// The id of the thread of that name, of which there is one.
+fn thread_of(daemon: &Daemon, name: &str) -> i32 {
+    let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().map(|thread| thread.unwrap().path());
+    let is_it = |comm: String| comm.trim_end() == name;
+    let found: Vec<_> = threads.filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(is_it)).collect();
+    assert_eq!(found.len(), 1, "threads with the name {name:?}: {found:?}");
+    found[0].file_name().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// Waits for so many further signs.
+fn wait_for_signs(manager: &Manager, count: usize) {
+    let mut from = manager.count();
+    for _ in 0..count {
+        from = manager.wait_for(from, "WATCHDOG=1") + 1;
+    }
+}
+
+/// No sign comes while the thread is held, and they come again afterwards.
+fn assert_missed(manager: &Manager, daemon: &Daemon, thread: &str) {
+    let held = Held::new(daemon, thread);
+    // What was under way when it was held may still be told.
+    pause_for(WITHIN);
+    let from = manager.count();
+    pause_for(3 * WITHIN);
+    assert_eq!(manager.count_of(from, manager.count(), "WATCHDOG=1"), 0, "{thread} is held");
+    drop(held);
+    wait_for_signs(manager, 2);
+}
+
+#[test]
+fn signs_come_from_the_start_on_also_while_guests_compute_and_miss_while_a_thread_hangs() {
+    let manager = Manager::new();
+    let daemon = manager.spawn_watched(Home::new(&module("orders", "instances = \"per-worker\"")), WITHIN);
+    manager.wait_for(0, "READY=1");
+    wait_for_signs(&manager, 3);
+
+    let client = daemon.client();
+    let computing = std::thread::spawn(move || client.call("orders", "busy/3000/echo", b"done").text());
+    wait_for_signs(&manager, 4);
+    assert_eq!(computing.join().unwrap(), "done");
+
+    assert_missed(&manager, &daemon, "wapcd-worker-0");
+    assert_missed(&manager, &daemon, "wapcd-worker-1");
+    assert_missed(&manager, &daemon, "wapcd");
+}
+
+#[test]
+fn no_sign_is_given_that_nobody_wants_or_that_another_process_is_asked_for() {
+    let manager = Manager::new();
+    let home = Home::new(&module("orders", ""));
+    let variables = [("NOTIFY_SOCKET", manager.address()), ("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", "1")];
+    let daemon = home.spawn_with("log", &variables);
+    manager.wait_for(0, "READY=1");
+    assert!(SOON > WITHIN);
+    pause_for(WITHIN);
+    assert_eq!(manager.count_of(0, manager.count(), "WATCHDOG=1"), 0);
+    assert_eq!(daemon.call("orders", "echo", b"on").text(), "on");
+}
