@@ -1,9 +1,6 @@
 //! The seam between the command line and the parts of the daemon: configuration, check, supervisor and control API.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -49,7 +46,7 @@ pub fn check(config: &Config) -> Result<(), Problems> {
         Err(error) => return Err(Problems(vec![engine_problem(error, settings.instances)])),
     };
     let problems = config.modules.iter().flat_map(|module| check_module(&engine, module));
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let credentials = Environment::from_process().credentials_directory;
     let of_triggers = config.triggers.iter().flat_map(|trigger| {
         let problems = triggers::problems(trigger, credentials.as_deref());
         problems.into_iter().map(|error| format!("triggers.{}: {}", trigger.name, chain(&error)))

@@ -13,7 +13,7 @@ use wapcd::{
     daemon::{self, Controlled},
     host::{self, CallError},
     logging,
-    service::Service,
+    service::{self, Service},
     signals::{Signal, Signals},
     single_call::{self, SingleCallError},
     supervisor::{self, EndReason, StartError, SupervisorHandle, Surroundings},
@@ -98,7 +98,8 @@ fn run_for(service: &Service, configured: Configured, sockets: Sockets) -> Resul
         tracing::warn!(%error, "cannot have as many descriptors as the process may");
     }
     let levels = logs.levels();
-    let sockets = Arc::new(sockets);
+    service::guard();
+    let sockets = service.keep(sockets);
     let (set_level, on_reload) = (Box::new(move |level| levels.set(level)), service.on_reload());
     let surroundings = Surroundings { environment, set_level, sockets, on_reload };
     let system = actix::System::new();
@@ -111,7 +112,7 @@ fn run_for(service: &Service, configured: Configured, sockets: Sockets) -> Resul
 /// The life of the daemon. The socket comes first, because it tells whether another daemon is at work here.
 async fn serve(config: Config, surroundings: Surroundings, service: &Service) -> Result<(), Failure> {
     let mut signals = Signals::install().map_err(Failure::Signals)?;
-    let settings = Settings::from(&config);
+    let (settings, sockets) = (Settings::from(&config), Arc::clone(&surroundings.sockets));
     let socket = ControlSocket::bind(&settings.socket, settings.socket_mode)?;
     let running = supervisor::start(config, surroundings).await?;
     let grace = || running.config().daemon.shutdown_grace;
@@ -123,7 +124,7 @@ async fn serve(config: Config, surroundings: Surroundings, service: &Service) ->
         }
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
-    service.attend(&running);
+    service.attend(&running, &sockets);
     let end = tokio::select! {
         signal = told_to_stop(&mut signals, &running) => signal.map_err(Failure::Signals),
         reason = running.ended() => Err(Failure::Ended(reason)),

@@ -25,6 +25,8 @@ pub struct Environment {
     pub state_directory: Option<OsString>,
     /// `$RUNTIME_DIRECTORY`: set by systemd, several paths separated by `:`.
     pub runtime_directory: Option<OsString>,
+    /// `$CREDENTIALS_DIRECTORY`: set by systemd for `LoadCredential=` and its like.
+    pub credentials_directory: Option<PathBuf>,
     /// `$XDG_STATE_HOME`.
     pub xdg_state_home: Option<OsString>,
     /// `$XDG_RUNTIME_DIR`.
@@ -46,6 +48,9 @@ impl Environment {
         Self {
             state_directory: env::var_os("STATE_DIRECTORY"),
             runtime_directory: env::var_os("RUNTIME_DIRECTORY"),
+            credentials_directory: env::var_os("CREDENTIALS_DIRECTORY")
+                .filter(|directory| !directory.is_empty())
+                .map(PathBuf::from),
             xdg_state_home: env::var_os("XDG_STATE_HOME"),
             xdg_runtime_dir: env::var_os("XDG_RUNTIME_DIR"),
             home: env::var_os("HOME"),

@@ -51,8 +51,8 @@ pub(crate) enum SocketFileError {
 pub(crate) struct SocketFile {
     path: PathBuf,
     listener: UnixListener,
-    /// Device and inode of the socket's file.
-    identity: (u64, u64),
+    /// Device and inode of the socket's file; `None`: it is left where it is.
+    identity: Option<(u64, u64)>,
 }
 
 impl SocketFile {
@@ -65,7 +65,26 @@ impl SocketFile {
         fits(path)?;
         clear_stale(path)?;
         let (listener, identity) = listen(path, mode, backlog).map_err(SocketFileError::Bind)?;
-        Ok(Self { path: path.to_owned(), listener, identity })
+        Ok(Self { path: path.to_owned(), listener, identity: Some(identity) })
+    }
+
+    /// Goes on with a socket that listens at that path already, and gives its file these permission bits.
+    ///
+    /// # Errors
+    /// [`SocketFileError`]: no socket is there any more, or its mode cannot be set. It is closed then.
+    pub(crate) fn adopt(path: &Path, mode: Option<u32>, listener: UnixListener) -> Result<Self, SocketFileError> {
+        let found = std::fs::symlink_metadata(path).map_err(SocketFileError::Probe)?;
+        if !found.file_type().is_socket() {
+            return Err(SocketFileError::NotASocket);
+        }
+        let adopted = Self { path: path.to_owned(), listener, identity: Some((found.dev(), found.ino())) };
+        mode.map_or(Ok(()), |mode| adopted.set_mode(mode)).map_err(SocketFileError::Bind)?;
+        Ok(adopted)
+    }
+
+    /// Closes the socket here and leaves its file where it is: somebody else has the socket, too.
+    pub(crate) fn leave(mut self) {
+        self.identity = None;
     }
 
     /// The socket's path.
@@ -89,8 +108,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        let Some(identity) = self.identity else { return };
         // Another file at the path belongs to somebody else, who removed ours.
-        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == identity);
         if ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(socket = %self.path.display(), %error, "cannot remove a socket");
         }

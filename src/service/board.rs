@@ -1,6 +1,6 @@
 //! What the service manager was told last, and what follows from that: nothing is told twice, and nothing out of turn.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, time::Duration};
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
@@ -124,6 +124,17 @@ impl Board {
     /// Gives a sign of life.
     pub(super) fn live(&self) {
         self.send(&["WATCHDOG=1"]);
+    }
+
+    /// Lets the service manager keep a socket under that name.
+    pub(super) fn store(&self, name: &str, socket: OwnedFd) {
+        let lines = ["FDSTORE=1", &format!("FDNAME={name}")];
+        self.notifier.send(Message::with_descriptor(&lines, socket));
+    }
+
+    /// Lets it close what it keeps under that name.
+    pub(super) fn remove(&self, name: &str) {
+        self.send(&["FDSTOREREMOVE=1", &format!("FDNAME={name}")]);
     }
 
     /// Sends what the service manager did not take before; whether it has everything.

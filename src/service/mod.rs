@@ -8,6 +8,9 @@
 //!        └─────── how far a start or reload has got ──▶ patience.rs ── EXTEND_TIMEOUT_USEC ────────────────────────────────┘
 //! ```
 //!
+//! `store.rs` lets the service manager keep listening sockets: `triggers::sockets` says which, and goes on with them after a
+//! restart.
+//!
 //! All of it runs on the supervisor's thread: what holds that up keeps the sign of life from being given. Nobody here waits
 //! for the service manager: what it does not take at once is sent later.
 //!
@@ -16,14 +19,20 @@
 mod board;
 mod notifier;
 mod patience;
+mod privileges;
 mod report;
+mod store;
 mod text;
 mod watchdog;
 
 use std::sync::Arc;
 
+pub use self::privileges::guard;
 use self::{board::Board, notifier::Notifier, watchdog::Watchdog};
-use crate::supervisor::{ReloadStep, SupervisorHandle};
+use crate::{
+    supervisor::{ReloadStep, SupervisorHandle},
+    triggers::{SocketKeeper, Sockets},
+};
 
 /// The way to the service manager. Cheap to clone, usable from any thread.
 #[derive(Debug, Clone, Default)]
@@ -62,13 +71,22 @@ impl Service {
         Box::new(move |step| board.iter().for_each(|board| board.reload(step)))
     }
 
-    /// Tells what becomes of the daemon from now on. Must be called on the supervisor's thread.
-    pub fn attend(&self, running: &SupervisorHandle) {
+    /// Sockets that the service manager keeps beyond the daemon's end, where there is one.
+    #[must_use]
+    pub fn keep(&self, sockets: Sockets) -> Arc<Sockets> {
+        Arc::new(match &self.board {
+            Some(board) => sockets.kept_by(Arc::clone(board) as Arc<dyn SocketKeeper>),
+            None => sockets,
+        })
+    }
+
+    /// Tells what becomes of the daemon from now on, and of its sockets. Must be called on the supervisor's thread.
+    pub fn attend(&self, running: &SupervisorHandle, sockets: &Arc<Sockets>) {
         if let Some(trouble) = &self.trouble {
             tracing::warn!(trouble = &**trouble, "the service manager is told nothing");
         }
         let Some(board) = &self.board else { return };
-        actix::spawn(report::report(Arc::clone(board), running.clone()));
+        actix::spawn(report::report(Arc::clone(board), running.clone(), Arc::clone(sockets)));
         actix::spawn(patience::extend(Arc::clone(board), running.clone()));
         if let Some(watchdog) = self.watchdog {
             actix::spawn(watchdog.keep_alive(Arc::clone(board), running.clone()));

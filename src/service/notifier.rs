@@ -50,6 +50,11 @@ impl Message {
     pub(super) fn new(lines: &[&str]) -> Self {
         Self { text: lines.join("\n"), descriptor: None }
     }
+
+    /// The same with a descriptor.
+    pub(super) fn with_descriptor(lines: &[&str], descriptor: OwnedFd) -> Self {
+        Self { descriptor: Some(descriptor), ..Self::new(lines) }
+    }
 }
 
 impl Notifier {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
 use super::board::{Board, Phase};
-use crate::supervisor::SupervisorHandle;
+use crate::{supervisor::SupervisorHandle, triggers::Sockets};
 
 /// How soon a change is told, and how long the next is waited with. A person reads one line a second; ten a second would
 /// cost the service manager more than they are worth when a guest fails in a loop.
@@ -20,12 +20,16 @@ const SHORT_PAUSE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells how the daemon stands, for as long as it lives.
-pub(super) async fn report(board: Arc<Board>, running: SupervisorHandle) {
+pub(super) async fn report(board: Arc<Board>, running: SupervisorHandle, sockets: Arc<Sockets>) {
     let mut events = running.events().last();
     loop {
         events.mark_unchanged();
         // Whatever keeps the supervisor from answering is told by the sign of life that is not given.
         let phase = running.standing().await.map(|standing| board.show(&standing)).unwrap_or(*board.phase().borrow());
+        if phase == Phase::Ready {
+            // Everybody who listens does.
+            sockets.close_unwanted();
+        }
         let whole = board.flush();
         let patient = phase == Phase::Ready || phase == Phase::Reloading;
         if !patient || !whole {

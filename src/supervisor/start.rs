@@ -106,6 +106,7 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
         let workers = Workers::start(config.daemon.workers.max(1), ctx.address().recipient());
         let ear = Arc::new(Ear::new(events.clone(), ctx.address().recipient()));
         let sockets = Arc::clone(&surroundings.sockets);
+        let credentials = surroundings.environment.credentials_directory.clone();
         let mut supervisor = Supervisor {
             stalls: Stalls::new(workers.count()),
             undecided: Undecided::default(),
@@ -131,7 +132,7 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             acceptance,
             sockets,
             trigger_observer: Arc::clone(&ear) as Arc<dyn TriggerObserver>,
-            context: binding_context(&config, &modules, ear, guests),
+            context: binding_context(&config, credentials, &modules, ear, guests),
             known: modules,
             stores,
             keeper,
@@ -150,10 +151,16 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
 }
 
 /// What bindings get from the daemon.
-fn binding_context(config: &Config, modules: &Modules, ear: Arc<Ear>, guests: Arc<GuestMetrics>) -> BindingContext {
+fn binding_context(
+    config: &Config,
+    credentials: Option<PathBuf>,
+    modules: &Modules,
+    ear: Arc<Ear>,
+    guests: Arc<GuestMetrics>,
+) -> BindingContext {
     BindingContext {
         observer: ear,
-        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        credentials,
         state_dir: config.daemon.state_dir.clone(),
         metrics: guests,
         ..BindingContext::new(Arc::new(modules.clone()))

@@ -31,5 +31,5 @@ pub use self::{
     facts::{Detail, ListenerFacts, TriggerFacts},
     notice::{Notice, TriggerObserver},
     running::{Groundwork, RunningTrigger, TriggerEnd, prepare, problems, start},
-    sockets::{Sockets, raise_descriptor_limit},
+    sockets::{SocketKeeper, Sockets, raise_descriptor_limit},
 };

@@ -249,6 +249,13 @@ impl Daemon {
         exit.unwrap()
     }
 
+    /// The directory of a daemon that has ended.
+    #[allow(dead_code, reason = "the tests of the service use it")]
+    pub(crate) fn kept_home(mut self) -> Home {
+        assert!(self.child.is_none(), "it runs");
+        self.home.take().unwrap()
+    }
+
     /// Kills the process as a power cut would, and gives back its directory.
     pub(crate) fn kill(mut self) -> Home {
         self.signal(Signal::KILL);

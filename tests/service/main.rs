@@ -13,3 +13,4 @@ mod alive;
 mod manager;
 mod ready;
 mod reloads;
+mod stored;
