@@ -11,10 +11,8 @@ use std::{
 use tokio::{sync::oneshot, time::timeout_at};
 
 use super::{
-    CallFailure, CallReply, CallRequest, ModuleQueue, QueueSettings, QueuedCall,
-    places::{Home, PATIENCE},
-    queue::Placed,
-    queued_call::Pledge,
+    CallFailure, CallReply, CallRequest, ModuleQueue, QueueSettings, QueuedCall, crossings::patience, places::Home,
+    queue::Placed, queued_call::Pledge,
 };
 
 /// Id of the next call.
@@ -76,7 +74,7 @@ impl ModuleQueue {
     /// long enough goes to any idle instance.
     async fn wait(&self, id: Ticket, mut reply: oneshot::Receiver<CallReply>, home: Home) -> CallReply {
         let mut place = Place { queue: self, id: id.call, left: false };
-        let mut until = home.map_or(id.expires, |_worker| id.expires.min(id.accepted + PATIENCE));
+        let mut until = home.map_or(id.expires, |_worker| id.expires.min(id.accepted + patience()));
         loop {
             let replied = timeout_at(until.into(), &mut reply).await;
             if let Ok(reply) = replied {

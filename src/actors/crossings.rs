@@ -2,14 +2,23 @@
 //!
 //! Counted are calls that are handed to an instance on another worker than the caller's, and every wake-up of a connection,
 //! of a caller, and of a guest that waits for a binding which comes from a thread other than its own. A released daemon
-//! counts nothing.
+//! counts nothing. Beside it a test may make calls more patient than they are: what crosses then crosses also on a machine
+//! that keeps no thread waiting.
 
-#[cfg(feature = "fault-injection")]
-pub use self::counted::crossings;
 #[cfg(feature = "fault-injection")]
 pub(super) use self::counted::handed_to;
 #[cfg(feature = "fault-injection")]
+pub(super) use self::counted::patience;
+#[cfg(feature = "fault-injection")]
 pub(crate) use self::counted::watched;
+#[cfg(feature = "fault-injection")]
+pub use self::counted::{crossings, set_patience};
+
+/// How long a call waits for an instance of its own worker.
+#[cfg(not(feature = "fault-injection"))]
+pub(super) fn patience() -> std::time::Duration {
+    super::places::PATIENCE
+}
 
 /// Notes that an instance on that worker gets a call.
 #[cfg(not(feature = "fault-injection"))]
@@ -32,11 +41,15 @@ mod counted {
         },
         task::{Context, Poll, Wake, Waker},
         thread::{self, ThreadId},
+        time::Duration,
     };
 
-    use crate::actors::current_worker;
+    use crate::actors::{current_worker, places::PATIENCE};
 
     static CROSSINGS: AtomicU64 = AtomicU64::new(0);
+
+    /// In milliseconds, as `PATIENCE` is.
+    static PATIENT_FOR: AtomicU64 = AtomicU64::new(PATIENCE.as_millis() as u64);
 
     thread_local! {
         /// Whether the thread wakes somebody right now: a future in another is woken through both, and is one.
@@ -47,6 +60,15 @@ mod counted {
     #[must_use]
     pub fn crossings() -> u64 {
         CROSSINGS.load(Relaxed)
+    }
+
+    /// Lets calls of the whole process wait so long for an instance of their own worker.
+    pub fn set_patience(milliseconds: u64) {
+        PATIENT_FOR.store(milliseconds, Relaxed);
+    }
+
+    pub(in crate::actors) fn patience() -> Duration {
+        Duration::from_millis(PATIENT_FOR.load(Relaxed))
     }
 
     pub(in crate::actors) fn handed_to(worker: usize) {

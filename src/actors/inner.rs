@@ -8,11 +8,8 @@ use std::{
 use actix::Addr;
 
 use super::{
-    Gate, GuestActor, Origin, QueueSettings, QueuedCall, Refusal,
-    desk::Desk,
-    load::Loads,
-    places::{PATIENCE, Places},
-    rate::Rate,
+    Gate, GuestActor, Origin, QueueSettings, QueuedCall, Refusal, crossings::patience, desk::Desk, load::Loads,
+    places::Places, rate::Rate,
 };
 use crate::config::RateLimit;
 
@@ -103,7 +100,7 @@ impl Inner {
     /// Whether the call waits for the instances of its own worker, since one of them may soon be free.
     fn is_patient(&self, worker: Option<usize>, accepted: Instant, now: Instant) -> bool {
         let Some(home) = self.places.home(worker) else { return false };
-        let soon = |desk: &Arc<Desk>| !desk.has_run_for(PATIENCE, now);
-        now < accepted + PATIENCE && self.members.iter().filter(|desk| desk.worker == home).any(soon)
+        let soon = |desk: &Arc<Desk>| !desk.has_run_for(patience(), now);
+        now < accepted + patience() && self.members.iter().filter(|desk| desk.worker == home).any(soon)
     }
 }

@@ -52,7 +52,7 @@ mod waits;
 mod workers;
 
 #[cfg(feature = "fault-injection")]
-pub use self::crossings::crossings;
+pub use self::crossings::{crossings, set_patience};
 pub(crate) use self::{accept::next_call_id, crossings::watched, exit::causes_of};
 pub use self::{
     budget::QueueBudget,

@@ -20,6 +20,7 @@ use std::{
 
 use super::{
     QueuedCall,
+    crossings::patience,
     inner::Idle,
     load::{Load, Loads},
 };
@@ -207,7 +208,7 @@ impl Places {
         let common = self.common.front().map(|call| (call.accepted, None));
         let lanes = self.workers.iter().enumerate().filter_map(|(worker, place)| {
             let accepted = place.lane.front()?.accepted;
-            let patience = if at_once(worker, place) { Duration::ZERO } else { PATIENCE };
+            let patience = if at_once(worker, place) { Duration::ZERO } else { patience() };
             let due = accepted + patience;
             (patience.is_zero() || due <= now).then_some((due, Some(worker)))
         });

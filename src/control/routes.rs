@@ -83,7 +83,8 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     let post = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("POST")));
     #[cfg(feature = "fault-injection")]
     app.service(post("/v1/workers/{worker}/end").route(web::post().to(end_worker)))
-        .service(get("/v1/crossings").route(web::get().to(crossings)));
+        .service(get("/v1/crossings").route(web::get().to(crossings)))
+        .service(post("/v1/patience/{milliseconds}").route(web::post().to(set_patience)));
     app.service(get("/v1/status").route(web::get().to(status)))
         .service(get("/v1/modules").route(web::get().to(modules)))
         .service(get("/v1/bindings").route(web::get().to(bindings)))
@@ -129,6 +130,13 @@ async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResp
 #[cfg(feature = "fault-injection")]
 async fn crossings() -> Result<HttpResponse, Problem> {
     json(&crate::actors::crossings())
+}
+
+/// Lets calls wait so long for an instance of their own worker, for the same tests.
+#[cfg(feature = "fault-injection")]
+async fn set_patience(milliseconds: web::Path<u64>) -> Result<HttpResponse, Problem> {
+    crate::actors::set_patience(*milliseconds);
+    json(&*milliseconds)
 }
 
 async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {

@@ -171,8 +171,8 @@ fn a_stop_ends_followers_after_the_last_event() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (fake, handle) = (running.fake.clone(), running.handle);
     fake.events.record(Subject::Daemon, What::DaemonDraining { why: "the test".into() });
-    runtime.block_on(handle.stop(PATIENCE));
-    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+    runtime.block_on(handle.stop(3 * PATIENCE));
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert_eq!(follower.chunk()[0]["event"], "daemon_draining");
     assert!(follower.chunk().is_empty(), "the end of the stream");
 }
@@ -186,5 +186,5 @@ fn a_stop_does_not_wait_for_a_follower_that_does_not_read() {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(running.handle.stop(Duration::from_millis(100)));
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
 }

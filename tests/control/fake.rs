@@ -158,7 +158,7 @@ fn messaging() -> Arc<dyn BindingFactory> {
 }
 
 /// How long the server waits for the fake.
-const SOON: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_secs(1);
 
 /// Bounds with which bodies of calls have 1 MiB and those of swaps 2 MiB: the server allows 64 KiB more.
 fn bounds() -> Bounds {

@@ -164,10 +164,10 @@ fn scrapers_that_say_nothing_hurt_nobody_on_the_socket() {
     let asked = Instant::now();
     assert_eq!(get(&running.socket(), "/v1/status").status, 200);
     assert_eq!(get(&running.socket(), "/metrics").status, 200);
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(running.handle.stop(Duration::from_secs(10)));
-    assert!(asked.elapsed() < Duration::from_secs(8), "a stop waits for no scraper: {:?}", asked.elapsed());
+    runtime.block_on(running.handle.stop(Duration::from_secs(60)));
+    assert!(asked.elapsed() < Duration::from_secs(40), "a stop waits for no scraper: {:?}", asked.elapsed());
     assert!(TcpStream::connect(address).is_err());
     drop(silent);
 }

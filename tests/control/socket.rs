@@ -162,6 +162,6 @@ fn a_stop_cuts_off_what_outlives_its_grace_time() {
     let started = std::time::Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(running.handle.stop(Duration::from_millis(100)));
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert!(!path.exists());
 }

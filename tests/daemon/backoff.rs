@@ -11,7 +11,7 @@ use wapcd::supervisor::{
 };
 
 use crate::{
-    harness::{Daemon, Home, eventually, menu, module},
+    harness::{Daemon, Home, SOON, eventually, menu, module},
     story::{binding, events, exits, ids, last, starts, tells, wait_for},
 };
 
@@ -42,8 +42,7 @@ fn the_first_exit_is_mended_at_once_and_the_waits_after_it_grow_up_to_a_bound() 
     assert_eq!(waits, [None, Some(0.1), Some(0.2), Some(0.4), Some(0.4)]);
     for ((ended, _, wait), started) in exits.iter().zip(starts(&daemon, "bad").iter().skip(1)) {
         let (took, wait) = (started - ended, wait.unwrap_or(0.0));
-        // The upper bound is generous: other tests run on the same cores.
-        assert!(took >= wait - 0.002 && took < wait + 1.0, "{took} for a wait of {wait}");
+        assert!(took >= wait - 0.002 && took < wait + SOON.as_secs_f64(), "{took} for a wait of {wait}");
     }
     assert_eq!(daemon.call("bad", "echo", b"").kind(), "ok");
     // The success counts at once.
@@ -57,14 +56,14 @@ fn the_first_exit_is_mended_at_once_and_the_waits_after_it_grow_up_to_a_bound() 
 
 #[test]
 fn a_back_off_is_seen_everywhere_and_calls_that_come_meanwhile_wait_for_the_fresh_instance() {
-    let keys = restart("backoff = { initial = \"600ms\", max = \"1h\", jitter = 0 }");
+    let keys = restart("backoff = { initial = \"3s\", max = \"1h\", jitter = 0 }");
     let daemon = Daemon::start(&module("bad", &keys));
     trap(&daemon, "bad");
     trap(&daemon, "bad");
     wait_for(&daemon, "bad", ModuleState::Backoff);
     let (status, at) = (daemon.module("bad"), now());
     let next = status.next_try.unwrap();
-    assert!(next > at && next < at + 0.61, "{next} at {at}");
+    assert!(next > at && next < at + 3.01, "{next} at {at}");
     assert!(status.instances.is_empty() && status.uptime_s.is_none());
     let client = daemon.client();
     let waiting = thread::spawn(move || client.call("bad", "number", b""));
@@ -77,7 +76,7 @@ fn a_back_off_is_seen_everywhere_and_calls_that_come_meanwhile_wait_for_the_fres
         _ => None,
     });
     let (told, why) = told.unwrap();
-    assert!((told.unwrap() - next).abs() < 0.02, "{told:?} {next}");
+    assert!((told.unwrap() - next).abs() < 0.5, "{told:?} {next}");
     assert!(why.unwrap().contains("trapped"));
     let answer = waiting.join().unwrap();
     assert_eq!(answer.outcome(), (200, "1".to_owned()));
@@ -89,11 +88,11 @@ fn a_back_off_is_seen_everywhere_and_calls_that_come_meanwhile_wait_for_the_fres
 
 #[test]
 fn a_module_that_ran_for_its_period_is_mended_at_once_though_no_call_succeeded() {
-    let keys = "restart = { intensity = 20, period = \"300ms\", backoff = { initial = \"50ms\", jitter = 0 } }";
+    let keys = "restart = { intensity = 20, period = \"3s\", backoff = { initial = \"50ms\", jitter = 0 } }";
     let daemon = Daemon::start(&module("bad", keys));
     trap(&daemon, "bad");
     trap(&daemon, "bad");
-    eventually("it ran for its period", || daemon.module("bad").uptime_s > Some(0.35));
+    eventually("it ran for its period", || daemon.module("bad").uptime_s > Some(3.05));
     assert_eq!(daemon.module("bad").restarts_in_window, 0);
     trap(&daemon, "bad");
     eventually("it is told", || exits(&daemon, "bad").len() == 3);
@@ -103,7 +102,7 @@ fn a_module_that_ran_for_its_period_is_mended_at_once_though_no_call_succeeded()
 
 #[test]
 fn a_call_that_waits_for_a_back_off_ends_at_its_deadline() {
-    let limits = "limits = { call_timeout = \"200ms\" }\n";
+    let limits = "limits = { call_timeout = \"2s\" }\n";
     let keys = restart("backoff = { initial = \"1h\", max = \"1h\" }");
     let daemon = Daemon::start(&module("bad", &format!("{limits}{keys}")));
     trap(&daemon, "bad");
@@ -127,7 +126,7 @@ fn an_operators_restart_ends_a_back_off() {
 
 #[test]
 fn a_stop_ends_a_back_off() {
-    let daemon = Daemon::start(&module("bad", &restart("backoff = { initial = \"300ms\", max = \"300ms\" }")));
+    let daemon = Daemon::start(&module("bad", &restart("backoff = { initial = \"3s\", max = \"3s\" }")));
     trap(&daemon, "bad");
     trap(&daemon, "bad");
     wait_for(&daemon, "bad", ModuleState::Backoff);
@@ -139,13 +138,13 @@ fn a_stop_ends_a_back_off() {
     assert_eq!(waiting.join().unwrap().kind(), "stopped");
     // Nothing comes of the wait that was begun.
     let begin = last(&daemon);
-    crate::harness::pause_for(Duration::from_millis(400));
+    crate::harness::pause_for(Duration::from_millis(3_200));
     assert_eq!((daemon.module("bad").state, last(&daemon)), (ModuleState::Stopped, begin));
 }
 
 #[test]
 fn a_module_that_failed_gets_a_new_chance_from_its_file_when_its_time_has_come() {
-    let home = Home::new("[modules.late]\npath = \"late.wasm\"\nrestart = { retry_failed = \"300ms\" }\n");
+    let home = Home::new("[modules.late]\npath = \"late.wasm\"\nrestart = { retry_failed = \"2s\" }\n");
     home.write("late.wasm", "not wasm at all, and long enough to be looked at");
     let daemon = home.start();
     wait_for(&daemon, "late", ModuleState::Failed);
@@ -165,7 +164,7 @@ fn a_module_that_failed_gets_a_new_chance_from_its_file_when_its_time_has_come()
 fn a_module_that_failed_too_often_reads_its_file_for_its_new_chance() {
     // Where files are watched, its new file is its new chance.
     let watch = "[watch]\nmode = \"off\"\n";
-    let bad = "[modules.bad]\npath = \"bad.wasm\"\nrestart = { intensity = 0, retry_failed = \"500ms\" }\n";
+    let bad = "[modules.bad]\npath = \"bad.wasm\"\nrestart = { intensity = 0, retry_failed = \"3s\" }\n";
     let home = Home::new(&format!("{watch}{bad}"));
     home.write("bad.wasm", menu());
     let daemon = home.start();
@@ -193,7 +192,7 @@ fn modules_wait_for_a_binding_that_is_on_its_way_and_start_without_it_when_it_is
     let links = "links = [\"cache\"]\n";
     let toml = table(database.to_str().unwrap(), "50ms")
         + &module("patient", &format!("{links}binding_wait = \"1m\""))
-        + &module("hasty", &format!("{links}binding_wait = \"400ms\""))
+        + &module("hasty", &format!("{links}binding_wait = \"4s\""))
         + &module("alone", "");
     let second = Home::new(&toml).spawn("log");
     eventually("the second runs", || second.try_status().is_some());
@@ -219,11 +218,10 @@ fn modules_wait_for_a_binding_that_is_on_its_way_and_start_without_it_when_it_is
 
 #[test]
 fn a_backend_that_does_not_open_again_is_tried_with_growing_waits_while_its_callers_wait() {
-    let toml =
-        "[bindings.flaky]\ntype = \"faulty\"\nhealth = { interval = \"20ms\", timeout = \"20ms\", failures = 1 }\n\
-                restart = { intensity = 20, backoff = { initial = \"100ms\", jitter = 0 } }\n"
-            .to_owned()
-            + &module("user", "links = [\"flaky\"]");
+    let toml = "[bindings.flaky]\ntype = \"faulty\"\nhealth = { interval = \"1s\", timeout = \"1s\", failures = 1 }\n\
+                restart = { intensity = 20, backoff = { initial = \"1s\", jitter = 0 } }\n"
+        .to_owned()
+        + &module("user", "links = [\"flaky\"]");
     let daemon = Daemon::start(&toml);
     let ask = |operation: &str| daemon.call("user", &format!("host/flaky//{operation}"), b"").kind();
     assert_eq!(ask("broken_start"), "ok");
@@ -238,8 +236,8 @@ fn a_backend_that_does_not_open_again_is_tried_with_growing_waits_while_its_call
         exits(&daemon, "flaky").into_iter().map(|(_, reason, wait)| (reason, wait)).collect();
     let expected = [
         ("unhealthy".to_owned(), None),
-        ("start_failed".to_owned(), Some(0.1)),
-        ("start_failed".to_owned(), Some(0.2)),
+        ("start_failed".to_owned(), Some(1.0)),
+        ("start_failed".to_owned(), Some(2.0)),
     ];
     assert_eq!(told, expected);
     let status = binding(&daemon, "flaky");

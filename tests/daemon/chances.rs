@@ -1,9 +1,6 @@
 //! What operators and new chances do to groups that wait or have failed.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::thread;
 
 use wapcd::supervisor::{
     events::What,
@@ -41,11 +38,11 @@ fn in_back_off(initial: &str) -> Daemon {
 
 #[test]
 fn every_member_of_a_group_in_back_off_says_when_it_is_started() {
-    let daemon = in_back_off("400ms");
+    let daemon = in_back_off("3s");
     assert_eq!(group_status(&daemon, "g").state, GroupState::Restarting);
     eventually("it is told", || ["a", "b"].iter().all(|name| daemon.module(name).next_try.is_some()));
-    let next = daemon.module("a").next_try;
-    assert_eq!(next.map(|at| (at * 10.0).round()), daemon.module("b").next_try.map(|at| (at * 10.0).round()));
+    let next = ["a", "b"].map(|name| daemon.module(name).next_try.unwrap());
+    assert!((next[0] - next[1]).abs() < 0.5, "{next:?}");
     let client = daemon.client();
     let waiting = thread::spawn(move || client.call("b", "number", b"").outcome());
     both_run(&daemon);
@@ -62,16 +59,14 @@ fn every_member_of_a_group_in_back_off_says_when_it_is_started() {
 #[test]
 fn an_operators_restart_of_a_member_ends_the_back_off_of_its_group() {
     let daemon = in_back_off("1h");
-    let start = Instant::now();
     daemon.ctl(&["restart", "b"]);
     both_run(&daemon);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(daemon.call("a", "number", b"").text(), "1");
 }
 
 #[test]
 fn a_member_that_is_stopped_after_its_group_failed_does_not_take_the_others_chance() {
-    let keys = "intensity = 0\nretry_failed = \"500ms\"";
+    let keys = "intensity = 0\nretry_failed = \"3s\"";
     let daemon = Daemon::start(&(modules(&["a", "b"], "") + &group("g", "one_for_all", &["a", "b"], keys)));
     both_run(&daemon);
     trap(&daemon, "a");
@@ -92,7 +87,7 @@ fn one_instance_that_ends_takes_the_others_of_its_module_with_it_and_their_calls
     both_run(&daemon);
     let old: Vec<u64> = daemon.module("a").instances.iter().map(|instance| instance.id).collect();
     let client = daemon.client();
-    let running = thread::spawn(move || client.call("a", "wait/400/echo", b"done"));
+    let running = thread::spawn(move || client.call("a", "wait/2000/echo", b"done"));
     eventually("the call runs", || daemon.module("a").in_flight == 1);
     trap(&daemon, "a");
     let running = running.join().unwrap();
@@ -112,7 +107,7 @@ fn a_group_whose_database_is_taken_fails_and_comes_back_when_it_is_free() {
     let database = first.home().path().join("state/cache.redb");
     let toml = table(database.to_str().unwrap())
         + &modules(&["a", "b"], "links = [\"cache\"]")
-        + &group("g", "rest_for_one", &["bindings.cache", "a", "b"], "intensity = 1\nretry_failed = \"300ms\"");
+        + &group("g", "rest_for_one", &["bindings.cache", "a", "b"], "intensity = 1\nretry_failed = \"2s\"");
     let second = Home::new(&toml).spawn("log");
     eventually("the second runs", || second.try_status().is_some());
     eventually("the group fails", || group_status(&second, "g").state == GroupState::Failed);
@@ -129,7 +124,7 @@ fn a_group_whose_database_is_taken_fails_and_comes_back_when_it_is_free() {
 
 #[test]
 fn a_member_that_is_stopped_while_its_group_restarts_stays_stopped_and_the_others_start() {
-    let daemon = in_back_off("500ms");
+    let daemon = in_back_off("3s");
     daemon.ctl(&["stop", "a"]);
     assert_eq!(daemon.module("a").state, ModuleState::Stopped);
     wait_for(&daemon, "b", ModuleState::Running);

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// Longer than anything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The answer to a request.
 #[derive(Debug, Clone)]

@@ -37,7 +37,7 @@ fn is_refused(status: &ModuleStatus) -> bool {
 fn a_swap_ends_when_a_reload_takes_the_place_away_whose_turn_it_is() {
     let toml = |instances| {
         module("a", &format!("instances = {instances}"))
-            + "[modules.a.swap]\nprobe = { operation = \"wait/1500/echo\", payload = \"\" }\n"
+            + "[modules.a.swap]\nprobe = { operation = \"wait/3500/echo\", payload = \"\" }\n"
     };
     let home = Home::new(&toml(2));
     home.write("two.wasm", build(2));
@@ -118,7 +118,7 @@ fn code_that_an_operator_sent_outlives_a_file_that_was_only_touched() {
 #[test]
 fn code_that_no_instance_has_tried_does_not_take_over_because_its_module_is_restarted_with_its_group() {
     let toml = modules(&["a", "b"], "")
-        + "[modules.a.swap]\nprobe = { operation = \"wait/600/echo\", payload = \"x\", expect = \"y\" }\n"
+        + "[modules.a.swap]\nprobe = { operation = \"wait/3000/echo\", payload = \"x\", expect = \"y\" }\n"
         + &group("g", "one_for_all", &["a", "b"], "");
     let home = Home::new(&toml);
     home.write("two.wasm", build(2));

@@ -172,7 +172,7 @@ fn a_worker_that_ends_under_load_is_replaced_and_each_call_ends_once() {
     let faulty = status.bindings.iter().find(|binding| binding.name == "faulty").unwrap();
     assert_eq!((faulty.restarts, faulty.state), (0, ServiceState::Running), "its backend has not ended: {faulty:?}");
     let of = |kind: &str| -> u64 { seen.values().filter_map(|tally| tally.get(kind)).sum() };
-    assert!(of("lost") > 0 && of("ok") > 100, "too few calls, or none there when a thread ended: {seen:?}");
+    assert!(of("lost") > 0 && of("ok") > 20, "too few calls, or none there when a thread ended: {seen:?}");
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Groups: who is restarted with whom, in which order, and what happens when a group gives up.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::thread;
 
 use wapcd::supervisor::status::{GroupState, ModuleState, ServiceState};
 
@@ -129,9 +126,7 @@ fn a_group_that_restarts_too_often_is_restarted_by_the_one_above_and_then_all_fa
         wait_for(&daemon, name, ModuleState::Failed);
     }
     tells(&daemon, before, &["module y: exited trapped fail", "group outer: gave up after module y: fail"]);
-    let start = Instant::now();
     let refused = daemon.call("x", "echo", b"");
-    assert!(start.elapsed() < Duration::from_secs(1));
     let detail = refused.detail();
     assert_eq!((refused.status, refused.kind().as_str()), (409, "failed"));
     assert!(detail.contains("`outer`") && detail.contains("module y") && detail.contains("trap"), "{detail}");
@@ -147,7 +142,7 @@ fn a_group_that_restarts_too_often_is_restarted_by_the_one_above_and_then_all_fa
 
 #[test]
 fn a_failed_group_gets_its_next_chance_when_its_time_has_come() {
-    let keys = "intensity = 0\nretry_failed = \"400ms\"";
+    let keys = "intensity = 0\nretry_failed = \"3s\"";
     let toml = modules(&["a", "b"], "") + &group("g", "one_for_one", &["a", "b"], keys);
     let daemon = Daemon::start(&toml);
     all_run(&daemon);
@@ -211,11 +206,11 @@ fn temporary_members_are_not_started_again_and_transient_ones_may_end() {
 
 #[test]
 fn no_call_of_a_sibling_is_lost_when_the_group_restarts() {
-    let toml = modules(&["a", "b"], "") + &group("g", "one_for_all", &["a", "b"], "");
+    let toml = modules(&["a", "b"], "limits = { call_timeout = \"1m\" }") + &group("g", "one_for_all", &["a", "b"], "");
     let daemon = Daemon::start(&toml);
     all_run(&daemon);
     let before = ids(&daemon, ["b"])[0];
-    let running = send(&daemon, "b", "wait/500/number");
+    let running = send(&daemon, "b", "wait/3000/number");
     eventually("a call runs", || daemon.module("b").in_flight == 1);
     let waiting: Vec<_> = (0..6).map(|_| send(&daemon, "b", "number")).collect();
     eventually("calls wait", || daemon.module("b").queued == 6);
@@ -240,7 +235,7 @@ fn members_that_fail_one_after_the_other_while_the_group_stops_are_all_started_a
     all_run(&daemon);
     let before = ids(&daemon, ["a", "b", "c"]);
     // It holds the stop of the others up.
-    let busy = send(&daemon, "c", "wait/600/echo");
+    let busy = send(&daemon, "c", "wait/3000/echo");
     eventually("a call runs", || daemon.module("c").in_flight == 1);
     trap(&daemon, "a");
     wait_for(&daemon, "c", ModuleState::Draining);
@@ -262,7 +257,7 @@ fn a_critical_group_that_gives_up_ends_the_daemon_with_an_error_that_names_it() 
         + &group("vital", "one_for_one", &["a", "b"], "intensity = 0\ncritical = true");
     let mut daemon = Daemon::start(&toml);
     all_run(&daemon);
-    let running = send(&daemon, "other", "wait/400/number");
+    let running = send(&daemon, "other", "wait/2000/number");
     eventually("a call runs", || daemon.module("other").in_flight == 1);
     trap(&daemon, "a");
     let running = running.join().unwrap();

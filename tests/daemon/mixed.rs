@@ -11,7 +11,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use crate::{
     client::Client,
-    harness::{Daemon, eventually, module, pause_for},
+    harness::{Daemon, SOON, eventually, module, pause_for},
 };
 
 const MODULES: [&str; 5] = ["single", "double", "each", "lazy", "frail"];
@@ -90,7 +90,7 @@ fn caller(client: &Client, seed: u64, until: Instant) -> BTreeMap<(&'static str,
         let response = client.call(name, &operation, &payload);
         let (kind, elapsed) = (response.kind(), start.elapsed());
         assert!(KINDS.contains(&kind.as_str()), "{name} {operation}: {kind}: {}", response.text());
-        assert!(elapsed < CALL_TIMEOUT + Duration::from_secs(3), "{name} {operation}: {kind} after {elapsed:?}");
+        assert!(elapsed < CALL_TIMEOUT + SOON, "{name} {operation}: {kind} after {elapsed:?}");
         if kind == "ok" && operation.ends_with("echo") {
             assert_eq!(response.body, payload, "{name} {operation}");
         }
@@ -152,6 +152,7 @@ fn whatever_happens_at_once_each_call_ends_once_and_nothing_is_left_over() {
     }
     for name in MODULES {
         daemon.ctl(&["start", name]);
-        assert_eq!(daemon.call(name, "echo", b"well").text(), "well", "{name}, seed {seed}");
+        // Its time is short, and a busy machine may take longer.
+        eventually(&format!("{name} answers (seed {seed})"), || daemon.call(name, "echo", b"well").text() == "well");
     }
 }

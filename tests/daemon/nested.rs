@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     client::Response,
-    harness::{Daemon, eventually, module},
+    harness::{Daemon, SOON, eventually, module},
 };
 
 /// A module that may call those named.
@@ -51,20 +51,21 @@ fn responses_and_errors_of_a_called_module_pass_through() {
 
 #[test]
 fn a_called_module_gets_what_is_left_of_its_callers_time() {
-    let daemon = Daemon::start(&(caller("a", "limits = { call_timeout = \"300ms\" }", &["b"]) + &module("b", "")));
+    let daemon = Daemon::start(&(caller("a", "limits = { call_timeout = \"1s\" }", &["b"]) + &module("b", "")));
     let time = shortest(
-        || daemon.call("a", "wait/100/host/module/b/spin", b""),
+        || daemon.call("a", "wait/200/host/module/b/spin", b""),
         |response| match response.status {
             504 => assert_eq!(response.kind(), "deadline-exceeded"),
             _ => assert!(response.detail().starts_with("timed_out: module `b`: "), "{}", response.text()),
         },
     );
-    assert!(time >= Duration::from_millis(295) && time < Duration::from_millis(420), "{time:?}");
-    // The inner guest had 200 ms, was ended, and there is a fresh one.
+    // Its own limit is five.
+    assert!(time >= Duration::from_millis(995) && time < Duration::from_secs(4), "{time:?}");
+    // The inner guest had 800 ms, was ended, and there is a fresh one.
     eventually("b is rebuilt", || daemon.module("b").last_exit.is_some());
     let cause = daemon.module("b").last_exit.unwrap().causes.join(": ");
     let limit = cause.strip_prefix("deadline of ").and_then(|rest| rest.split(' ').next()).map(str::parse::<u64>);
-    assert!(matches!(limit, Some(Ok(..=200))), "{cause}");
+    assert!(matches!(limit, Some(Ok(..=800))), "{cause}");
     assert_eq!(daemon.call("b", "number", b"").text(), "1");
 }
 
@@ -108,7 +109,8 @@ fn modules_that_call_each_other_in_a_circle_are_told_so_at_once() {
                     assert!(detail.contains("cycle") && detail.contains(path), "{instances} {operation}: {detail}");
                 },
             );
-            assert!(time < Duration::from_millis(100), "{instances} {operation}: {time:?}");
+            // Long before their calls would have ended.
+            assert!(time < Duration::from_secs(3), "{instances} {operation}: {time:?}");
         }
         assert_eq!(daemon.call("a", "host/module/a/echo", b"").detail().split(':').next(), Some("cycle"));
         let chain = daemon.call("a", "host/module/b/echo", b"no circle");
@@ -147,7 +149,7 @@ fn two_chains_that_lock_each_other_end_in_a_response_or_in_a_cycle_but_never_in_
                     }
                 }
             }
-            assert!(start.elapsed() < Duration::from_secs(5), "round {round} took {:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(15), "round {round} took {:?}", start.elapsed());
             if cycles >= 3 {
                 break;
             }
@@ -163,7 +165,8 @@ fn two_chains_that_lock_each_other_end_in_a_response_or_in_a_cycle_but_never_in_
 // protocol: hostcall.daemon-asynchronous
 #[test]
 fn a_guest_that_waits_in_a_host_call_leaves_its_worker_to_the_others() {
-    let toml = caller("a", "instances = 8", &["b"]) + &module("b", "instances = 8") + &module("c", "");
+    let keys = "instances = 8\nlimits = { call_timeout = \"1m\" }";
+    let toml = caller("a", keys, &["b"]) + &module("b", keys) + &module("c", "");
     let daemon = Daemon::start(&format!("[daemon]\nworkers = 1\n{toml}"));
     daemon.wait_for_instances("a", 8);
     daemon.wait_for_instances("b", 8);
@@ -171,16 +174,16 @@ fn a_guest_that_waits_in_a_host_call_leaves_its_worker_to_the_others() {
     let calls: Vec<_> = (0..8)
         .map(|_| {
             let client = daemon.client();
-            thread::spawn(move || client.call("a", "host/module/b/wait/1000/echo", b"waited").outcome())
+            thread::spawn(move || client.call("a", "host/module/b/wait/3000/echo", b"waited").outcome())
         })
         .collect();
     eventually("all of them wait", || daemon.module("b").in_flight == 8);
     assert_eq!(daemon.call("c", "echo", b"meanwhile").text(), "meanwhile");
-    assert!(daemon.module("a").in_flight == 8 && start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(daemon.module("a").in_flight, 8, "they wait on");
     for call in calls {
         assert_eq!(call.join().unwrap(), (200, "waited".to_owned()));
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "one after the other: {:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "one after the other: {:?}", start.elapsed());
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn instances_are_spread_over_the_workers_and_all_of_them_answer() {
     let callers: Vec<_> = (0..5)
         .map(|_| {
             let client = daemon.client();
-            thread::spawn(move || client.call("five", "wait/400/echo", b"").instance().unwrap())
+            thread::spawn(move || client.call("five", "wait/3000/echo", b"").instance().unwrap())
         })
         .collect();
     let took: HashSet<u64> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
@@ -135,7 +135,7 @@ fn a_restart_is_answered_when_fresh_instances_run() {
 fn a_restart_lets_the_running_call_finish() {
     let daemon = Daemon::start(&module("menu", ""));
     let client = daemon.client();
-    let running = thread::spawn(move || client.call("menu", "wait/400/echo", b"done"));
+    let running = thread::spawn(move || client.call("menu", "wait/2000/echo", b"done"));
     eventually("the call runs", || daemon.module("menu").in_flight == 1);
     daemon.ctl(&["restart", "menu"]);
     let running = running.join().unwrap();
@@ -196,7 +196,7 @@ fn a_stop_finishes_what_waits_and_refuses_what_comes() {
         let client = daemon.client();
         thread::spawn(move || client.call("menu", operation, b""))
     };
-    let running = send("wait/500/echo");
+    let running = send("wait/3000/echo");
     eventually("the call runs", || daemon.module("menu").in_flight == 1);
     let waiting = send("number");
     eventually("the call waits", || daemon.module("menu").queued == 1);
@@ -220,7 +220,7 @@ fn a_stop_finishes_what_waits_and_refuses_what_comes() {
 fn a_start_while_the_module_still_drains_lets_it_finish_and_runs_it_anew() {
     let daemon = Daemon::start(&module("menu", ""));
     let client = daemon.client();
-    let running = thread::spawn(move || client.call("menu", "wait/600/echo", b"done"));
+    let running = thread::spawn(move || client.call("menu", "wait/3000/echo", b"done"));
     eventually("the call runs", || daemon.module("menu").in_flight == 1);
     let client = daemon.client();
     let stop = thread::spawn(move || client.request("POST", "/v1/modules/menu/stop", "", b"").unwrap().status);

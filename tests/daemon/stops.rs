@@ -15,7 +15,10 @@ use crate::{
 };
 
 /// How long the running call would take, if it may.
-const CALL: Duration = Duration::from_millis(1500);
+const CALL: Duration = Duration::from_secs(4);
+
+/// No call here waits for its deadline.
+const LONG: &str = "limits = { call_timeout = \"1m\" }\n";
 
 /// A call and how long it took.
 type Call = thread::JoinHandle<(Response, Duration)>;
@@ -40,7 +43,7 @@ fn wait_in_queue(daemon: &Daemon) -> thread::JoinHandle<Response> {
 /// A group of `a` and `b`, the latter with this `shutdown`.
 fn pair(shutdown: &str, keys: &str) -> Daemon {
     let toml = module("a", "")
-        + &module("b", &format!("shutdown = \"{shutdown}\""))
+        + &module("b", &format!("{LONG}shutdown = \"{shutdown}\""))
         + &group("g", "one_for_all", &["a", "b"], keys);
     let daemon = Daemon::start(&toml);
     eventually("both run", || ids(&daemon, ["a", "b"]).iter().all(|id| *id > 0));
@@ -78,10 +81,9 @@ fn a_group_that_gives_up_ends_the_calls_of_its_members_when_their_shutdown_is_ov
         let daemon = pair(shutdown, "intensity = 0\nretry_failed = \"never\"");
         let running = occupy(&daemon);
         let waiting = wait_in_queue(&daemon);
-        let start = Instant::now();
         trap(&daemon);
         assert_eq!(waiting.join().unwrap().kind(), "failed");
-        assert!(start.elapsed() < Duration::from_millis(500), "what waits is told at once");
+        assert!(kind == "lost" || !running.is_finished(), "what waits is told at once");
         let (answer, took) = running.join().unwrap();
         assert_eq!(answer.kind(), kind, "{shutdown}");
         assert!(took < most, "{shutdown}: {took:?}");
@@ -94,14 +96,12 @@ fn an_operators_stop_ends_calls_when_the_modules_shutdown_is_over() {
     for (shutdown, kind, waiting_kind) in
         [("kill", "lost", "stopped"), ("200ms", "lost", "stopped"), ("infinity", "ok", "ok")]
     {
-        let daemon = Daemon::start(&module("b", &format!("shutdown = \"{shutdown}\"")));
+        let daemon = Daemon::start(&module("b", &format!("{LONG}shutdown = \"{shutdown}\"")));
         let running = occupy(&daemon);
         let waiting = wait_in_queue(&daemon);
-        let start = Instant::now();
         daemon.ctl(&["stop", "b"]);
-        let took = start.elapsed();
-        assert_eq!(took < Duration::from_secs(1), kind == "lost", "{shutdown}: {took:?}");
-        assert_eq!(running.join().unwrap().0.kind(), kind, "{shutdown}");
+        let (answer, took) = running.join().unwrap();
+        assert_eq!((answer.kind().as_str(), took < CALL), (kind, kind == "lost"), "{shutdown}: {took:?}");
         assert_eq!(waiting.join().unwrap().kind(), waiting_kind, "{shutdown}");
         let status = daemon.module("b");
         assert_eq!((status.state, status.in_flight, status.queued), (ModuleState::Stopped, 0, 0));
@@ -110,7 +110,7 @@ fn an_operators_stop_ends_calls_when_the_modules_shutdown_is_over() {
 
 #[test]
 fn the_end_of_the_daemon_leaves_each_module_its_shutdown_and_no_more() {
-    let toml = module("b", "shutdown = \"200ms\"") + &module("slow", "");
+    let toml = module("b", &format!("{LONG}shutdown = \"200ms\"")) + &module("slow", "");
     let mut daemon = Daemon::start(&toml);
     let running = occupy(&daemon);
     let client = daemon.client();

@@ -14,10 +14,10 @@ use crate::{
     hosts::{Kind, Setup, both, runtime},
 };
 
-const LIMIT: Duration = Duration::from_millis(20);
+const LIMIT: Duration = Duration::from_millis(100);
 
 /// A deadline ends within a tick of 2 ms on an idle machine; a busy one may take its time.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(20);
 
 /// Lets time pass on this thread.
 pub(crate) fn rest(milliseconds: u64) {
@@ -92,10 +92,10 @@ fn the_deadline_covers_a_guest_that_calls_the_host_all_the_time() {
 fn each_call_has_the_whole_deadline() {
     both(|kind| {
         let setup = Setup::answering(|_, call| {
-            rest(40);
+            rest(150);
             Ok(call.payload.clone())
         });
-        let mut host = setup.deadline(Duration::from_millis(400)).menu(kind);
+        let mut host = setup.deadline(Duration::from_millis(1_500)).menu(kind);
         for _ in 0..12 {
             assert_eq!(host.call("host", "x").unwrap(), "x");
         }
@@ -137,14 +137,14 @@ fn an_asynchronous_callback_is_dropped_at_the_deadline() {
 fn a_callback_that_blocks_beyond_the_deadline_ends_the_call_when_it_returns() {
     both(|kind| {
         let setup = Setup::answering(|_, call| {
-            rest(40);
+            rest(200);
             Ok(call.payload.clone())
         });
         // This guest passes the answer on without a loop, so no tick could interrupt it.
         let mut host = setup.deadline(LIMIT).menu(kind);
         let exit = host.exit("host", "x");
         let GuestExit::DeadlineExceeded { elapsed, in_host_call: true, .. } = exit else { panic!("{exit:?}") };
-        assert!(elapsed >= Duration::from_millis(40), "{elapsed:?}");
+        assert!(elapsed >= Duration::from_millis(200), "{elapsed:?}");
         assert_eq!(host.call("echo", "x").unwrap(), "x");
     });
 }
@@ -181,7 +181,7 @@ fn a_caller_can_give_a_deadline_of_its_own() {
 fn a_guest_that_computes_lets_its_thread_do_other_work() {
     runtime().block_on(async {
         let engine = Box::new(MENU.provider(Default::default()));
-        let mut setup = Setup::default().deadline(Duration::from_millis(200));
+        let mut setup = Setup::default().deadline(Duration::from_secs(2));
         setup.options.limits.payload = 10;
         let mut host = WapcHostAsync::with_options(engine, None, setup.options).await.unwrap();
         let turns = Arc::new(std::sync::atomic::AtomicU32::new(0));
@@ -197,6 +197,6 @@ fn a_guest_that_computes_lets_its_thread_do_other_work() {
             () = others => {}
         }
         let turns = turns.load(std::sync::atomic::Ordering::SeqCst);
-        assert!(turns >= 5, "others had {turns} turns in 200 ms");
+        assert!(turns >= 5, "others had {turns} turns in 2 s");
     });
 }

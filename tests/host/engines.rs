@@ -113,7 +113,7 @@ fn every_engine_ends_an_instance_that_trapped() {
 #[test]
 fn every_engine_keeps_deadlines() {
     all(|engine, kind| {
-        let setup = Setup::default().deadline(Duration::from_millis(20));
+        let setup = Setup::default().deadline(Duration::from_millis(100));
         let mut host = setup.start_engine((engine.provider)(), kind).unwrap();
         let exit = host.exit("spin", "");
         assert!(matches!(exit, GuestExit::DeadlineExceeded { in_host_call: false, .. }), "{exit:?}");

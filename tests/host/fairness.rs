@@ -30,6 +30,10 @@ const HOST_CALLS: u32 = 1_000;
 /// A guest computes for so long at a time.
 pub(crate) const SLICE: Duration = Duration::from_millis(2);
 
+/// How much longer a call may take beside guests that compute: one of their slices for each twenty of its host calls. A
+/// machine that keeps the ticking thread waiting makes slices longer.
+const MOST: Duration = SLICE.saturating_mul(HOST_CALLS / 20);
+
 /// Tries for what a loaded machine can spoil: the best of them counts.
 pub(crate) const TRIES: u32 = 5;
 
@@ -106,18 +110,26 @@ async fn time_of(host: &mut WapcHostAsync, clock: fn() -> Duration) -> Duration 
     clock() - began
 }
 
+/// How the call of a guest that computes ended.
+struct Spun {
+    ended: Result<Bytes, CallError>,
+    took: Duration,
+    /// When it ended, on the clock of its thread.
+    at: Duration,
+}
+
 /// Computes until it is dropped.
-async fn spinner(deadline: Duration) -> JoinHandle<(Result<Bytes, CallError>, Duration)> {
+async fn spinner(deadline: Duration) -> JoinHandle<Spun> {
     let mut host = host_of(&MENU, deadline, from_this_thread()).await;
     spawn_local(async move {
         let began = Instant::now();
         let ended = host.call("spin", "").await;
-        (ended, began.elapsed())
+        Spun { ended, took: began.elapsed(), at: on_core() }
     })
 }
 
 /// Starts so many, and waits until each of them has had a slice.
-async fn spinners(count: u32, deadline: Duration) -> Vec<JoinHandle<(Result<Bytes, CallError>, Duration)>> {
+async fn spinners(count: u32, deadline: Duration) -> Vec<JoinHandle<Spun>> {
     let mut all = Vec::new();
     for _ in 0..count {
         all.push(spinner(deadline).await);
@@ -155,7 +167,7 @@ async fn neighbour_times(
 #[test]
 fn a_call_with_many_host_calls_takes_little_longer_beside_a_guest_that_computes() {
     on_one_thread(async {
-        let good = |alone, beside| beside < 3 * alone + 3 * SLICE;
+        let good = |alone, beside| beside < 3 * alone + MOST;
         neighbour_times(1, from_this_thread, on_core, good).await.unwrap();
     });
 }
@@ -163,7 +175,7 @@ fn a_call_with_many_host_calls_takes_little_longer_beside_a_guest_that_computes(
 #[test]
 fn a_call_with_many_host_calls_takes_little_longer_beside_twenty_guests_that_compute() {
     on_one_thread(async {
-        let good = |alone, beside| beside < 3 * alone + 3 * SLICE;
+        let good = |alone, beside| beside < 3 * alone + MOST;
         neighbour_times(20, from_this_thread, on_core, good).await.unwrap();
     });
 }
@@ -172,7 +184,7 @@ fn a_call_with_many_host_calls_takes_little_longer_beside_twenty_guests_that_com
 fn host_calls_that_other_threads_answer_take_little_longer_beside_guests_that_compute() {
     on_one_thread(async {
         // Where others compute on all cores, the answering thread waits for one at times, and a slice is paid for that.
-        let good = |alone, beside| beside < 4 * alone + 3 * SLICE;
+        let good = |alone, beside| beside < 4 * alone + MOST;
         neighbour_times(3, from_another_thread, since_start, good).await.unwrap();
     });
 }
@@ -269,20 +281,24 @@ fn guests_that_compute_end_at_their_deadlines_however_many_there_are() {
         let most = 10 * SLICE;
         let mut least = Duration::MAX;
         for _ in 0..MANY_TRIES {
-            // What a timer of the same thread is late tells how late the machine is.
-            let timer = spawn_local(async move {
-                let began = Instant::now();
-                tokio::time::sleep(deadline).await;
-                began.elapsed()
-            });
-            let mut longest = Duration::ZERO;
-            for spinner in spinners(20, deadline).await {
-                let (ended, took) = spinner.await.unwrap();
+            // Each beside a timer of the same thread: what that is late, and what the machine does meanwhile, is in both.
+            let mut all = Vec::new();
+            for _ in 0..20 {
+                let spinner = spinner(deadline).await;
+                let timer = spawn_local(async move {
+                    tokio::time::sleep(deadline).await;
+                    on_core()
+                });
+                all.push((spinner, timer));
+            }
+            let mut latest = Duration::ZERO;
+            for (spinner, timer) in all {
+                let Spun { ended, took, at } = spinner.await.unwrap();
                 assert!(matches!(ended, Err(CallError::Exit(GuestExit::DeadlineExceeded { .. }))), "{ended:?}");
                 assert!(took >= deadline, "{took:?}");
-                longest = longest.max(took);
+                latest = latest.max(at.saturating_sub(timer.await.unwrap()));
             }
-            least = least.min(longest.saturating_sub(timer.await.unwrap()));
+            least = least.min(latest);
             if least < most {
                 break;
             }
@@ -322,7 +338,7 @@ fn a_call_that_is_not_polled_holds_up_no_other_guest_that_computes() {
         for _ in 0..3 {
             tokio::select! { biased; _ = &mut held => {}, () = yield_now() => {} }
         }
-        let (ended, took) = spinner(50 * SLICE).await.await.unwrap();
+        let Spun { ended, took, .. } = spinner(50 * SLICE).await.await.unwrap();
         assert!(ended.is_err() && took < LONG / 2, "{took:?}");
         drop(held);
     });

@@ -21,7 +21,7 @@ use crate::{
 #[test]
 fn after_each_kind_of_exit_the_next_call_runs_in_a_fresh_instance() {
     both(|kind| {
-        let mut setup = Setup::default().deadline(Duration::from_millis(20));
+        let mut setup = Setup::default().deadline(Duration::from_millis(100));
         setup.options.limits.memory = 1 << 20;
         let mut host = setup.menu(kind);
         for (operation, payload) in

@@ -203,7 +203,7 @@ impl Drop for Bomb {
 // protocol: hostcall.panic
 #[test]
 fn a_future_that_panics_while_it_is_dropped_harms_nobody() {
-    let mut setup = Setup::default().deadline(std::time::Duration::from_millis(20));
+    let mut setup = Setup::default().deadline(std::time::Duration::from_millis(100));
     setup.options.limits.payload = 100;
     runtime().block_on(async {
         let engine = Box::new(MENU.provider(Default::default()));

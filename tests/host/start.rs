@@ -133,9 +133,9 @@ fn a_trap_in_a_start_function_is_a_start_failure_with_the_trap() {
 #[test]
 fn a_deadline_in_a_start_function_is_a_start_failure() {
     both(|kind| {
-        let exit = exit_of_start("(loop $on (br $on))", kind, Setup::default().deadline(Duration::from_millis(20)));
+        let exit = exit_of_start("(loop $on (br $on))", kind, Setup::default().deadline(Duration::from_millis(100)));
         let GuestExit::DeadlineExceeded { limit, elapsed, in_host_call: false } = exit else { panic!("{exit:?}") };
-        assert_eq!(limit, Duration::from_millis(20));
+        assert_eq!(limit, Duration::from_millis(100));
         assert!(elapsed >= limit, "{elapsed:?}");
     });
 }
@@ -170,7 +170,7 @@ fn a_start_section_that_fails_is_a_start_failure_too() {
     both(|kind| {
         for (body, deadline) in [("(unreachable)", false), ("(loop $on (br $on))", true)] {
             let more = format!("(func $init {body}) (start $init)");
-            let setup = Setup::default().deadline(Duration::from_millis(20));
+            let setup = Setup::default().deadline(Duration::from_millis(100));
             let error = setup.start(&compile(&guest_with("", &more, "")), kind).unwrap_err();
             let LoadError::Start { function: "(start section)", exit } = error else { panic!("{error:?}") };
             assert_eq!(matches!(exit, GuestExit::DeadlineExceeded { .. }), deadline, "{exit:?}");
@@ -202,11 +202,11 @@ fn a_start_function_and_a_start_section_may_call_the_host() {
 #[test]
 fn a_host_call_from_a_start_function_is_under_the_deadline() {
     both(|kind| {
-        let mut setup = Setup::default().deadline(Duration::from_millis(20));
+        let mut setup = Setup::default().deadline(Duration::from_millis(100));
         let exit = match kind {
             Kind::Plain => {
                 setup.answer = Some(Arc::new(|_, _| {
-                    crate::deadline::rest(40);
+                    crate::deadline::rest(200);
                     Ok("late".into())
                 }));
                 start_of(CALL_HOST, kind, setup).unwrap_err()

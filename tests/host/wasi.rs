@@ -81,7 +81,7 @@ fn output_before_a_wait_that_reaches_the_deadline_is_flushed() {
                 (i32.store (i32.const 1040) (i32.const 1)) (i64.store (i32.const 1048) (i64.const 60000000000))
                 (drop (call $poll (i32.const 1024) (i32.const 2048) (i32.const 1) (i32.const 3072)))";
     let lines = Arc::new(Lines::default());
-    let mut setup = Setup::default().deadline(Duration::from_millis(20));
+    let mut setup = Setup::default().deadline(Duration::from_millis(100));
     setup.options.console = lines.clone();
     let mut host = setup.clone().start(&compile(&guest_with(import, "", body)), Kind::Async).unwrap();
     host.exit("any", "");

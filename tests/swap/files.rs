@@ -1,11 +1,11 @@
-//! Ways in which a file changes: each ends in the right number of swaps within a second of its last write, and no call is
+//! Ways in which a file changes: each ends in the right number of swaps soon after its last write, and no call is
 //! ever answered from half a file.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::Write as _,
     os::unix::fs::{PermissionsExt as _, symlink},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -54,13 +54,22 @@ fn a_slow_writer_who_keeps_the_file_open_is_waited_for() {
 
 #[test]
 fn a_writer_who_closes_the_file_between_two_pieces_is_waited_for_as_long_as_it_does_not_rest() {
-    let stage = Stage::plain();
-    let file = stage.file();
-    fs::write(&file, b"").unwrap();
-    in_pieces(&guest::build(2), 6, SETTLE / 8, |piece| {
-        OpenOptions::new().append(true).open(&file).unwrap().write_all(piece).unwrap();
-    });
-    stage.assert_ends(2, 1..=1, &LastWrite::now());
+    // On a machine that keeps the writer waiting the file does rest: then once more.
+    for _ in 0..20 {
+        let stage = Stage::plain();
+        let file = stage.file();
+        fs::write(&file, b"").unwrap();
+        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+        in_pieces(&guest::build(2), 6, SETTLE / 8, |piece| {
+            OpenOptions::new().append(true).open(&file).unwrap().write_all(piece).unwrap();
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        });
+        if longest < SETTLE / 2 {
+            return stage.assert_ends(2, 1..=1, &LastWrite::now());
+        }
+    }
+    panic!("the machine is too busy for a writer that must be quick");
 }
 
 #[test]

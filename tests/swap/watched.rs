@@ -17,8 +17,8 @@ use crate::{
 /// How long a file must rest before it is read; the pauses of writers that close the file between two pieces are shorter.
 pub(crate) const SETTLE: Duration = Duration::from_millis(200);
 
-/// How long after the last write a swap may be.
-const PROMPT: f64 = 1.0;
+/// How long after the last write a swap may be: long before files are looked at of which the kernel tells nothing.
+const PROMPT: f64 = 20.0;
 
 /// How long nothing must happen before the swaps are counted: longer than a file may be delayed.
 const QUIET: Duration = Duration::from_millis(1_000);
@@ -45,8 +45,9 @@ impl Stage {
     /// The module's file is `guest.wasm` in a directory of its own, which `prepare` fills.
     pub(crate) fn new(watch: &str, prepare: impl FnOnce(&Path)) -> Self {
         let settle = SETTLE.as_millis();
+        let poll = if watch.contains("poll") { "" } else { "poll = \"10m\"\n" };
         let home = Home::new(&format!(
-            "[watch]\nsettle = \"{settle}ms\"\n{watch}[modules.watched]\npath = \"code/guest.wasm\"\n"
+            "[watch]\nsettle = \"{settle}ms\"\n{poll}{watch}[modules.watched]\npath = \"code/guest.wasm\"\n"
         ));
         fs::create_dir(home.path().join("code")).unwrap();
         prepare(&home.path().join("code"));

@@ -146,7 +146,7 @@ fn an_address_in_use_is_told_and_tried_again_and_refuses_a_reload() {
 
 #[test]
 fn a_head_that_does_not_come_and_an_idle_connection_end_each_in_its_time() {
-    let (daemon, address) = web::start("limits = { head_timeout = \"300ms\", keep_alive = \"2500ms\" }");
+    let (daemon, address) = web::start("limits = { head_timeout = \"300ms\", keep_alive = \"6s\" }");
     let ended_after = |first: &[u8], answers: usize| {
         let mut stream = connect(address).unwrap();
         stream.write_all(first).unwrap();
@@ -158,8 +158,7 @@ fn a_head_that_does_not_come_and_an_idle_connection_end_each_in_its_time() {
         start.elapsed().as_millis()
     };
     // Far from each other, and late by seconds where the machine has other things to do.
-    for (first, answers, times) in
-        [(&b""[..], 0, 290..2_400), (b"POST /echo HT", 0, 290..2_400), (ECHO, 1, 2_490..9_000)]
+    for (first, answers, times) in [(&b""[..], 0, 0..5_900), (b"POST /echo HT", 0, 0..5_900), (ECHO, 1, 3_000..25_000)]
     {
         let after = ended_after(first, answers);
         assert!(times.contains(&after), "{after} ms after {first:?}");
@@ -170,7 +169,7 @@ fn a_head_that_does_not_come_and_an_idle_connection_end_each_in_its_time() {
     stream.write_all(b"POST /ec").unwrap();
     let start = Instant::now();
     rest(&mut stream);
-    assert!(start.elapsed() < Duration::from_millis(2_400), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(5_900), "{:?}", start.elapsed());
     eventually("connections are gone", || facts(&daemon, "web").connections == 0);
 }
 
@@ -281,26 +280,28 @@ fn bodies_have_room_together_and_large_ones_leave_some_to_small_ones() {
     let (daemon, address) = web::start("limits = { body = \"1 MiB\", bodies = \"1 B\" }");
     let large = vec![b'x'; 900_000];
     // Of each worker's room for four, large ones get half: two of these workers hold four.
-    let mut clients: Vec<TcpStream> = Vec::new();
-    let mut busy = 0;
-    for _ in 0..8 {
+    let begin = |_| {
         let mut stream = connect(address).unwrap();
         stream.write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n").unwrap();
         // Whoever is refused meanwhile may be so in the middle.
         stream.write_all(&large).unwrap_or_default();
-        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        match web::read(&mut stream) {
-            Ok(answer) => {
-                assert_eq!(answer.status, 503);
-                busy += 1;
-            }
-            Err(_) => clients.push(stream),
-        }
-    }
-    assert_eq!((busy, clients.len()), (4, 4));
+        stream
+    };
+    let clients: Vec<TcpStream> = (0..8).map(begin).collect();
+    let is_answered = |stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let answered = stream.peek(&mut [0]).is_ok();
+        stream.set_nonblocking(false).unwrap();
+        answered
+    };
+    eventually("some are refused", || clients.iter().filter(|stream| is_answered(stream)).count() == 4);
     echoes(&mut connect(address).unwrap());
+    let (refused, clients): (Vec<_>, Vec<_>) = clients.into_iter().partition(is_answered);
+    assert_eq!((refused.len(), clients.len()), (4, 4));
+    for mut stream in refused {
+        assert_eq!(web::read(&mut stream).unwrap().status, 503);
+    }
     for mut stream in clients {
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.write_all(&vec![b'x'; 100_000]).unwrap();
         assert_eq!(web::read(&mut stream).unwrap().status, 200);
     }

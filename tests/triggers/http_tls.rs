@@ -4,7 +4,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustls::{
@@ -14,7 +14,7 @@ use rustls::{
 };
 
 use crate::{
-    harness::{Daemon, Home, eventually, module},
+    harness::{Daemon, Home, SOON, eventually, module},
     http_server::ask_with_curl,
     web::{self, ECHO, ask, facts},
 };
@@ -124,7 +124,7 @@ fn a_handshake_that_does_not_come_ends_in_its_time() {
     std::io::Write::write_all(&mut plain, ECHO).unwrap();
     web::rest(&mut plain);
     assert_eq!(web::rest(&mut silent), "");
-    assert!((290..9_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!((290..25_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
     eventually("connections are gone", || facts(&daemon, "web").connections == 0);
 }
 
@@ -156,9 +156,9 @@ fn with_token(keys: &str) -> String {
 #[test]
 fn one_client_that_hangs_in_its_handshake_holds_up_nobody() {
     let pair = pair();
-    let (_daemon, address) = start(&pair, "");
+    let (_daemon, address) = start(&pair, "limits = { head_timeout = \"1m\" }");
     let _silent: Vec<_> = (0..50).map(|_| web::connect(address).unwrap()).collect();
     let start = Instant::now();
     secured(address, &pair).unwrap();
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }

@@ -34,7 +34,7 @@ const FIRST: usize = 2_000;
 const CLIENTS: usize = 24;
 
 /// How long a good client may wait on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A trigger with a plain listener and one with TLS.
 fn start() -> (Daemon, [SocketAddr; 2]) {
@@ -188,7 +188,7 @@ fn slow_silent_and_deaf_clients_hold_up_nobody_and_are_cut() {
     deaf.iter_mut().for_each(|stream| stream.write_all(&request).unwrap_or_default());
     let start = Instant::now();
     while facts(&daemon, "web").connections > 1 {
-        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", facts(&daemon, "web"));
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", facts(&daemon, "web"));
         slow.retain_mut(|stream| stream.write_all(b"1").is_ok());
         pause_for(Duration::from_millis(50));
     }

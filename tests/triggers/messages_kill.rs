@@ -9,7 +9,7 @@ use crate::{
     servers::{Nats, Redis},
 };
 
-const MESSAGES: u64 = 10_000;
+const MESSAGES: u64 = 5_000;
 
 /// How many different messages guests have noted.
 async fn noted(client: &redis::Client) -> u64 {
@@ -46,12 +46,15 @@ fn each_message_of_a_stream_is_worked_on_though_the_daemon_is_killed_twice() {
     // The guest notes the message by a host call with the payload: how often it was called for each.
     let notebook = format!("[bindings.notes]\ntype = \"keyvalue\"\nbackend = \"redis\"\nurl = \"{}\"\n", notes.url());
     let keys =
-        "operation = \"host/notes/any/increment\"\nconcurrency = 32\ndurable = { name = \"work\", ack_wait = \"1s\" }";
+        "operation = \"host/notes/any/increment\"\nconcurrency = 32\ndurable = { name = \"work\", ack_wait = \"5s\" }";
     let toml = config(&server, "instances = 2\nlinks = [\"notes\"]", &trigger("t", "\"orders.>\"", keys)) + &notebook;
     let client = redis::Client::open(notes.url()).unwrap();
     let mut daemon = Home::new(&toml).start();
-    for part in [3, 6] {
+    for part in 1..10 {
         eventually("some are done", || peer.wait(noted(&client)) > MESSAGES * part / 10);
+        if part != 3 && part != 6 {
+            continue;
+        }
         let home = daemon.kill();
         let done = peer.wait(noted(&client));
         assert!(done < MESSAGES, "it was killed in the middle");

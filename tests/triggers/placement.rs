@@ -4,7 +4,6 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     thread,
-    time::{Duration, Instant},
 };
 
 use crate::harness::{Daemon, SOON, eventually};
@@ -23,7 +22,7 @@ fn daemon(instances: &str) -> Daemon {
         .concat();
     let daemon = Daemon::start(&format!(
         "[bindings.store]\ntype = \"keyvalue\"\nbackend = \"memory\"\n\
-         [modules.m]\npath = \"menu.wasm\"\ninstances = {instances}\nlinks = [\"store\"]\nlimits = {{ call_timeout = \"3s\" }}\n\
+         [modules.m]\npath = \"menu.wasm\"\ninstances = {instances}\nlinks = [\"store\"]\nlimits = {{ call_timeout = \"1m\" }}\nshutdown = \"kill\"\n\
          [triggers.web]\ntype = \"http\"\nlisten = \"unix:web.sock\"\n{routes}"
     ));
     daemon.wait_for_instances("m", if instances == "1" { 1 } else { 2 });
@@ -118,14 +117,13 @@ fn a_request_crosses_no_thread_from_socket_to_guest_to_binding_and_back() {
 #[test]
 fn requests_of_many_connections_are_spread_over_the_workers_and_stay_there() {
     let daemon = daemon("\"per-worker\"");
+    // Eight calls that wait for each other on a machine that is busy with other things wait for longer than they are patient.
+    assert_eq!(daemon.request("POST", "/v1/patience/3600000", "", b"").unwrap().status, 200);
     let mut connections = Connection::open(&daemon, CONNECTIONS);
     let before = connections[0].number();
-    let crossed = requests(&daemon, &mut connections);
-    // Eight calls that wait for each other on a machine that is busy with other things may wait for longer than they are
-    // patient.
-    assert!(crossed < REQUESTS / 2, "{crossed} wake-ups of other threads in {REQUESTS} requests");
+    assert_eq!(requests(&daemon, &mut connections), 0, "wake-ups of other threads in {REQUESTS} requests");
     let calls = connections[0].number() - before;
-    assert!((REQUESTS * 2 / 5..=REQUESTS * 3 / 5).contains(&calls), "{calls} of {REQUESTS} on one worker");
+    assert_eq!(calls, REQUESTS / 2 + 1, "on one worker, and this question");
 }
 
 #[test]
@@ -134,23 +132,14 @@ fn a_guest_that_spins_on_a_worker_does_not_hold_up_the_other_connections_there()
     let mut connections = Connection::open(&daemon, 4);
     let mut spinning = connections.remove(0);
     thread::scope(|scope| {
-        let spun = scope.spawn(move || {
-            let begun = Instant::now();
-            (spinning.post("/spin", b"").0, begun.elapsed())
-        });
+        let spun = scope.spawn(move || spinning.post("/spin", b"").0);
         eventually("it spins", || daemon.module("m").in_flight == 1);
-        let mut slowest = Duration::ZERO;
         for request in 0..60 {
-            let connection = &mut connections[request % 3];
-            let begun = Instant::now();
-            assert_eq!(connection.post("/echo", b"x"), (200, b"x".to_vec()));
-            slowest = slowest.max(begun.elapsed());
+            assert_eq!(connections[request % 3].post("/echo", b"x"), (200, b"x".to_vec()));
         }
         assert!(!spun.is_finished(), "all were answered while it spun");
-        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-        let (status, took) = spun.join().unwrap();
-        assert_eq!(status, 504);
-        assert!(took >= Duration::from_secs(3), "{took:?}");
+        daemon.ctl(&["stop", "m"]);
+        assert_ne!(spun.join().unwrap(), 200, "it would have gone on");
     });
 }
 

@@ -65,7 +65,7 @@ fn routes_come_go_and_change_under_load() {
         assert_eq!(get(address, "/moving").1.is_empty(), step.is_multiple_of(2));
     }
     let answered = load.end().only(&["200"]);
-    assert!(answered > 500, "{answered}");
+    assert!(answered > 50, "{answered}");
     assert_eq!(daemon.status().triggers.len(), 1);
 }
 
@@ -132,7 +132,7 @@ fn a_certificate_is_exchanged_under_load() {
         pairs.push(new);
     }
     let answered = load.end().only(&["200"]);
-    assert!(answered > 500, "{answered}");
+    assert!(answered > 50, "{answered}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_trigger_is_renamed_under_load() {
     }
     eventually("those before are forgotten", || daemon.status().triggers.len() == 1);
     let answered = load.end().only(&["200"]);
-    assert!(answered > 500, "{answered}");
+    assert!(answered > 50, "{answered}");
 }
 
 #[test]
@@ -173,5 +173,5 @@ fn a_second_listener_comes_and_goes_under_load() {
         assert_eq!(ask(&mut connect(stays).unwrap(), ECHO).unwrap().status, 200);
     }
     let answered = load.end().only(&["200"]);
-    assert!(answered > 500, "{answered}");
+    assert!(answered > 50, "{answered}");
 }

@@ -78,10 +78,10 @@ pub(crate) fn address(daemon: &Daemon, name: &str, listener: usize) -> SocketAdd
     facts(daemon, name).listeners[listener].parse().unwrap()
 }
 
-/// A connection that waits for nothing longer than ten seconds.
+/// A connection that waits for nothing longer than half a minute.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     Ok(stream)
 }
 

@@ -218,7 +218,7 @@ async fn whatever_it_does_wrong_ends_it_and_answers_what_waits_with_the_reason()
         let error = program.ask(operation, "").await.unwrap_err();
         assert_eq!(error, "unavailable: the program of binding `geo` has ended", "{operation}");
         assert_eq!(kept.await.unwrap_err().to_string(), error);
-        assert!(since.elapsed() < SOON / 4, "{operation} took {:?}", since.elapsed());
+        assert!(since.elapsed() < SOON, "{operation} took {:?}", since.elapsed());
         let ended = program.ended().await;
         assert!(ended.starts_with(why), "{operation}: {ended}");
         assert_eq!(program.ask("echo", "").await.unwrap_err(), error);
@@ -280,13 +280,13 @@ async fn a_stop_lets_it_finish_what_it_has() {
     let kept = program.submit("keep", "");
     let took = program.stop().await;
     assert_eq!(kept.await.unwrap(), "done");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < SOON, "{took:?}");
     gone(pid).await;
 }
 
 #[tokio::test]
 async fn one_that_ignores_the_end_and_the_signal_is_killed_within_its_time() {
-    let shutdown = Duration::from_secs(1);
+    let shutdown = Duration::from_secs(6);
     let program =
         start_with(settings(&["stubborn"]), |binding, _| binding.shutdown = Shutdown::After(shutdown)).unwrap();
     let pid = program.pid().await;

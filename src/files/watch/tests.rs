@@ -20,16 +20,16 @@ use crate::{
 };
 
 /// Long beside the moments at which a busy machine does not run a test, so that two acts of a test are one change.
-const SETTLE: Duration = Duration::from_millis(150);
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// Far below the 30 s of a scan: what comes within it came by a notice or a poll. Machines that run tests may be busy.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a busy machine may add to the time in which a change is to be told.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(10);
 
 /// Long enough for a second report to show itself.
-const QUIET: Duration = Duration::from_millis(450);
+const QUIET: Duration = Duration::from_millis(1_500);
 
 fn settings(mode: WatchMode) -> Watch {
     Watch { mode, settle: SETTLE, poll: Duration::from_millis(100), config: false }

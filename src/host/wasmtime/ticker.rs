@@ -172,12 +172,15 @@ mod tests {
         HostOptions { limits: Limits { deadline, ..Limits::default() }, ..HostOptions::default() }
     }
 
-    fn assert_deadline(returned: Result<bytes::Bytes, CallError>) {
+    /// A call that a busy machine holds up tells nothing; what only a look in between finds is late each time.
+    const TRIES: u32 = 20;
+
+    /// Whether a guest that spins was ended when its time was over.
+    fn is_in_time(returned: Result<bytes::Bytes, CallError>) -> bool {
         let Err(CallError::Exit(GuestExit::DeadlineExceeded { limit, elapsed, in_host_call })) = returned else {
             panic!("ended in {returned:?}");
         };
-        assert!(elapsed < limit + SLEEP / 2, "after {elapsed:?}: only a look in between found it");
-        assert!(!in_host_call, "it was spinning");
+        !in_host_call && elapsed < limit + SLEEP / 2
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
         });
         let provider = Box::new(module.provider(Default::default()));
         let mut host = WapcHost::with_options(provider, Some(callback), limits()).unwrap();
-        assert_deadline(host.call("spin", ""));
+        assert!((0..TRIES).any(|_| is_in_time(host.call("spin", ""))), "only a look in between found it");
     }
 
     #[tokio::test]
@@ -205,6 +208,11 @@ mod tests {
         });
         let provider = Box::new(module.provider(Default::default()));
         let mut host = WapcHostAsync::with_options(provider, Some(callback), limits()).await.unwrap();
-        assert_deadline(host.call("spin", "").await);
+        for _ in 0..TRIES {
+            if is_in_time(host.call("spin", "").await) {
+                return;
+            }
+        }
+        panic!("only a look in between found it");
     }
 }

@@ -121,12 +121,12 @@ async fn a_call_waits_no_longer_than_its_own_deadline() {
     };
     let started = Instant::now();
     // The first one sets the alarm, the second is due before it.
-    let (late, soon, now) = tokio::join!(within(60), within(20), within(0));
+    let (late, soon, now) = tokio::join!(within(1000), within(500), within(0));
     let waited = started.elapsed();
     let error = "timed_out: binding `cache` did not come back before the deadline of the call";
     assert_eq!((late.unwrap_err().as_str(), soon.unwrap_err().as_str()), (error, error));
     assert_eq!(now.unwrap_err(), "timed_out: binding `cache` was not reached before the deadline of the call");
-    assert!(waited >= Duration::from_millis(60) && waited < Duration::from_secs(2), "{waited:?}");
+    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(20), "{waited:?}");
     assert_eq!(actor.counters.read().host_calls, [("now", "timed_out", 3)]);
     actor.serve().await;
     assert!(actor.script.seen.lock().is_empty());
@@ -191,7 +191,7 @@ async fn a_panic_in_a_drop_is_caught_and_reported() {
     assert_eq!(actor.send("panic_at_the_end").await, Err("internal: binding `cache` panicked: bitter future".into()));
     assert_eq!(actor.send("now").await, Ok("2".into()));
     // A guest that goes away drops its call.
-    let gone = tokio::time::timeout(Duration::from_millis(20), actor.send("hang_bitterly")).await;
+    let gone = tokio::time::timeout(Duration::from_millis(500), actor.send("hang_bitterly")).await;
     assert!(gone.is_err());
     actor.until(|actor| actor.panics().len() == 2).await;
     actor.script.bitter.store(true, SeqCst);

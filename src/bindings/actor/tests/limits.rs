@@ -42,7 +42,7 @@ const TIMED_OUT: &str = "timed_out: binding `cache` did not answer within its `l
 
 #[actix::test]
 async fn a_call_that_takes_longer_than_its_time_is_dropped_and_gives_its_place_back() {
-    let timeout = Some(Duration::from_millis(50));
+    let timeout = Some(Duration::from_secs(1));
     let (actor, turnstile) = limited(BindingLimits { timeout, ..limits(1, 10) }).await;
     let start = Instant::now();
     let waits = async {
@@ -52,7 +52,7 @@ async fn a_call_that_takes_longer_than_its_time_is_dropped_and_gives_its_place_b
     let (hangs, waited) = futures_util::future::join(actor.send("hang"), waits).await;
     assert_eq!(hangs, Err(TIMED_OUT.into()));
     assert!(waited.is_ok() || waited.as_ref().unwrap_err().starts_with("timed_out: "), "{waited:?}");
-    assert!((50..5000).contains(&start.elapsed().as_millis()));
+    assert!((1000..20_000).contains(&start.elapsed().as_millis()));
     assert_eq!((actor.script.dropped.load(SeqCst), turnstile.load()), (1, NONE));
     assert_eq!(actor.send("later").await, Ok("1".into()));
 }
@@ -116,7 +116,7 @@ async fn calls_that_wait_for_their_turn_are_answered_by_the_backend_that_replace
 
 #[actix::test]
 async fn a_call_whose_backend_was_replaced_while_it_waited_still_ends_with_its_time() {
-    let timeout = Some(Duration::from_millis(200));
+    let timeout = Some(Duration::from_secs(2));
     let (actor, turnstile) = limited(BindingLimits { timeout, ..limits(1, 10) }).await;
     let running = actor.address.send(of("m", "hang"));
     settle().await;
@@ -127,7 +127,7 @@ async fn a_call_whose_backend_was_replaced_while_it_waited_still_ends_with_its_t
         actor.until(|actor| actor.script.dropped.load(SeqCst) == 1).await;
         actor.serve_within(&turnstile).await;
     };
-    let hangs = tokio::time::timeout(Duration::from_secs(10), actor.send("hang"));
+    let hangs = tokio::time::timeout(Duration::from_secs(20), actor.send("hang"));
     let (reply, ()) = futures_util::future::join(hangs, replaced).await;
     assert_eq!(reply.unwrap(), Err(TIMED_OUT.into()));
     assert_eq!(turnstile.load(), NONE);
