@@ -124,7 +124,7 @@ async fn serve(config: Config, surroundings: Surroundings, service: &Service) ->
         }
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
-    service.attend(&running, &sockets);
+    service.attend(&running, &control, &sockets);
     let end = tokio::select! {
         signal = told_to_stop(&mut signals, &running) => signal.map_err(Failure::Signals),
         reason = running.ended() => Err(Failure::Ended(reason)),

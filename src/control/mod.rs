@@ -17,6 +17,7 @@
 //! * `triggers` answers for triggers, and lets operators start, stop and run them.
 //! * `changes` takes what changes code or configuration: swaps, rollbacks, reloads. They may take minutes and hold whole
 //!   modules, so few run at one time.
+//! * [`Pulse`] asks the server's threads whether they turn over, for whoever gives signs of life.
 //! * [`Problem`] is the form of every error, on both sides of the socket.
 //! * [`Client`] is the other side; [`page`] turns what it gets into text for people.
 
@@ -30,6 +31,7 @@ mod messages;
 mod metrics;
 pub mod page;
 mod problem;
+mod pulse;
 mod query;
 mod routes;
 mod server;
@@ -46,6 +48,7 @@ pub use lines::Lines;
 pub use messages::MessageLine;
 pub use metrics::MEDIA_TYPE as METRICS_MEDIA_TYPE;
 pub use problem::{Facts, Kind, MEDIA_TYPE, Problem};
+pub use pulse::Pulse;
 pub use routes::OPERATION_HEADER;
 pub use server::{ControlServerError, Server, ServerHandle};
 pub use settings::{Settings, Waits};

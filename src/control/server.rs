@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     daemon::Daemon,
     metrics::Listener,
+    pulse::Pulse,
     routes::{self, Api},
     settings::Settings,
     socket::ControlSocket,
@@ -88,13 +89,10 @@ impl Server {
         let metrics_address = metrics.as_ref().map(Listener::address);
         let listener = socket.listener().map_err(listen)?;
         let api = web::Data::new(Api::new(daemon, settings, stop_asked));
+        let pulse = Pulse::default();
+        let listeners = Listeners { control: listener, metrics, pulse: pulse.clone() };
         let run = move || {
-            actix_web::rt::System::new().block_on(serve(
-                Listeners { control: listener, metrics },
-                api,
-                started,
-                end_asked,
-            ));
+            actix_web::rt::System::new().block_on(serve(listeners, api, started, end_asked));
             // Nobody waits for it where the handle was dropped without a stop.
             ended.send(()).unwrap_or_default();
         };
@@ -104,7 +102,7 @@ impl Server {
         if let Some(address) = metrics_address {
             tracing::info!(%address, "metrics are served");
         }
-        Ok(ServerHandle { servers, stopping, _end: end, ended: end_reached, socket, metrics_address })
+        Ok(ServerHandle { servers, stopping, pulse, _end: end, ended: end_reached, socket, metrics_address })
     }
 }
 
@@ -114,6 +112,8 @@ pub struct ServerHandle {
     servers: Servers,
     /// Ends the streams.
     stopping: watch::Sender<bool>,
+    /// Its thread, and those of the server on the socket.
+    pulse: Pulse,
     /// Ends the server's thread when it is dropped, whatever the server does.
     _end: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
@@ -126,6 +126,12 @@ impl ServerHandle {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// The way to ask whether its threads turn over.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Takes no more connections, ends the streams of events after the last event, lets running requests finish for at
@@ -151,6 +157,8 @@ impl ServerHandle {
 struct Listeners {
     control: std::os::unix::net::UnixListener,
     metrics: Option<Listener>,
+    /// What the thread answers for, and those of the control socket.
+    pulse: Pulse,
 }
 
 /// Both servers of the thread, each with threads and connections of its own.
@@ -175,13 +183,17 @@ async fn serve(
     started: mpsc::SyncSender<io::Result<Servers>>,
     end: oneshot::Receiver<()>,
 ) {
-    let (control, metrics) = match (control(listeners.control, api.clone()), listeners.metrics.map(|l| l.serve(api))) {
+    let Listeners { control, metrics, pulse } = listeners;
+    let control = self::control(control, api.clone(), pulse.clone());
+    let (control, metrics) = match (control, metrics.map(|metrics| metrics.serve(api))) {
         (Ok(control), None) => (control, None),
         (Ok(control), Some(Ok(metrics))) => (control, Some(metrics)),
         (Err(error), _) | (_, Some(Err(error))) => return started.send(Err(error)).unwrap_or_default(),
     };
     let servers = Servers { control: control.handle(), metrics: metrics.as_ref().map(dev::Server::handle) };
     started.send(Ok(servers)).unwrap_or_default();
+    // It ends with the thread.
+    actix_web::rt::spawn(pulse.answer());
     let report = |ended: io::Result<()>, what| {
         if let Err(error) = ended {
             tracing::error!(%error, what, "a server of the control thread failed");
@@ -201,8 +213,13 @@ async fn serve(
 }
 
 /// The server on the control socket.
-fn control(listener: std::os::unix::net::UnixListener, api: web::Data<Api>) -> io::Result<dev::Server> {
-    let server = HttpServer::new(move || App::new().app_data(api.clone()).configure(routes::configure))
+fn control(listener: std::os::unix::net::UnixListener, api: web::Data<Api>, pulse: Pulse) -> io::Result<dev::Server> {
+    let app = move || {
+        // Once on each of its threads, and there.
+        actix_web::rt::spawn(pulse.clone().answer());
+        App::new().app_data(api.clone()).configure(routes::configure)
+    };
+    let server = HttpServer::new(app)
         .workers(1)
         .worker_max_blocking_threads(1)
         .max_connections(MAX_CONNECTIONS)

@@ -30,6 +30,7 @@ use std::sync::Arc;
 pub use self::privileges::guard;
 use self::{board::Board, notifier::Notifier, watchdog::Watchdog};
 use crate::{
+    control::ServerHandle,
     supervisor::{ReloadStep, SupervisorHandle},
     triggers::{SocketKeeper, Sockets},
 };
@@ -81,7 +82,7 @@ impl Service {
     }
 
     /// Tells what becomes of the daemon from now on, and of its sockets. Must be called on the supervisor's thread.
-    pub fn attend(&self, running: &SupervisorHandle, sockets: &Arc<Sockets>) {
+    pub fn attend(&self, running: &SupervisorHandle, control: &ServerHandle, sockets: &Arc<Sockets>) {
         if let Some(trouble) = &self.trouble {
             tracing::warn!(trouble = &**trouble, "the service manager is told nothing");
         }
@@ -89,7 +90,7 @@ impl Service {
         actix::spawn(report::report(Arc::clone(board), running.clone(), Arc::clone(sockets)));
         actix::spawn(patience::extend(Arc::clone(board), running.clone()));
         if let Some(watchdog) = self.watchdog {
-            actix::spawn(watchdog.keep_alive(Arc::clone(board), running.clone()));
+            actix::spawn(watchdog.keep_alive(Arc::clone(board), running.clone(), control.pulse()));
         }
     }
 

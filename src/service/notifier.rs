@@ -123,3 +123,47 @@ impl Notifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_at_once_is_sent_later_and_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let notifier = Notifier::new(path.as_os_str()).unwrap();
+        // Room for a few.
+        rustix::net::sockopt::set_socket_send_buffer_size(&notifier.socket, 4096).unwrap();
+        (0..100).for_each(|n| notifier.send(Message::new(&[&n.to_string(), "second line"])));
+        assert!(!notifier.flush(), "nobody has taken any");
+        let (mut bytes, mut received) = ([0; 64], Vec::new());
+        while received.len() < 100 {
+            match manager.recv(&mut bytes) {
+                Ok(length) => received.push(String::from_utf8_lossy(bytes.get(..length).unwrap()).into_owned()),
+                Err(_nothing_yet) => drop(notifier.flush()),
+            }
+        }
+        assert_eq!(received, (0..100).map(|n| format!("{n}\nsecond line")).collect::<Vec<_>>());
+        assert!(notifier.flush());
+    }
+
+    #[test]
+    fn messages_are_bounded_and_an_address_that_is_none_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let _manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::new(path.as_os_str()).unwrap();
+        (0..10 * KEPT).for_each(|_| notifier.send(Message::new(&["WATCHDOG=1"])));
+        assert!(notifier.waiting.lock().len() <= KEPT);
+        for wrong in ["", "notify", "vsock:1:2"] {
+            assert!(Notifier::new(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

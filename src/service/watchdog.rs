@@ -1,14 +1,15 @@
-//! The sign of life: given only when every worker and the supervisor have turned over since the last one, so that a thread
-//! that hangs makes the service manager start the daemon anew.
+//! The sign of life: given only when every worker, the supervisor and the threads of the control server have turned over since
+//! the last one, so that a thread that hangs makes the service manager start the daemon anew.
 
 use std::{sync::Arc, time::Duration};
 
 use super::board::Board;
-use crate::{actors::Turns, supervisor::SupervisorHandle};
+use crate::{actors::Turns, control::Pulse, supervisor::SupervisorHandle};
 
-/// Looks in the time within which a sign is to be given. A worker that is asked at one look has answered at the next, so a
-/// sign comes at each second look at the latest: twice in its time. What comes between two looks may take up to half of the
-/// time before it is missed; with fewer looks a machine with too much to do would be taken for one that hangs.
+/// Looks in the time within which a sign is to be given. Who is asked at one look has answered at the next, so a sign comes
+/// with each, and a thread that does not turn over for two of them is not missed yet, with the fourth to spare for a look that
+/// comes late. With two looks the first answer that comes late would be taken for a hang; many more would wake every thread
+/// for nothing.
 const LOOKS: u32 = 4;
 
 /// The signs of life that are wanted.
@@ -32,27 +33,27 @@ impl Watchdog {
     }
 
     /// Gives signs of life for as long as there is some, and the daemon lives.
-    pub(super) async fn keep_alive(self, board: Arc<Board>, running: SupervisorHandle) {
-        let mut before: Option<Vec<Turns>> = None;
+    pub(super) async fn keep_alive(self, board: Arc<Board>, running: SupervisorHandle, control: Pulse) {
+        let mut before: Option<(Vec<Turns>, Vec<u64>)> = None;
         loop {
             tokio::time::sleep(self.within / LOOKS).await;
             // By way of the supervisor's mailbox, which it only empties when it turns over.
-            let Ok(now) = running.ask_turns().await else { continue };
-            match &before {
-                Some(before) if !have_turned(before, &now) => {}
-                Some(_) => {
-                    board.live();
-                    before = Some(now);
+            let Ok(workers) = running.ask_turns().await else { continue };
+            let now = (workers, control.ask());
+            if let Some(before) = &before {
+                if !have_turned(&before.0, &now.0) || !have_turned(&before.1, &now.1) {
+                    continue;
                 }
-                None => before = Some(now),
+                board.live();
             }
+            before = Some(now);
         }
     }
 }
 
-/// Whether every worker has turned over since. A thread that took the place of another has begun to.
-fn have_turned(before: &[Turns], now: &[Turns]) -> bool {
-    now.iter().enumerate().all(|(worker, now)| before.get(worker).is_none_or(|before| before != now))
+/// Whether every thread has turned over since. One that took the place of another has begun to.
+fn have_turned<T: PartialEq>(before: &[T], now: &[T]) -> bool {
+    now.iter().enumerate().all(|(thread, now)| before.get(thread).is_none_or(|before| before != now))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@
 //! actor, and the way from an exit to its consequence) with `failures.rs` (what failed for good, and new chances); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
 //! `groups.rs` (what happens to a child of each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
 //! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
-//! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `start.rs` puts all together,
+//! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `standing.rs` says that in few words, `start.rs` puts all together,
 //! `handle.rs` is the way in and the order of the end.
 //!
 //! A trigger is a child as well, and the last to start: `triggers.rs` lets it wait for those that it calls and starts it on

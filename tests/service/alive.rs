@@ -83,6 +83,7 @@ fn signs_come_from_the_start_on_also_while_guests_compute_and_miss_while_a_threa
     assert_missed(&manager, &daemon, "wapcd-worker-0");
     assert_missed(&manager, &daemon, "wapcd-worker-1");
     assert_missed(&manager, &daemon, "wapcd");
+    assert_missed(&manager, &daemon, "control");
 }
 
 #[test]

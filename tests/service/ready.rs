@@ -46,6 +46,21 @@ fn what_has_failed_for_good_or_waits_for_a_restart_keeps_nobody_waiting_and_is_n
 }
 
 #[test]
+fn a_module_that_requires_a_server_that_is_not_there_holds_up_nobody_for_longer_than_it_wants_to_wait() {
+    let manager = Manager::new();
+    let toml = format!(
+        "[bindings.cache]\ntype = \"keyvalue\"\nbackend = \"redis\"\nurl = \"redis://127.0.0.1:1\"\n{}{}",
+        module("orders", ""),
+        module("mail", "binding_wait = \"2s\"\nlinks = [{ to = \"cache\", required = true }]"),
+    );
+    let daemon = manager.start(&toml);
+    let ready = manager.wait_for(0, "READY=1");
+    let text = "1 module starting, 1 running; bindings: 1 disconnected (cache)";
+    assert_eq!(manager.value(ready, "STATUS").as_deref(), Some(text));
+    assert_eq!(daemon.module("mail").waiting_for, ["binding cache"]);
+}
+
+#[test]
 fn a_trigger_that_cannot_listen_is_named_and_one_that_listens_does_so() {
     let manager = Manager::new();
     let dir = tempfile::tempdir().unwrap();

@@ -6,6 +6,10 @@ use std::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::net::UnixStream,
     },
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
@@ -112,6 +116,41 @@ fn a_client_that_comes_between_two_daemons_is_served_by_the_next() {
     eventually("the file goes with the socket", || !next.home().path().join("run/web.sock").exists());
     next.signal(Signal::TERM);
     assert_eq!(next.wait().code(), Some(0));
+}
+
+#[test]
+fn requests_that_come_all_through_a_restart_are_all_answered() {
+    let manager = Manager::new();
+    let mut daemon = manager.start(&toml("\"unix:web.sock\""));
+    let name = format!("wapcd-stored-unix-{}/run/web.sock", daemon.home().path().display());
+    let (socket, path) = (stored(&manager, &name), daemon.home().path().join("run/web.sock"));
+    let end = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (end, path) = (Arc::clone(&end), path.clone());
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                while !end.load(Relaxed) {
+                    let stream = UnixStream::connect(&path).expect("nobody is refused");
+                    stream.set_read_timeout(Some(SOON)).unwrap();
+                    assert_answered(ask(stream));
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait().code(), Some(0));
+        let (from, home) = (manager.count(), daemon.kept_home());
+        daemon = spawn_with(&manager, home, &[(&name, &socket)]);
+        manager.wait_for(from, "READY=1");
+    }
+    end.store(true, Relaxed);
+    for client in clients {
+        assert!(client.join().unwrap() > 3, "each was answered before, between and after");
+    }
 }
 
 #[test]
