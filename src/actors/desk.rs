@@ -1,8 +1,10 @@
-//! One live instance as its module's queue sees it: where it is, and which caller waits for it.
+//! One live instance as its module's queue sees it: where it is, which caller waits for it, and its guest while that rests.
 //!
 //! An instance has one call at a time. The duty to answer that call does not travel with it into the instance's mailbox
 //! but lies here, where it can be reached when the instance's worker does not turn over any more. Whoever takes it
 //! answers; there is only one to take.
+//!
+//! The guest lies here between two runs, for its actor and for callers on the same worker (`at_once.rs`).
 
 use std::{
     sync::{
@@ -16,11 +18,11 @@ use parking_lot::Mutex;
 
 use super::{
     QueuedCall,
+    at_once::Resting,
     load::{Load, Loads},
     queued_call::Pledge,
 };
 
-#[derive(Debug)]
 pub(super) struct Desk {
     pub(super) instance: u64,
     pub(super) worker: usize,
@@ -31,6 +33,8 @@ pub(super) struct Desk {
     held: Mutex<Option<Held>>,
     /// Counts the call in `held`.
     load: Arc<Load>,
+    /// What nobody runs at the moment; touched by the instance's own worker only.
+    pub(super) resting: Mutex<Option<Resting>>,
 }
 
 #[derive(Debug)]
@@ -42,8 +46,15 @@ struct Held {
 
 impl Desk {
     pub(super) fn new(instance: u64, worker: usize, loads: &Loads) -> Self {
-        let load = loads.of(worker);
-        Self { instance, worker, gone: AtomicBool::new(false), owed: AtomicU64::new(0), held: Mutex::new(None), load }
+        Self {
+            instance,
+            worker,
+            gone: AtomicBool::new(false),
+            owed: AtomicU64::new(0),
+            held: Mutex::new(None),
+            load: loads.of(worker),
+            resting: Mutex::new(None),
+        }
     }
 
     /// Takes over the duty to answer the call, which the instance gets next. To be called under the queue's lock, so that

@@ -1,6 +1,7 @@
-//! The actor of one instance: owns its guest between calls and tells the supervisor how the instance ended.
+//! The actor of one instance: has its guest on the desk between calls and tells the supervisor how the instance ended.
 //!
-//! `run.rs` has what it does while it owns nothing: a run of calls, one after the other.
+//! `run.rs` has what it does while nothing lies there: a run of calls, one after the other. `at_once.rs` has the calls that
+//! begin without it.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -10,16 +11,14 @@ use std::{
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 
 use super::{
-    CheckHealth, ExitReason, ExitReport, FinalCall, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave,
+    CheckHealth, ExitReason, ExitReport, FinalCall, GoOn, Guest, GuestCall, How, InstanceExited, InstanceParts, Leave,
     SetLimits, TakeOver,
     own_call::run_final,
-    run::{RunEnd, Seat, Work, run},
+    run::{CALLS_A_TURN, RunEnd, Seat, Work, run},
 };
 
 /// One instance of a module.
 pub struct GuestActor {
-    /// The guest; absent while a run owns it.
-    guest: Option<Box<Guest>>,
     seat: Arc<Seat>,
     /// Why it was asked to end.
     asked: Option<(ExitReason, String)>,
@@ -36,15 +35,17 @@ impl GuestActor {
         let (mut guest, seat) = Seat::of(parts);
         seat.facts.memory.store(guest.host.memory_bytes(), Relaxed);
         seat.facts.generation.store(guest.generation, Relaxed);
-        Self { guest: Some(Box::new(guest)), seat: Arc::new(seat), asked: None, final_call: None, reported: false }
+        let seat = Arc::new(seat);
+        seat.desk.rest(Box::new(guest), &seat);
+        Self { seat, asked: None, final_call: None, reported: false }
     }
 
     /// Takes what there is to do, if there is anything and nothing else is done.
     fn go_on(&mut self, ctx: &mut Context<Self>) {
-        if let Some(guest) = self.guest.take() {
-            match self.seat.next(&ctx.address()) {
+        if let Some((guest, seat)) = self.seat.desk.guest() {
+            match seat.next(&ctx.address()) {
                 Some(work) => self.run(guest, work, ctx),
-                None => self.guest = Some(guest),
+                None => seat.desk.rest(guest, &seat),
             }
         }
     }
@@ -59,10 +60,15 @@ impl GuestActor {
 
     /// Works, beginning with `first`, until nothing waits or the guest is gone.
     fn run(&mut self, guest: Box<Guest>, first: Work, ctx: &mut Context<Self>) {
-        let run = run(guest, first, Arc::clone(&self.seat), ctx.address());
+        let run = run(guest, first, Arc::clone(&self.seat), ctx.address(), CALLS_A_TURN);
+        self.finish(run, ctx);
+    }
+
+    /// Sees a run to its end.
+    fn finish(&mut self, run: impl Future<Output = RunEnd> + 'static, ctx: &mut Context<Self>) {
         ctx.spawn(run.into_actor(self).map(|end, actor, ctx| match end {
             RunEnd::Free(guest) => {
-                actor.guest = Some(guest);
+                actor.seat.desk.rest(guest, &actor.seat);
                 if actor.seat.leaving.load(Relaxed) {
                     actor.leave_in_order(ctx);
                 } else if actor.seat.desk.is_gone() {
@@ -76,8 +82,8 @@ impl GuestActor {
 
     /// Leaves after the final call, if one is to be made. What asks it to leave at once meanwhile ends that too.
     fn leave_in_order(&mut self, ctx: &mut Context<Self>) {
-        match (self.guest.take(), self.final_call.take()) {
-            (Some(guest), Some(call)) => {
+        match (self.seat.desk.guest(), self.final_call.take()) {
+            (Some((guest, _seat)), Some(call)) => {
                 let end = run_final(guest, call).into_actor(self).map(|(), actor, ctx| actor.leave(ctx));
                 ctx.spawn(end);
             }
@@ -93,7 +99,7 @@ impl GuestActor {
 
     fn exit(&mut self, report: ExitReport, ctx: &mut Context<Self>) {
         // The guest's memory is free before anyone hears of the exit and makes the next instance.
-        self.guest = None;
+        self.seat.desk.clear();
         self.report(report);
         ctx.stop();
     }
@@ -125,7 +131,7 @@ impl Drop for GuestActor {
     /// The last word of an instance that ended in no other way: its worker ends, or code of the actor panicked.
     fn drop(&mut self) {
         let what = if std::thread::panicking() { "code of the actor panicked" } else { "its worker ended" };
-        self.guest = None;
+        self.seat.desk.clear();
         self.report(ExitReport::new(ExitReason::Panicked, vec![what.to_owned()]));
     }
 }
@@ -134,9 +140,19 @@ impl Handler<GuestCall> for GuestActor {
     type Result = ();
 
     fn handle(&mut self, GuestCall(call): GuestCall, ctx: &mut Self::Context) {
-        match self.guest.take() {
-            Some(guest) => self.run(guest, Work::Call(call), ctx),
+        match self.seat.desk.guest() {
+            Some((guest, _seat)) => self.run(guest, Work::Call(call), ctx),
             None => self.seat.queue.put_back(call, &self.seat.desk),
+        }
+    }
+}
+
+impl Handler<GoOn> for GuestActor {
+    type Result = ();
+
+    fn handle(&mut self, GoOn: GoOn, ctx: &mut Self::Context) {
+        if let Some(run) = self.seat.desk.begun() {
+            self.finish(run, ctx);
         }
     }
 }

@@ -72,6 +72,12 @@ impl Default for InstanceFacts {
 #[rtype(result = "()")]
 pub struct GuestCall(pub QueuedCall);
 
+/// Tells an instance that a run of it has begun on its desk, which it takes over. Sent by whoever began it, on the same
+/// worker.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct GoOn;
+
 /// Asks an instance whether it is well: an operation of its guest, with an empty payload, is called as soon as no call
 /// runs, before those that wait. Sent by the supervisor.
 ///

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::{
     CallFailure, CallReply, CallRequest, Counters, Gate, Loads, QueueBudget, QueueSettings, QueuedCall, Refusal,
     accept::Ticket,
+    at_once::run_here,
     bounds::check_size,
     inner::{Idle, Inner},
     line::Line,
@@ -187,7 +188,10 @@ impl ModuleQueue {
         call.reply_to(sender);
         idle.desk.take_on(&mut call, now);
         drop(inner);
-        self.send(&idle, call);
+        let left = if current_worker() == Some(idle.desk.worker) { run_here(&idle, call) } else { Err(call) };
+        if let Err(call) = left {
+            self.send(&idle, call);
+        }
         Placed::Direct(receiver)
     }
 

@@ -28,7 +28,7 @@ use crate::{
 
 /// Calls after which an instance with a full queue lets others of its worker run. A call costs from one microsecond
 /// up; half of it would make the turn cost more than small calls, twice as much delays the neighbours visibly.
-const CALLS_A_TURN: u32 = 16;
+pub(super) const CALLS_A_TURN: u32 = 16;
 
 /// What the actor and its run share.
 pub(super) struct Seat {
@@ -108,6 +108,11 @@ impl Seat {
         self.note(|inbox| inbox.take_over = Some(Box::new(take_over)));
     }
 
+    /// Whether the actor has more to do with the guest than to let it rest.
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
+        self.leaving.load(Relaxed) || self.desk.is_gone()
+    }
+
     /// Keeps limits for the next call.
     pub(super) fn limit(&self, limits: Limits) {
         self.note(|inbox| inbox.limits = Some(limits));
@@ -145,32 +150,45 @@ impl Seat {
     }
 }
 
-pub(super) async fn run(mut guest: Box<Guest>, first: Work, seat: Arc<Seat>, addr: Addr<GuestActor>) -> RunEnd {
-    let mut work = first;
-    let mut turn = 0;
-    loop {
-        // The rare ones are boxed: a run is allocated for each call of an instance with an empty queue, and has room for all
-        // that it can do.
-        let exit = match work {
-            Work::Call(call) => run_call(&mut guest, call, &seat).await,
-            Work::Check(check) => Box::pin(run_check(&mut guest, check, &seat)).await,
-            Work::TakeOver(take_over) => Box::pin(run_take_over(&mut guest, *take_over, &seat)).await,
-            Work::SetLimits(limits) => {
-                guest.host.set_limits(limits);
-                None
+/// Works, beginning with `work`, until nothing waits or the guest is gone; lets others run after so many `calls`, and then
+/// after every [`CALLS_A_TURN`].
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` has room for its arguments twice, and this is allocated for each call"
+)]
+pub(super) fn run(
+    mut guest: Box<Guest>,
+    mut work: Work,
+    seat: Arc<Seat>,
+    addr: Addr<GuestActor>,
+    mut calls: u32,
+) -> impl Future<Output = RunEnd> + Send {
+    async move {
+        loop {
+            // The rare ones are boxed: a run is allocated for each call of an instance with an empty queue, and has room for
+            // all that it can do.
+            let exit = match work {
+                Work::Call(ref call) => run_call(&mut guest, call, &seat).await,
+                Work::Check(check) => Box::pin(run_check(&mut guest, check, &seat)).await,
+                Work::TakeOver(take_over) => Box::pin(run_take_over(&mut guest, *take_over, &seat)).await,
+                Work::SetLimits(limits) => {
+                    guest.host.set_limits(limits);
+                    None
+                }
+            };
+            if let Some(report) = exit {
+                drop(guest);
+                return RunEnd::Exited(report);
             }
-        };
-        if let Some(report) = exit {
-            drop(guest);
-            return RunEnd::Exited(report);
-        }
-        match seat.next(&addr) {
-            Some(next) => work = next,
-            None => return RunEnd::Free(guest),
-        }
-        turn += 1;
-        if turn % CALLS_A_TURN == 0 {
-            tokio::task::yield_now().await;
+            match seat.next(&addr) {
+                Some(next) => work = next,
+                None => return RunEnd::Free(guest),
+            }
+            calls -= 1;
+            if calls == 0 {
+                calls = CALLS_A_TURN;
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
@@ -179,7 +197,6 @@ pub(super) async fn run(mut guest: Box<Guest>, first: Work, seat: Arc<Seat>, add
 struct Turn<'a> {
     id: u64,
     operation: &'a str,
-    payload: Bytes,
     accepted: Instant,
     deadline: Instant,
     chain: &'a Chain,
@@ -187,14 +204,14 @@ struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     /// A call that the supervisor makes, for which nobody waits.
-    fn own(operation: &'a str, payload: Bytes, timeout: Duration, chain: &'a Chain) -> Self {
+    fn own(operation: &'a str, timeout: Duration, chain: &'a Chain) -> Self {
         let accepted = Instant::now();
-        Self { id: next_call_id(), operation, payload, accepted, deadline: accepted + timeout, chain }
+        Self { id: next_call_id(), operation, accepted, deadline: accepted + timeout, chain }
     }
 }
 
-async fn call_guest(guest: &mut Guest, turn: Turn<'_>, seat: &Seat) -> Result<Bytes, CallError> {
-    let Turn { id, operation, payload, accepted, deadline, chain } = turn;
+async fn call_guest(guest: &mut Guest, turn: &Turn<'_>, payload: Bytes, seat: &Seat) -> Result<Bytes, CallError> {
+    let Turn { id, operation, accepted, deadline, chain } = *turn;
     guest.links.begin(id, deadline, chain);
     let work = guest.host.call_until(operation, payload, accepted, deadline);
     let outcome = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
@@ -214,14 +231,14 @@ fn exit_in(outcome: Result<&Bytes, &CallError>, operation: &str, id: u64, origin
 }
 
 /// Runs one call and answers its caller; returns how the instance ended, if it did.
-async fn run_call(guest: &mut Guest, call: QueuedCall, seat: &Seat) -> Option<ExitReport> {
+async fn run_call(guest: &mut Guest, call: &QueuedCall, seat: &Seat) -> Option<ExitReport> {
     // A call that had to be given up on its way here, on a worker that stalled, is answered and not started.
     if !seat.desk.owes(call.id) {
         return None;
     }
-    let QueuedCall { id, operation, payload, accepted, deadline, origin, chain, .. } = &call;
-    let turn = Turn { id: *id, operation, payload: payload.clone(), accepted: *accepted, deadline: *deadline, chain };
-    let outcome = call_guest(guest, turn, seat).await;
+    let QueuedCall { id, operation, payload, accepted, deadline, origin, chain, .. } = call;
+    let turn = Turn { id: *id, operation, accepted: *accepted, deadline: *deadline, chain };
+    let outcome = call_guest(guest, &turn, payload.clone(), seat).await;
     let report = exit_in(outcome.as_ref(), operation, *id, origin);
     if outcome.is_ok() {
         seat.queue.counters().succeeded.store(true, Relaxed);
@@ -237,9 +254,9 @@ async fn run_call(guest: &mut Guest, call: QueuedCall, seat: &Seat) -> Option<Ex
 async fn run_check(guest: &mut Guest, check: CheckHealth, seat: &Seat) -> Option<ExitReport> {
     let CheckHealth { operation, timeout, reply } = check;
     let chain_of_none = Chain::default();
-    let turn = Turn::own(&operation, Bytes::new(), timeout, &chain_of_none);
+    let turn = Turn::own(&operation, timeout, &chain_of_none);
     let id = turn.id;
-    let outcome = call_guest(guest, turn, seat).await;
+    let outcome = call_guest(guest, &turn, Bytes::new(), seat).await;
     seat.checking.store(false, Relaxed);
     if let Some(report) = exit_in(outcome.as_ref(), &operation, id, &Origin::Health) {
         return Some(report);
@@ -286,18 +303,35 @@ async fn hand_state_over(
         let first = format!("the state was not handed over: {what} `{operation}` failed");
         Err(std::iter::once(first).chain(causes_of(error)).collect())
     };
-    let turn = Turn::own(&hand_over.export, Bytes::new(), timeout, &chain_of_none);
+    let turn = Turn::own(&hand_over.export, timeout, &chain_of_none);
     let id = turn.id;
-    let state = match call_guest(old, turn, seat).await {
+    let state = match call_guest(old, &turn, Bytes::new(), seat).await {
         Ok(state) => state,
         Err(error) => {
             let exit = exit_in(Err(&error), &hand_over.export, id, &Origin::Swap);
             return (failed("export", &hand_over.export, &error), exit);
         }
     };
-    let turn = Turn::own(&hand_over.import, state, timeout, &chain_of_none);
-    match call_guest(fresh, turn, seat).await {
+    let turn = Turn::own(&hand_over.import, timeout, &chain_of_none);
+    match call_guest(fresh, &turn, state, seat).await {
         Ok(_) => (Ok(()), None),
         Err(error) => (failed("import", &hand_over.import, &error), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes up to which an allocation is kept for the next of its size: beyond them each costs several times as much.
+    const KEPT: usize = 1032;
+
+    #[test]
+    fn a_run_is_allocated_cheaply() {
+        fn size<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(run);
+        assert!(size <= KEPT, "{size} bytes");
     }
 }

@@ -268,14 +268,14 @@ impl WapcHostAsync {
     ///
     /// # Panics
     /// Outside of a tokio runtime with its timer enabled, when the guest has to wait.
-    pub async fn call_until(
+    pub fn call_until(
         &mut self,
         operation: &str,
         payload: impl Into<Bytes>,
         accepted: Instant,
         deadline: Instant,
-    ) -> Result<Bytes, CallError> {
-        self.call_within(operation, payload.into(), Some((accepted, deadline))).await
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send {
+        self.call_within(operation, payload.into(), Some((accepted, deadline)))
     }
 
     async fn call_within(

@@ -1,6 +1,7 @@
 //! A queue with real instances: calls, their answers and their numbers, whatever happens on the way.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod at_once;
 mod counting;
 mod fairness;
 mod health;

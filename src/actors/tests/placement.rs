@@ -15,13 +15,13 @@ impl Handler<WorkerEnded> for Deaf {
 }
 
 /// A module with real workers.
-struct Placed {
-    module: Fixture,
-    workers: Workers,
+pub(super) struct Placed {
+    pub(super) module: Fixture,
+    pub(super) workers: Workers,
 }
 
 impl Placed {
-    fn new(settings: QueueSettings) -> Self {
+    pub(super) fn new(settings: QueueSettings) -> Self {
         let workers = Workers::start(2, Deaf.start().recipient());
         Self { module: Self::module(settings, &workers), workers }
     }
@@ -33,7 +33,7 @@ impl Placed {
     }
 
     /// Starts an instance on the worker; returns its id.
-    async fn instance(&self, worker: usize) -> Instance {
+    pub(super) async fn instance(&self, worker: usize) -> Instance {
         self.module.start(&self.workers.handle(worker).unwrap(), worker).await
     }
 
@@ -57,7 +57,7 @@ impl Placed {
         answered
     }
 
-    async fn idle(&self, instances: usize) {
+    pub(super) async fn idle(&self, instances: usize) {
         self.module.until(|numbers| numbers.idle == instances).await;
     }
 
