@@ -1,4 +1,4 @@
-//! A guest's way to bindings: its links, resolved once, and one message for each host call.
+//! A guest's way to bindings: its links, resolved once, and the actor on its worker that each host call is for.
 
 use std::{sync::Arc, time::Instant};
 
@@ -7,7 +7,11 @@ use parking_lot::Mutex;
 
 use super::crossings::watched;
 use crate::{
-    bindings::{BindingCall, Caller, Chain, Denial, Observer, Trace, payload::cut},
+    bindings::{
+        BindingCall, Caller, Chain, Denial, Observer, Trace,
+        actor::here::{Neighbour, Place},
+        payload::cut,
+    },
     config::Link,
     host::{BoxError, HostCall, HostCallError, HostCallbackAsync, HostErrorKind, LineLimit},
 };
@@ -33,6 +37,14 @@ struct Route {
     link: Arc<Link>,
     /// The binding's actor on this worker.
     to: Recipient<BindingCall>,
+    place: Place,
+}
+
+/// How a host call comes to its binding's actor.
+enum Way {
+    /// Without a message: the usual one.
+    Direct(Neighbour),
+    Mailbox(Recipient<BindingCall>),
 }
 
 impl std::fmt::Debug for Links {
@@ -96,21 +108,21 @@ impl Links {
     pub fn callback(self: &Arc<Self>) -> Box<HostCallbackAsync> {
         let links = Arc::clone(self);
         Box::new(move |_host, call| match links.resolve(call) {
-            Ok((to, call)) => Box::pin(async move {
+            Ok((Way::Direct(actor), call)) => {
                 let name = Arc::clone(&call.link.to);
-                // The actor lives as long as its worker.
-                let lost = |error| {
-                    let text = format!("binding `{name}`: its worker ended");
-                    HostCallError::with_source(HostErrorKind::Unavailable, text, error)
-                };
-                watched(to.send(call)).await.map_err(lost)?.map_err(BoxError::from)
+                let reply = watched(actor.ask(call));
+                Box::pin(async move { reply.await.map_err(|gone| lost(&name, gone))?.map_err(BoxError::from) })
+            }
+            Ok((Way::Mailbox(to), call)) => Box::pin(async move {
+                let name = Arc::clone(&call.link.to);
+                watched(to.send(call)).await.map_err(|gone| lost(&name, gone))?.map_err(BoxError::from)
             }),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
         })
     }
 
     /// Finds the link and the binding's own name for the operation.
-    fn resolve(&self, call: HostCall) -> Result<(Recipient<BindingCall>, BindingCall), HostCallError> {
+    fn resolve(&self, call: HostCall) -> Result<(Way, BindingCall), HostCallError> {
         let namespace = call.namespace().to_owned();
         let now = self.now.lock();
         let (route, operation) = now.allowed(&call, &namespace).inspect_err(|error| {
@@ -118,14 +130,21 @@ impl Links {
             let (binding, operation) = (&*cut(call.binding()), &*cut(call.operation()));
             self.observer.denied(Denial { module, instance: *instance, call: *id, binding, operation, error });
         })?;
-        let (to, link, caller) = (route.to.clone(), Arc::clone(&route.link), now.caller.clone());
+        let way = Neighbour::at(route.place).map_or_else(|| Way::Mailbox(route.to.clone()), Way::Direct);
+        let (link, caller) = (Arc::clone(&route.link), now.caller.clone());
         drop(now);
-        Ok((to, BindingCall { caller, namespace, operation, payload: call.payload, link }))
+        Ok((way, BindingCall { caller, namespace, operation, payload: call.payload, link }))
     }
 }
 
+/// The actor is gone, which lives as long as its worker.
+fn lost(name: &str, gone: impl Into<BoxError>) -> HostCallError {
+    let text = format!("binding `{name}`: its worker ended");
+    HostCallError::with_source(HostErrorKind::Unavailable, text, gone)
+}
+
 fn routes_of(links: impl IntoIterator<Item = (Arc<Link>, Recipient<BindingCall>)>) -> Vec<Route> {
-    links.into_iter().map(|(link, to)| Route { link, to }).collect()
+    links.into_iter().map(|(link, to)| Route { link, place: Place::of(&to), to }).collect()
 }
 
 impl Now {

@@ -14,8 +14,10 @@
 //!              └───────────────▶ └──────────── Serve ──────────┘
 //! ```
 //!
+//! Host calls come from guests on the same worker, who ask it directly where they can ([`mod@here`]), or by its mailbox.
 //! Calls that come while it holds wait, each until its own deadline and within the same bound as calls in flight.
 
+pub(crate) mod here;
 mod messages;
 mod reply;
 mod state;
@@ -28,7 +30,7 @@ use std::{
     sync::Arc,
 };
 
-use actix::{Actor, Context, Handler, Recipient};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 
 use self::state::{Phase, State};
 pub use self::{
@@ -89,6 +91,7 @@ impl Actor for BindingActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        here::enter(ctx.address(), &self.state);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The waPC host library: runs guests, knows no actor and no configuration file. Programs can embed it as it is.
 //!
 //! ```text
-//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, waiting.rs, turns.rs
+//!  WapcHost / WapcHostAsync          one guest instance, its calls, its deadline      wapc_host.rs, waiting.rs, errand.rs, turns.rs
 //!        │ begin, finish
 //!  ModuleState (ModuleHost)          the protocol: requests, responses, host calls    state.rs, memory.rs, …
 //!        │ owned by
@@ -26,6 +26,7 @@ mod console;
 #[doc(hidden)]
 pub mod doc;
 mod engine;
+pub(crate) mod errand;
 mod error;
 pub mod functions;
 mod limits;
