@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{Detail, TriggerFacts};
 use crate::{
-    actors::{CallReply, CallRequest, Modules, Origin},
+    actors::{CallReply, CallRequest, Modules, Origin, current_worker},
     bindings::Chain,
     config::Target,
     host,
@@ -27,21 +27,45 @@ pub struct Caller {
     counts: Arc<Counts>,
 }
 
+/// Tallies of one trigger, of which a worker has its own: with more workers than these some share one. Twice as many are
+/// 2 KiB more for each trigger.
+const TALLIES: usize = 16;
+
 #[derive(Debug, Default)]
 struct Counts {
-    ok: AtomicU64,
-    failed: AtomicU64,
-    running: AtomicU64,
+    tallies: [Tally; TALLIES],
     last_error: Mutex<Option<(String, SystemTime)>>,
 }
 
+/// What is counted on one worker. Each on lines of memory of its own: workers that count on the same line wait for each other.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Tally {
+    ok: AtomicU64,
+    failed: AtomicU64,
+    running: AtomicU64,
+}
+
+impl Counts {
+    /// The tally of the thread that counts; those that are no workers share one.
+    fn here(&self) -> &Tally {
+        let [first, ..] = &self.tallies;
+        current_worker().and_then(|worker| self.tallies.get(worker % TALLIES)).unwrap_or(first)
+    }
+
+    fn sum(&self, of: impl Fn(&Tally) -> &AtomicU64) -> u64 {
+        self.tallies.iter().map(|tally| of(tally).load(Relaxed)).sum()
+    }
+}
+
 /// One call that waits or runs; dropping it says that it has ended, and that nobody waits for the answer.
-struct Running<'c>(&'c Counts);
+struct Running<'c>(&'c Tally);
 
 impl<'c> Running<'c> {
     fn begin(counts: &'c Counts) -> Self {
-        counts.running.fetch_add(1, Relaxed);
-        Self(counts)
+        let tally = counts.here();
+        tally.running.fetch_add(1, Relaxed);
+        Self(tally)
     }
 }
 
@@ -98,12 +122,12 @@ impl Caller {
 
     /// Counts a call that ended in a response that could be used.
     pub fn succeeded(&self) {
-        self.counts.ok.fetch_add(1, Relaxed);
+        self.counts.here().ok.fetch_add(1, Relaxed);
     }
 
     /// Counts a call that did not, and keeps why.
     pub fn failed(&self, why: String) {
-        self.counts.failed.fetch_add(1, Relaxed);
+        self.counts.here().failed.fetch_add(1, Relaxed);
         *self.counts.last_error.lock() = Some((why, SystemTime::now()));
     }
 
@@ -112,9 +136,9 @@ impl Caller {
     pub fn facts(&self, detail: Detail) -> TriggerFacts {
         let (last_error, at) = self.counts.last_error.lock().clone().unzip();
         TriggerFacts {
-            calls_ok: self.counts.ok.load(Relaxed),
-            calls_failed: self.counts.failed.load(Relaxed),
-            calls_running: self.counts.running.load(Relaxed),
+            calls_ok: self.counts.sum(|tally| &tally.ok),
+            calls_failed: self.counts.sum(|tally| &tally.failed),
+            calls_running: self.counts.sum(|tally| &tally.running),
             last_error,
             last_error_at: at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|at| at.as_secs_f64()),
             detail,
