@@ -31,11 +31,11 @@ impl ModuleQueue {
     pub async fn call(&self, request: CallRequest, dispatched: Option<Arc<AtomicU64>>) -> CallReply {
         let (id, placed) = self.arrive(request, dispatched);
         match placed {
-            // Boxed, since the future of every call would have room for it, and is moved several times on its way.
+            // Boxed, since the future of every call would have room for them, and is moved several times on its way.
             Placed::NoRoom(call) => Box::pin(self.place_in_turn(call)).await,
             Placed::Refused(call, failure) => call.refuse(failure),
             Placed::Direct(reply) => id.reply(reply).await,
-            Placed::Waiting(reply, home) => self.wait(id, reply, home).await,
+            Placed::Waiting(reply, home) => Box::pin(self.wait(id, reply, home)).await,
         }
     }
 

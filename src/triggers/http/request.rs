@@ -1,6 +1,6 @@
 //! What a guest gets of a request: its body, read within limits, or a map of all of it.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -47,7 +47,13 @@ where
     if body.size_hint().lower() > limit {
         return Err(too_large(limit));
     }
-    tokio::time::timeout(patience, gather(body, limit)).await.unwrap_or_else(|_elapsed| {
+    let mut gathering = pin!(gather(body, limit));
+    // The usual small body came with its head, and needs neither a clock nor a timer.
+    if let Poll::Ready(body) = poll_fn(|cx| Poll::Ready(gathering.as_mut().poll(cx))).await {
+        return body;
+    }
+    // Boxed, since the future of every request would have room for it.
+    Box::pin(tokio::time::timeout(patience, gathering)).await.unwrap_or_else(|_elapsed| {
         let text = format!("the request's body did not arrive within {} s", patience.as_secs_f64());
         Err(Refusal::new(Kind::BodyTimeout, text))
     })
