@@ -126,7 +126,7 @@ fn an_operators_restart_ends_a_back_off() {
 
 #[test]
 fn a_stop_ends_a_back_off() {
-    let daemon = Daemon::start(&module("bad", &restart("backoff = { initial = \"3s\", max = \"3s\" }")));
+    let daemon = Daemon::start(&module("bad", &restart("backoff = { initial = \"5s\", max = \"5s\" }")));
     trap(&daemon, "bad");
     trap(&daemon, "bad");
     wait_for(&daemon, "bad", ModuleState::Backoff);
@@ -138,7 +138,7 @@ fn a_stop_ends_a_back_off() {
     assert_eq!(waiting.join().unwrap().kind(), "stopped");
     // Nothing comes of the wait that was begun.
     let begin = last(&daemon);
-    crate::harness::pause_for(Duration::from_millis(3_200));
+    crate::harness::pause_for(Duration::from_millis(5_200));
     assert_eq!((daemon.module("bad").state, last(&daemon)), (ModuleState::Stopped, begin));
 }
 
@@ -192,7 +192,7 @@ fn modules_wait_for_a_binding_that_is_on_its_way_and_start_without_it_when_it_is
     let links = "links = [\"cache\"]\n";
     let toml = table(database.to_str().unwrap(), "50ms")
         + &module("patient", &format!("{links}binding_wait = \"1m\""))
-        + &module("hasty", &format!("{links}binding_wait = \"4s\""))
+        + &module("hasty", &format!("{links}binding_wait = \"10s\""))
         + &module("alone", "");
     let second = Home::new(&toml).spawn("log");
     eventually("the second runs", || second.try_status().is_some());

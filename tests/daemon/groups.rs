@@ -275,7 +275,7 @@ fn a_member_that_cannot_be_loaded_fails_its_group_and_a_new_file_brings_it_back(
         &(module("a", "")
             + "[modules.b]\npath = \"b.wasm\"\n"
             + &module("alone", "")
-            + &group("g", "one_for_one", &["a", "b"], "retry_failed = \"300ms\"")),
+            + &group("g", "one_for_one", &["a", "b"], "retry_failed = \"3s\"")),
     );
     home.write("b.wasm", "not wasm at all, and long enough to be looked at");
     let daemon = home.start();

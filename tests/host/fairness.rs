@@ -111,6 +111,7 @@ async fn time_of(host: &mut WapcHostAsync, clock: fn() -> Duration) -> Duration 
 }
 
 /// How the call of a guest that computes ended.
+#[derive(Debug)]
 struct Spun {
     ended: Result<Bytes, CallError>,
     took: Duration,

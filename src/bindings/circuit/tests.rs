@@ -73,7 +73,7 @@ fn server(say: Say) -> Server {
     let settings = Settings { failures: 3, backoff: Backoff { initial: wait, max: wait, factor: 1.0, jitter: 0.0 } };
     let (io, changes) = (Io::default(), Arc::new(Changes::default()));
     let observer = Arc::clone(&changes) as Arc<dyn Observer>;
-    let patience = Duration::from_secs(2);
+    let patience = Duration::from_secs(1);
     let circuit = Circuit::new("db".into(), settings, patience, observer, io.handle().unwrap(), probe);
     Server { circuit, say, asked, changes, _io: io }
 }
@@ -182,7 +182,7 @@ async fn calls_that_nobody_waits_for_any_longer_count_and_cannot_disconnect_a_se
         assert!(tokio::time::timeout(Duration::from_millis(2), hang()).await.is_err());
     }
     server.until(BackendState::Disconnected).await;
-    assert_eq!(server.circuit.status().why.unwrap(), "no answer within 2000 ms");
+    assert_eq!(server.circuit.status().why.unwrap(), "no answer within 1000 ms");
 }
 
 #[actix::test]
@@ -208,7 +208,7 @@ async fn a_crowd_of_failures_asks_the_server_once() {
 #[actix::test]
 async fn a_question_that_hangs_or_panics_is_a_failed_try() {
     for (say, why) in [
-        (Say::Hang, "no answer within 2000 ms"),
+        (Say::Hang, "no answer within 1000 ms"),
         (Say::Panic, "asking it panicked: what a question"),
         (Say::PanicAtOnce, "asking it panicked: what a question"),
     ] {
