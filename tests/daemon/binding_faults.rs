@@ -90,7 +90,8 @@ fn every_fault_of_a_binding_is_named_in_its_status_and_told_alike_everywhere() {
 #[test]
 fn a_panic_is_one_line_of_the_log_with_its_backtrace_where_the_environment_asks_for_one() {
     for (asked, with) in [("0", false), ("1", true)] {
-        let toml = "[bindings.faulty]\ntype = \"faulty\"\n".to_owned() + &module("meddler", "links = [\"faulty\"]");
+        let toml = "[bindings.faulty]\ntype = \"faulty\"\n".to_owned()
+            + &module("meddler", "links = [\"faulty\"]\nlimits = { call_timeout = \"1m\" }");
         let mut daemon = Home::new(&toml).spawn_with("log", &[("RUST_BACKTRACE", asked)]);
         daemon.wait_until_ready();
         daemon.expect_panics(&["ouch\nin two lines"]);
@@ -115,7 +116,8 @@ fn a_panic_is_one_line_of_the_log_with_its_backtrace_where_the_environment_asks_
 
 #[test]
 fn a_panic_that_the_log_keeps_out_is_told_on_standard_error() {
-    let toml = "[bindings.faulty]\ntype = \"faulty\"\n".to_owned() + &module("meddler", "links = [\"faulty\"]");
+    let toml = "[bindings.faulty]\ntype = \"faulty\"\n".to_owned()
+        + &module("meddler", "links = [\"faulty\"]\nlimits = { call_timeout = \"1m\" }");
     let mut daemon = Home::new(&toml).spawn_with("log", &[("WAPCD_LOG", "off")]);
     daemon.wait_until_ready();
     daemon.expect_panics(&["ouch unlogged"]);
