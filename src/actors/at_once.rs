@@ -75,6 +75,7 @@ impl Desk {
 }
 
 /// Gives the call to an idle instance of this very worker; hands it back where that is not to be had.
+#[expect(clippy::result_large_err, reason = "a call that is handed back is on its way to where it came from")]
 pub(super) fn run_here(idle: &Idle, call: QueuedCall) -> Result<(), QueuedCall> {
     let Some((guest, seat)) = idle.desk.guest() else { return Err(call) };
     let mut begun = Box::pin(run(guest, Work::Call(call), Arc::clone(&seat), idle.addr.clone(), ONE_CALL));

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
     io,
-    path::PathBuf,
     sync::Arc,
     time::Instant,
 };
@@ -38,7 +37,7 @@ use super::{
 use crate::{
     actors::{Modules, QueueBudget, Workers},
     bindings::{BindingContext, metrics::GuestMetrics},
-    config::{CODE_DIRECTORY, Config, Declared},
+    config::{CODE_DIRECTORY, Config, Declared, Environment},
     host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
     triggers::TriggerObserver,
 };
@@ -99,14 +98,13 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
     let config = Arc::new(config);
     let (modules, shared) = (Modules::default(), Arc::new(RwLock::new(Arc::clone(&config))));
     let (ended, end) = watch::channel(None);
-    let events = Events::default();
-    let guests = Arc::new(GuestMetrics::default());
+    let (events, guests) = (Events::default(), Arc::new(GuestMetrics::default()));
     let handle = (modules.clone(), events.clone(), Arc::clone(&shared), Arc::clone(&guests));
     let supervisor = Supervisor::create(move |ctx| {
         let workers = Workers::start(config.daemon.workers.max(1), ctx.address().recipient());
         let ear = Arc::new(Ear::new(events.clone(), ctx.address().recipient()));
-        let sockets = Arc::clone(&surroundings.sockets);
-        let credentials = surroundings.environment.credentials_directory.clone();
+        let (sockets, environment) = (Arc::clone(&surroundings.sockets), &surroundings.environment);
+        let context = binding_context(&config, environment, &modules, Arc::clone(&ear), guests);
         let mut supervisor = Supervisor {
             stalls: Stalls::new(workers.count()),
             undecided: Undecided::default(),
@@ -131,8 +129,8 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
             follower: Follower::default(),
             acceptance,
             sockets,
-            trigger_observer: Arc::clone(&ear) as Arc<dyn TriggerObserver>,
-            context: binding_context(&config, credentials, &modules, ear, guests),
+            trigger_observer: ear as Arc<dyn TriggerObserver>,
+            context,
             known: modules,
             stores,
             keeper,
@@ -153,14 +151,14 @@ pub async fn start(base: Config, surroundings: Surroundings) -> Result<Superviso
 /// What bindings get from the daemon.
 fn binding_context(
     config: &Config,
-    credentials: Option<PathBuf>,
+    environment: &Environment,
     modules: &Modules,
     ear: Arc<Ear>,
     guests: Arc<GuestMetrics>,
 ) -> BindingContext {
     BindingContext {
         observer: ear,
-        credentials,
+        credentials: environment.credentials_directory.clone(),
         state_dir: config.daemon.state_dir.clone(),
         metrics: guests,
         ..BindingContext::new(Arc::new(modules.clone()))

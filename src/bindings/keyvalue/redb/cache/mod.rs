@@ -108,23 +108,23 @@ impl Cache {
         if !self.is_on() || self.ended.load(Relaxed) {
             return None;
         }
-        let answer = if several { self.from_one_state(read, clock) } else { self.from_entries(read, clock) };
+        let answer = if several { self.read_one_state(read, clock) } else { self.read_entries(read, clock) };
         let counter = if answer.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Relaxed);
         answer
     }
 
     /// The same for several entries: those of before and of after a transaction were never in one snapshot.
-    fn from_one_state(&self, read: &Read, clock: &Clock) -> Option<Outcomes> {
+    fn read_one_state(&self, read: &Read, clock: &Clock) -> Option<Outcomes> {
         let before = self.begun.load(Acquire);
         if self.published.load(Acquire) != before {
             return None;
         }
-        let answer = self.from_entries(read, clock);
+        let answer = self.read_entries(read, clock);
         answer.filter(|_| self.begun.load(Acquire) == before)
     }
 
-    fn from_entries(&self, read: &Read, clock: &Clock) -> Option<Outcomes> {
+    fn read_entries(&self, read: &Read, clock: &Clock) -> Option<Outcomes> {
         let hits = Hits::new(self);
         let outcome = operations::read(read, &hits, clock());
         match outcome {
