@@ -119,6 +119,7 @@ async fn serve(config: Config, surroundings: Surroundings, service: &Service) ->
     let control = match Server::start(socket, settings, Arc::new(Controlled(running.clone()))) {
         Ok(control) => control,
         Err(error) => {
+            service.stopping("the control server did not start");
             running.shutdown(grace(), "the control server did not start").await;
             return Err(error.into());
         }

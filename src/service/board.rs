@@ -81,7 +81,7 @@ impl Board {
         let phase = *self.phase.borrow();
         match step {
             ReloadStep::Began => {
-                told.verdict = None;
+                told.verdict = Some(text::RELOADING.to_owned());
                 if phase == Phase::Ready {
                     told.status = text::RELOADING.to_owned();
                     let status = format!("STATUS={}", text::RELOADING);

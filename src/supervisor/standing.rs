@@ -1,7 +1,7 @@
 //! How the daemon stands, in a few numbers and names: what a service manager is told. Asked far more often than the whole
 //! status is read, so it costs no more than a look at each child.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed, time::Instant};
 
 use actix::{Context, Handler, Message};
 
@@ -35,8 +35,6 @@ pub struct Standing {
     pub calls: usize,
     /// New code of a reload that is not there yet.
     pub reload_lacks: usize,
-    /// Whether the daemon is stopping.
-    pub draining: bool,
 }
 
 /// How far the start has got.
@@ -111,35 +109,33 @@ impl Supervisor {
     }
 
     fn standing(&mut self) -> Standing {
-        let start = self.start_standing(Instant::now());
-        let modules = || self.modules.values().filter(|child| !child.removed);
-        let of_state = |state: &ModuleState| (*state, modules().filter(|child| child.state() == *state).count());
-        let module_unwell = |child: &ModuleChild| {
-            let state = child.state();
-            let unwell = matches!(state, ModuleState::Backoff | ModuleState::Failed);
-            unwell.then(|| Unwell { name: child.config.name.to_string(), state: state.as_str() })
-        };
-        let triggers = || self.triggers.values().filter(|child| !child.removed);
-        let trigger_unwell = |child: &TriggerChild| {
-            let state = child.state();
-            unwell(state).map(|state| Unwell { name: child.name().to_string(), state })
-        };
-        let calls = |child: &ModuleChild| {
-            let running = child.queue.counters().in_flight.load(std::sync::atomic::Ordering::Relaxed);
-            usize::try_from(running).unwrap_or(usize::MAX).saturating_add(child.queue.numbers().calls)
-        };
-        Standing {
-            start,
-            modules: ModuleState::ALL.iter().map(of_state).filter(|(_, count)| *count > 0).collect(),
-            triggers: triggers().count(),
-            modules_unwell: modules().filter_map(module_unwell).collect(),
+        let mut standing = Standing {
+            start: self.start_standing(Instant::now()),
             bindings_unwell: self.bindings_unwell(),
-            triggers_unwell: triggers().filter_map(trigger_unwell).collect(),
             stalled: self.stalls.stalled(),
-            calls: self.modules.values().map(calls).sum(),
             reload_lacks: self.reloads.lacks(),
-            draining: self.draining || self.triggers_end,
+            ..Standing::default()
+        };
+        let mut counts = [0; ModuleState::ALL.len()];
+        for child in self.modules.values() {
+            standing.calls = standing.calls.saturating_add(calls(child));
+            if child.removed {
+                continue;
+            }
+            let state = child.state();
+            let of_state = counts.iter_mut().zip(ModuleState::ALL).find(|(_, it)| *it == state);
+            of_state.into_iter().for_each(|(count, _)| *count += 1);
+            if matches!(state, ModuleState::Backoff | ModuleState::Failed) {
+                standing.modules_unwell.push(Unwell { name: child.config.name.to_string(), state: state.as_str() });
+            }
         }
+        standing.modules = ModuleState::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();
+        for child in self.triggers.values().filter(|child| !child.removed) {
+            standing.triggers += 1;
+            let unwell = unwell(child.state()).map(|state| Unwell { name: child.name().to_string(), state });
+            standing.triggers_unwell.extend(unwell);
+        }
+        standing
     }
 
     fn bindings_unwell(&self) -> Vec<Unwell> {
@@ -152,6 +148,12 @@ impl Supervisor {
         };
         bindings.filter_map(unwell).collect()
     }
+}
+
+/// Calls of a module that run or wait.
+fn calls(child: &ModuleChild) -> usize {
+    let running = child.queue.counters().in_flight.load(Relaxed);
+    usize::try_from(running).unwrap_or(usize::MAX).saturating_add(child.queue.numbers().calls)
 }
 
 /// The state of a binding or trigger that does not do what it is there for, whoever wants it so.
