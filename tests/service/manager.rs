@@ -5,13 +5,14 @@ use std::{
     mem::MaybeUninit,
     os::{fd::OwnedFd, linux::net::SocketAddrExt as _, unix::net::UnixDatagram},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tempfile::TempDir;
 
@@ -67,7 +68,7 @@ impl Manager {
         let thread = std::thread::spawn(move || {
             while !ends.load(Relaxed) {
                 if let Some(message) = receive(&socket) {
-                    received.lock().unwrap().push(message);
+                    received.lock().push(message);
                 }
             }
         });
@@ -98,7 +99,7 @@ impl Manager {
 
     /// What came until now, as somebody looks at it.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&[Message]) -> T) -> T {
-        look(&self.messages.lock().unwrap())
+        look(&self.messages.lock())
     }
 
     /// How many messages have come.
