@@ -205,7 +205,7 @@ impl Supervisor {
 
     /// The last of those that a module's start waits for: in a large group the one that comes last, so that the module is
     /// not looked at for each of the others.
-    fn last_missing(&self, module: usize) -> Option<Node> {
+    pub(super) fn last_missing(&self, module: usize) -> Option<Node> {
         let late = |child: &ModuleChild| matches!(child.phase, Phase::Waiting(since) if since.elapsed() >= child.config.binding_wait);
         let awaited = if self.modules.get(module).is_some_and(late) { Vec::new() } else { self.awaited(module) };
         let coming = awaited.into_iter().rev().find(|leaf| self.is_coming(*leaf));

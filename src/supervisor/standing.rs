@@ -83,13 +83,24 @@ impl Supervisor {
     }
 
     /// Whether it is known what becomes of a leaf. A restart that waits is such a decision: the start was tried, and more of
-    /// them are a matter of restarts. So is a wait for a binding that lasts longer than the module wants to wait for it.
+    /// them are a matter of restarts. So is a wait for a binding without which it does not start, if that lasts longer than all
+    /// other waits; one whose wait is over for everything else is about to start.
     fn is_decided(&self, leaf: Node, now: Instant) -> bool {
         match leaf {
-            Node::Module(at) => self.modules.get(at).is_none_or(|child| child.removed || is_module_decided(child, now)),
-            Node::Trigger(at) => {
-                self.triggers.get(at).is_none_or(|child| child.removed || is_trigger_decided(child, now))
-            }
+            Node::Module(at) => self.modules.get(at).is_none_or(|child| match child.phase {
+                _ if child.removed => true,
+                Phase::Waiting(since) => {
+                    now.saturating_duration_since(since) >= child.config.binding_wait && self.last_missing(at).is_some()
+                }
+                _ => is_module_decided(child),
+            }),
+            Node::Trigger(at) => self.triggers.get(at).is_none_or(|child| match child.phase {
+                _ if child.removed => true,
+                TriggerPhase::Waiting(since) => {
+                    now.saturating_duration_since(since) >= MODULES_WAIT && self.trigger_lacks(at).is_some()
+                }
+                _ => is_trigger_decided(child),
+            }),
             Node::Binding(_) | Node::Group(_) => true,
         }
     }
@@ -161,11 +172,10 @@ fn unwell(state: ServiceState) -> Option<&'static str> {
     matches!(state, ServiceState::Backoff | ServiceState::Stopped | ServiceState::Failed).then(|| state.as_str())
 }
 
-fn is_module_decided(child: &ModuleChild, now: Instant) -> bool {
+fn is_module_decided(child: &ModuleChild) -> bool {
     match child.phase {
         Phase::Idle => child.config.lazy,
-        Phase::Loading => false,
-        Phase::Waiting(since) => now.saturating_duration_since(since) > child.config.binding_wait,
+        Phase::Loading | Phase::Waiting(_) => false,
         Phase::Up => {
             let starting = child.slots.iter().any(|slot| matches!(slot.state, SlotState::Starting(..)));
             let rests = |state: &SlotState| matches!(state, SlotState::Backoff(_));
@@ -175,10 +185,9 @@ fn is_module_decided(child: &ModuleChild, now: Instant) -> bool {
     }
 }
 
-fn is_trigger_decided(child: &TriggerChild, now: Instant) -> bool {
+fn is_trigger_decided(child: &TriggerChild) -> bool {
     match child.phase {
-        TriggerPhase::Waiting(since) => now.saturating_duration_since(since) > MODULES_WAIT,
-        TriggerPhase::Starting => false,
+        TriggerPhase::Waiting(_) | TriggerPhase::Starting => false,
         // Before its first start it rests, too.
         TriggerPhase::Resting => child.last_exit.is_some(),
         TriggerPhase::Up | TriggerPhase::Draining(_) | TriggerPhase::Stopped | TriggerPhase::Failed => true,

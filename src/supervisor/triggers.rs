@@ -103,7 +103,7 @@ impl Supervisor {
 
     /// The first of those whom a trigger's start waits for that is not there: the binding that it stands on, for as long as
     /// that takes; modules that are on their way, and members before it, for a time.
-    fn trigger_lacks(&self, trigger: usize) -> Option<Node> {
+    pub(super) fn trigger_lacks(&self, trigger: usize) -> Option<Node> {
         let child = self.triggers.get(trigger)?;
         let binding = child.config.settings.binding().and_then(|name| self.bindings.find(name));
         let serves = |at: usize| self.bindings.get(at).is_some_and(|child| child.phase == BindingPhase::Serving);
