@@ -24,6 +24,8 @@ pub enum Exit {
     Usage = 64,
     /// The daemon cannot be reached.
     Unreachable = 69,
+    /// The daemon answers, but not to this user.
+    Denied = 77,
     /// The configuration is wrong.
     Configuration = 78,
 }

@@ -6,9 +6,9 @@ use clap::Parser as _;
 use wapcd::{
     command::{
         self, Exit,
-        daemon::{Arguments, Call, Command, Configured},
+        daemon::{Arguments, Call, Command, Configured, Engine},
     },
-    config::{self, Config, ConfigErrors, Environment, LogFormat, LogLevel, Logging},
+    config::{self, Config, ConfigErrors, EngineKind, Environment, LogFormat, LogLevel, Logging},
     control::{ControlServerError, ControlSocket, Server, Settings, SocketError, page},
     daemon::{self, Controlled},
     host::{self, CallError},
@@ -113,7 +113,7 @@ fn run_for(service: &Service, configured: Configured, sockets: Sockets) -> Resul
 async fn serve(config: Config, surroundings: Surroundings, service: &Service) -> Result<(), Failure> {
     let mut signals = Signals::install().map_err(Failure::Signals)?;
     let (settings, sockets) = (Settings::from(&config), Arc::clone(&surroundings.sockets));
-    let socket = ControlSocket::bind(&settings.socket, settings.socket_mode)?;
+    let socket = ControlSocket::open(&settings)?;
     let running = supervisor::start(config, surroundings).await?;
     let grace = || running.config().daemon.shutdown_grace;
     let control = match Server::start(socket, settings, Arc::new(Controlled(running.clone()))) {
@@ -172,6 +172,10 @@ fn call(arguments: Call) -> Result<(), Failure> {
     let payload = command::payload(arguments.payload).map_err(Failure::Payload)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let deadline = Duration::from_secs(arguments.timeout);
-    let call = single_call::call_once(&arguments.file, &arguments.operation, payload, deadline);
+    let engine = match arguments.engine {
+        Engine::Cranelift => EngineKind::Cranelift,
+        Engine::Pulley => EngineKind::Pulley,
+    };
+    let call = single_call::call_once(&arguments.file, engine, &arguments.operation, payload, deadline);
     command::write_response(&runtime.block_on(call)?).map_err(Failure::Output)
 }

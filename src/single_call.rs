@@ -11,12 +11,12 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
-    config::defaults,
+    config::{EngineKind, defaults},
     host::{
         CallError, EngineError, EngineSettings, HostOptions, Limits, LoadError, WapcHostAsync, WasiParams,
         WasmtimeEngine,
     },
-    supervisor::{ModuleError, compile},
+    supervisor::{ModuleError, compile, execution},
 };
 
 /// Why a single call has no response.
@@ -42,17 +42,19 @@ pub enum SingleCallError {
     Call(#[from] CallError),
 }
 
-/// Loads a guest under the default limits and calls it once. Needs a tokio runtime with its timer.
+/// Loads a guest under the default limits, to run on this engine, and calls it once. Needs a tokio runtime with its timer.
 ///
 /// # Errors
 /// [`SingleCallError`].
 pub async fn call_once(
     path: &Path,
+    engine: EngineKind,
     operation: &str,
     payload: Bytes,
     deadline: Duration,
 ) -> Result<Bytes, SingleCallError> {
-    let engine = WasmtimeEngine::new(EngineSettings { instances: 1, ..EngineSettings::default() })?;
+    let settings = EngineSettings { execution: execution(engine), instances: 1, ..EngineSettings::default() };
+    let engine = WasmtimeEngine::new(settings)?;
     let module = compile(&engine, path, defaults::MODULE_SIZE)?;
     let limits = Limits { deadline: Some(deadline), ..Limits::default() };
     let options = HostOptions { limits, ..HostOptions::default() };

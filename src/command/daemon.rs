@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What the manual page says beyond the arguments: the title of each section, and its paragraphs of a term and its meaning.
 pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
@@ -90,6 +90,9 @@ pub struct Call {
     /// Take this text as the payload
     #[arg(long, value_name = "TEXT")]
     pub payload: Option<OsString>,
+    /// How the guest runs
+    #[arg(long, value_enum, default_value_t = Engine::Cranelift)]
+    pub engine: Engine,
     /// Seconds that the call may take
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
@@ -104,4 +107,13 @@ impl Configured {
             directory.map_or_else(|| PathBuf::from("/etc/wapcd"), PathBuf::from).join("wapcd.toml")
         })
     }
+}
+
+/// How a guest runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Compile it
+    Cranelift,
+    /// Interpret it: slower, without executable memory
+    Pulley,
 }

@@ -15,7 +15,7 @@ pub const SECTIONS: &[(&str, &[(&str, &str)])] = &[
 #[command(
     name = "wapcctl",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 wapcd cannot be reached."
+    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 wapcd cannot be reached, 77 not allowed."
 )]
 pub struct Arguments {
     /// The control socket [default: $WAPCD_SOCKET, else the first that exists of the user's own and /run/wapcd/wapcd.sock]

@@ -17,6 +17,8 @@ use super::{
 
 /// Shorter than systemd's `TimeoutStopSec` of 90 s, so that the daemon ends by itself and not by SIGKILL.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+/// Compiled guests run many times as fast; whoever forbids executable memory asks for the other.
+pub const ENGINE: EngineKind = EngineKind::Cranelift;
 /// What wasmtime itself takes; half of it breaks deep recursive parsers, twice as much costs 10,000 instances 5 GB of address space.
 pub const GUEST_STACK: u64 = 512 * KIB;
 /// Sixteen full module queues: bounds the memory of a daemon whose modules are all overrun at once.
@@ -284,7 +286,7 @@ impl Module {
             name: Arc::from(name),
             declared: Declared::Configured,
             path: path.into(),
-            engine: EngineKind::Cranelift,
+            engine: ENGINE,
             lazy: false,
             instances: Instances::Count(1),
             queue: QUEUE,

@@ -27,6 +27,7 @@ pub fn dropped(name: &str, wasm: &Path, toml: Option<(&Path, &str)>, config: &Co
         declared: Declared::Dropped,
         limits: config.defaults.limits.clone(),
         restart: config.defaults.restart.clone(),
+        engine: config.daemon.engine,
         ..Module::with_defaults(name, wasm)
     };
     let Some((path, text)) = toml else {
@@ -38,7 +39,8 @@ pub fn dropped(name: &str, wasm: &Path, toml: Option<(&Path, &str)>, config: &Co
     }
     let report = Report::new(path, text);
     let table = reader::parse(&report).unwrap_or_default();
-    let written = module::read_dropped(Section::new(&report, String::new(), 0..0, &table), base);
+    let mut written = module::read_dropped(Section::new(&report, String::new(), 0..0, &table), base);
+    check::engines([&mut written], config.daemon.engine);
     let module = check::dropped(written, config);
     ConfigErrors::from_files(vec![report.into_errors()])?;
     Ok(module)

@@ -130,6 +130,8 @@ pub struct Daemon {
     pub workers: usize,
     /// How long running calls may take to finish at a stop.
     pub shutdown_grace: Duration,
+    /// How guests run, all of them.
+    pub engine: EngineKind,
     /// Bytes of wasm stack of every guest.
     pub guest_stack: u64,
     /// Bytes of payload that may wait in all queues together.
@@ -145,6 +147,12 @@ pub struct Control {
     pub socket: PathBuf,
     /// Permission bits of the socket.
     pub socket_mode: u32,
+    /// The group that the socket belongs to, its name or number; `None`: the daemon's own.
+    pub socket_group: Option<String>,
+    /// Groups whose members may read what the daemon says of itself: names, or numbers as text.
+    pub readers: Vec<String>,
+    /// Groups whose members may do everything. Where this and `readers` are empty, whoever may connect may do everything.
+    pub operators: Vec<String>,
 }
 
 /// `[logging]`.

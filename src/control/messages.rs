@@ -1,7 +1,7 @@
 //! `/v1/bindings/NAME/messages`: operators listen to topics, publish to them, and ask on them.
 //!
 //! Who listens has the queue of any other subscriber, and loses as they do what it is too slow for. Links restrict modules:
-//! whoever may connect here may use every topic.
+//! whoever may operate the daemon may use every topic.
 
 use std::{
     collections::BTreeMap,

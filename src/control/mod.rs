@@ -10,6 +10,8 @@
 //! * [`ControlSocket`] decides who may have the path: stale files are replaced, living daemons are not.
 //! * [`Server`] runs actix-web on threads of its own; it answers when every worker hangs, because it waits for
 //!   nothing without a bound.
+//! * `paths` is the table of all paths with the right that each needs; `access` decides who has it, by the groups that
+//!   `peer` reads from the kernel when somebody connects.
 //! * [`Daemon`] is all that the server knows of the rest.
 //! * `feed` is the log of events, as a list or a stream; `metrics` turns a status into what Prometheus reads, on the
 //!   socket and, where the configuration wants it, on a TCP port with a server of its own.
@@ -21,6 +23,7 @@
 //! * [`Problem`] is the form of every error, on both sides of the socket.
 //! * [`Client`] is the other side; [`page`] turns what it gets into text for people.
 
+mod access;
 mod body;
 mod changes;
 pub mod client;
@@ -30,6 +33,8 @@ mod lines;
 mod messages;
 mod metrics;
 pub mod page;
+mod paths;
+mod peer;
 mod problem;
 mod pulse;
 mod query;
@@ -41,6 +46,7 @@ mod socket;
 mod table;
 mod triggers;
 
+pub use access::{Grants, Right, UnknownGroup};
 pub use client::{Client, ClientError};
 pub use daemon::{Action, Bounds, ControlError, Daemon};
 pub use feed::LINES;

@@ -1,4 +1,4 @@
-//! The paths of the control API and what answers at each.
+//! What answers at the paths of the control API (`paths.rs` has the table).
 //!
 //! Names of modules and operations are read from the path as it was sent, not from the router's idea of it:
 //! an operation may be empty, hold slashes, or be anything else that is text.
@@ -16,18 +16,18 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    body, changes,
+    access::Access,
+    body,
     daemon::{Action, ControlError, Daemon},
-    encoding, feed, messages, metrics,
+    encoding, messages, metrics,
     problem::{self, Kind, Problem},
     settings::Settings,
     slots::Slots,
-    triggers,
 };
 use crate::{
     actors::{CallReply, CallRequest, Origin, RanOn},
     bindings::Chain,
-    host::panic_message,
+    host::{self, panic_message},
     web::{CALL_HEADER, GENERATION_HEADER, INSTANCE_HEADER, MODULE_HEADER},
 };
 
@@ -42,6 +42,8 @@ const MODULES: &str = "/v1/modules/";
 pub(super) struct Api {
     pub(super) daemon: Arc<dyn Daemon>,
     pub(super) settings: Settings,
+    /// Who may do what.
+    pub(super) access: Access,
     /// Places for calls.
     pub(super) calls: Arc<Slots>,
     /// Places for swaps.
@@ -62,8 +64,13 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(daemon: Arc<dyn Daemon>, settings: Settings, stopping: watch::Receiver<bool>) -> Self {
+        let (access, unknown) = Access::new(settings.grants.clone());
+        for group in unknown {
+            tracing::error!(error = host::chain(&group), "a group on the control socket admits nobody");
+        }
         Self {
             daemon,
+            access,
             calls: Slots::new(settings.max_calls, "calls"),
             swaps: Slots::new(settings.max_swaps, "swaps"),
             rollbacks: Slots::new(settings.max_changes, "rollbacks"),
@@ -77,50 +84,8 @@ impl Api {
     }
 }
 
-/// Enters all paths into the application.
-pub(super) fn configure(app: &mut web::ServiceConfig) {
-    let get = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("GET")));
-    let post = |path: &str| web::resource(path).default_service(web::to(|| method_not_allowed("POST")));
-    #[cfg(feature = "fault-injection")]
-    app.service(post("/v1/workers/{worker}/end").route(web::post().to(end_worker)))
-        .service(get("/v1/crossings").route(web::get().to(crossings)))
-        .service(post("/v1/patience/{milliseconds}").route(web::post().to(set_patience)));
-    app.service(get("/v1/status").route(web::get().to(status)))
-        .service(get("/v1/modules").route(web::get().to(modules)))
-        .service(get("/v1/bindings").route(web::get().to(bindings)))
-        .service(
-            web::resource("/v1/bindings/{name}/messages")
-                .route(web::get().to(messages::listen))
-                .route(web::post().to(messages::publish))
-                .default_service(web::to(|| method_not_allowed("GET, POST"))),
-        )
-        .service(get("/v1/triggers").route(web::get().to(triggers::triggers)))
-        .service(get("/v1/triggers/{name}").route(web::get().to(triggers::trigger)))
-        .service(post("/v1/triggers/{name}/{action:start|stop|restart}").route(web::post().to(triggers::act)))
-        .service(post("/v1/triggers/{name}/run").route(web::post().to(triggers::run)))
-        .service(get("/v1/events").route(web::get().to(feed::events)))
-        .service(get("/v1/modules/{name}").route(web::get().to(module)))
-        .service(post("/v1/modules/{name}/{action:start|stop|restart}").route(web::post().to(act)))
-        .service(post("/v1/modules/{name}/swap").route(web::post().to(changes::swap)))
-        .service(post("/v1/modules/{name}/rollback").route(web::post().to(changes::roll_back)))
-        .service(post("/v1/reload").route(web::post().to(changes::reload)))
-        .service(post("/v1/modules/{name}/call").route(web::post().to(call)))
-        .service(post("/v1/modules/{name}/call/{operation:.*}").route(web::post().to(call)))
-        .configure(configure_metrics);
-}
-
-/// Enters the path of the metrics, which is all that is served over TCP.
-pub(super) fn configure_metrics(app: &mut web::ServiceConfig) {
-    app.service(
-        web::resource("/metrics")
-            .route(web::get().to(metrics::metrics))
-            .default_service(web::to(|| method_not_allowed("GET"))),
-    )
-    .default_service(web::to(not_found));
-}
-
 #[cfg(feature = "fault-injection")]
-async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResponse, Problem> {
+pub(super) async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResponse, Problem> {
     let worker = worker.into_inner();
     bounded("the end of a worker", api.settings.waits.answer, api.daemon.end_worker(worker)).await??;
     json(&worker)
@@ -128,40 +93,40 @@ async fn end_worker(api: Data<Api>, worker: web::Path<usize>) -> Result<HttpResp
 
 /// How often calls have woken other threads, for tests of placement.
 #[cfg(feature = "fault-injection")]
-async fn crossings() -> Result<HttpResponse, Problem> {
+pub(super) async fn crossings() -> Result<HttpResponse, Problem> {
     json(&crate::actors::crossings())
 }
 
 /// Lets calls wait so long for an instance of their own worker, for the same tests.
 #[cfg(feature = "fault-injection")]
-async fn set_patience(milliseconds: web::Path<u64>) -> Result<HttpResponse, Problem> {
+pub(super) async fn set_patience(milliseconds: web::Path<u64>) -> Result<HttpResponse, Problem> {
     crate::actors::set_patience(*milliseconds);
     json(&*milliseconds)
 }
 
-async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn status(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let status = bounded("the status", api.settings.waits.answer, api.daemon.status()).await??;
     json(&status.summary())
 }
 
-async fn modules(api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn modules(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let status = bounded("the list of modules", api.settings.waits.answer, api.daemon.status()).await??;
     json(&status.summary().modules)
 }
 
-async fn bindings(api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub(super) async fn bindings(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let bindings = bounded("the list of bindings", api.settings.waits.answer, api.daemon.bindings()).await??;
     json(&bindings)
 }
 
-async fn module(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn module(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (name, _) = target(&request)?;
     let what = format!("the status of module `{name}`");
     let answer = bounded(&what, api.settings.waits.answer, api.daemon.module(name.clone())).await?;
     json(&answer.map_err(|error| Problem::from(error).about(&name))?)
 }
 
-async fn act(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn act(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (name, action) = target(&request)?;
     let action = Action::parse(action).ok_or_else(|| nothing_at(&request))?;
     let what = format!("{action} module `{name}`");
@@ -170,7 +135,7 @@ async fn act(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Probl
     json(&answer?.map_err(|error| Problem::from(error).about(&name))?)
 }
 
-async fn call(api: Data<Api>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+pub(super) async fn call(api: Data<Api>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let (module, operation) = match call_target(&request) {
         Ok(target) => target,
         Err(problem) => return problem.error_response(),
@@ -201,17 +166,6 @@ async fn answer_call(
     let reply = bounded(&what, waits.call(bounds), reply).await?;
     labels.add(&reply);
     Problem::of_call(&labels.module, reply)
-}
-
-async fn not_found(request: HttpRequest) -> Problem {
-    nothing_at(&request)
-}
-
-async fn method_not_allowed(allowed: &'static str) -> HttpResponse {
-    let problem = Problem::new(Kind::MethodNotAllowed, format!("this path takes {allowed} only"));
-    let mut response = problem.error_response();
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
-    response
 }
 
 /// What every response to a call says about it, good or bad.

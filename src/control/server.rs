@@ -13,14 +13,13 @@ use std::{
 use actix_web::{App, HttpServer, dev, web};
 use futures_util::future::{OptionFuture, join};
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    net::UnixStream,
+    sync::{oneshot, watch},
+};
 
 use super::{
-    daemon::Daemon,
-    metrics::Listener,
-    pulse::Pulse,
-    routes::{self, Api},
-    settings::Settings,
+    daemon::Daemon, metrics::Listener, paths, peer::Peer, pulse::Pulse, routes::Api, settings::Settings,
     socket::ControlSocket,
 };
 
@@ -217,7 +216,7 @@ fn control(listener: std::os::unix::net::UnixListener, api: web::Data<Api>, puls
     let app = move || {
         // Once on each of its threads, and there.
         actix_web::rt::spawn(pulse.clone().answer());
-        App::new().app_data(api.clone()).configure(routes::configure)
+        App::new().app_data(api.clone()).configure(paths::configure)
     };
     let server = HttpServer::new(app)
         .workers(1)
@@ -226,6 +225,12 @@ fn control(listener: std::os::unix::net::UnixListener, api: web::Data<Api>, puls
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_WAIT)
         .client_disconnect_timeout(DISCONNECT_WAIT)
+        // Once for each connection: who it is does not change.
+        .on_connect(|stream, data| {
+            if let Some(stream) = stream.downcast_ref::<UnixStream>() {
+                data.insert(Peer::of(stream).map_err(|error| error.to_string()));
+            }
+        })
         // A client that has gone is noticed, so that its call is not started for nobody.
         .h1_allow_half_closed(false)
         .disable_signals()

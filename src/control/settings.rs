@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{body::Allowed, daemon::Bounds};
+use super::{access::Grants, body::Allowed, daemon::Bounds};
 use crate::{config::Config, supervisor::SETTLE};
 
 /// Calls at one time, half of them to one module. Each may hold one payload, so this bounds the server's memory; and what
@@ -27,6 +27,10 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Permission bits of the socket.
     pub socket_mode: u32,
+    /// The group that the socket belongs to, its name or number; `None`: the process's own.
+    pub socket_group: Option<String>,
+    /// Who may do what.
+    pub grants: Grants,
     /// Calls at one time; further ones are refused.
     pub max_calls: usize,
     /// Swaps at one time; further ones are refused.
@@ -83,6 +87,12 @@ impl From<&Config> for Settings {
         Self {
             socket: config.control.socket.clone(),
             socket_mode: config.control.socket_mode,
+            socket_group: config.control.socket_group.clone(),
+            grants: Grants {
+                readers: config.control.readers.clone(),
+                operators: config.control.operators.clone(),
+                ..Grants::default()
+            },
             max_calls: MAX_CALLS,
             max_swaps: MAX_SWAPS,
             max_changes: MAX_CHANGES,

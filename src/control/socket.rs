@@ -7,7 +7,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::{
-        fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+        fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, lchown},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -19,6 +19,10 @@ use rustix::{
 };
 use thiserror::Error;
 
+use super::{
+    access::{UnknownGroup, group_number},
+    settings::Settings,
+};
 use crate::files::socket::{self, MAX_PATH, SocketFile, SocketFileError};
 
 /// Connections that the kernel keeps while the server is being started or busy; more are told to try again.
@@ -91,6 +95,24 @@ pub enum SocketError {
         #[source]
         source: io::Error,
     },
+    /// The group that the socket should belong to is not known.
+    #[error("cannot give the control socket to the group of `control.socket_group`")]
+    UnknownGroup(#[from] UnknownGroup),
+    /// The socket cannot be given to its group.
+    #[error(
+        "cannot give the control socket {} to group {group} (`control.socket_group`), which takes a daemon that is a member \
+         of it (`SupplementaryGroups=` in its unit)",
+        path.display()
+    )]
+    Group {
+        /// The socket, or its directory.
+        path: PathBuf,
+        /// The group's number.
+        group: u32,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The socket cannot be made.
     #[error("cannot listen on the control socket {}", path.display())]
     Bind {
@@ -118,11 +140,24 @@ impl ControlSocket {
     /// # Errors
     /// [`SocketError`], and then nothing at the path was changed that was not stale.
     pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
+        Self::bind_for(path, mode, None)
+    }
+
+    /// Makes the socket of these settings, for the group that they name.
+    ///
+    /// # Errors
+    /// Those of [`Self::bind`], and that there is no such group or the socket cannot be given to it.
+    pub fn open(settings: &Settings) -> Result<Self, SocketError> {
+        let group = settings.socket_group.as_deref().map(group_number).transpose()?;
+        Self::bind_for(&settings.socket, settings.socket_mode, group)
+    }
+
+    fn bind_for(path: &Path, mode: u32, group: Option<u32>) -> Result<Self, SocketError> {
         let failed = |error| SocketError::of(path, error);
         socket::fits(path).map_err(failed)?;
-        make_directory(path)?;
+        make_directory(path, group)?;
         let lock = lock(path)?;
-        let file = SocketFile::bind(path, mode, BACKLOG).map_err(failed)?;
+        let file = SocketFile::bind_for(path, mode, group, BACKLOG).map_err(failed)?;
         Ok(Self { file, _lock: lock })
     }
 
@@ -150,14 +185,21 @@ impl SocketError {
             SocketFileError::NotASocket => Self::NotASocket { path },
             SocketFileError::Probe(source) => Self::Probe { path, source },
             SocketFileError::Bind(source) => Self::Bind { path, source },
+            SocketFileError::Group { group, source } => Self::Group { path, group, source },
         }
     }
 }
 
-fn make_directory(socket: &Path) -> Result<(), SocketError> {
+/// Makes the socket's directory where there is none; the group that may use the socket may enter what was made for it.
+fn make_directory(socket: &Path, group: Option<u32>) -> Result<(), SocketError> {
     let Some(directory) = socket.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
     let failed = |source| SocketError::Directory { path: directory.to_owned(), source };
+    let is_new = !directory.exists();
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed)?;
+    if let Some(group) = group.filter(|_| is_new) {
+        let failed = |source| SocketError::Group { path: directory.to_owned(), group, source };
+        lchown(directory, None, Some(group)).map_err(failed)?;
+    }
     let owner = std::fs::metadata(directory).map_err(failed)?.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         return Err(SocketError::ForeignDirectory { path: directory.to_owned(), owner });

@@ -44,6 +44,15 @@ pub(crate) enum SocketFileError {
     /// The socket cannot be made.
     #[error("cannot make the socket")]
     Bind(#[source] io::Error),
+    /// The socket cannot be given to a group.
+    #[error("cannot give the socket to group {group}")]
+    Group {
+        /// The group's number.
+        group: u32,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// A listening socket with its file. Dropping it removes the file, if it is still the same.
@@ -62,9 +71,17 @@ impl SocketFile {
     /// # Errors
     /// [`SocketFileError`], and then nothing at the path was changed that was not stale.
     pub(crate) fn bind(path: &Path, mode: u32, backlog: i32) -> Result<Self, SocketFileError> {
+        Self::bind_for(path, mode, None, backlog)
+    }
+
+    /// Makes the socket as [`Self::bind`] does, for this group where one is given.
+    ///
+    /// # Errors
+    /// [`SocketFileError`].
+    pub(crate) fn bind_for(path: &Path, mode: u32, group: Option<u32>, backlog: i32) -> Result<Self, SocketFileError> {
         fits(path)?;
         clear_stale(path)?;
-        let (listener, identity) = listen(path, mode, backlog).map_err(SocketFileError::Bind)?;
+        let (listener, identity) = listen(path, mode, group, backlog)?;
         Ok(Self { path: path.to_owned(), listener, identity: Some(identity) })
     }
 
@@ -151,12 +168,26 @@ fn connect(path: &Path) -> Result<(), Errno> {
     rustix::net::connect(socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)
 }
 
-fn listen(path: &Path, mode: u32, backlog: i32) -> io::Result<(UnixListener, (u64, u64))> {
-    let socket = stream_socket()?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)?;
-    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
-    let found = std::fs::symlink_metadata(path)?;
-    rustix::net::listen(&socket, backlog)?;
+fn listen(
+    path: &Path,
+    mode: u32,
+    group: Option<u32>,
+    backlog: i32,
+) -> Result<(UnixListener, (u64, u64)), SocketFileError> {
+    let made = |error: Errno| SocketFileError::Bind(error.into());
+    let socket = stream_socket().map_err(made)?;
+    let address = SocketAddrUnix::new(path.as_os_str().as_bytes()).map_err(made)?;
+    rustix::net::bind(&socket, &address).map_err(made)?;
+    if let Some(group) = group
+        && let Err(source) = std::os::unix::fs::lchown(path, None, Some(group))
+    {
+        // Nobody has it yet, and nobody will; where it cannot be removed, the next start finds that nobody listens.
+        std::fs::remove_file(path).unwrap_or_default();
+        return Err(SocketFileError::Group { group, source });
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(SocketFileError::Bind)?;
+    let found = std::fs::symlink_metadata(path).map_err(SocketFileError::Bind)?;
+    rustix::net::listen(&socket, backlog).map_err(made)?;
     Ok((UnixListener::from(socket), (found.dev(), found.ino())))
 }
 

@@ -57,7 +57,7 @@ pub use self::{
     wapc_host::{HostOptions, WapcHost, WapcHostAsync},
     wasi::WasiParams,
     wasmtime::{
-        CacheError, CodeCache, CompiledModule, EngineError, EngineSettings, MappingLimit, TooManyMappings,
+        CacheError, CodeCache, CompiledModule, EngineError, EngineSettings, Execution, MappingLimit, TooManyMappings,
         WasmtimeEngine, WasmtimeProvider, WeakEngine,
     },
 };

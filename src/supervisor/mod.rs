@@ -104,7 +104,7 @@ pub use self::{
     module_error::ModuleError,
     reloads::{ReloadOutcome, ReloadStep, Surroundings},
     standing::{Standing, Start, Unwell},
-    start::{StartError, engine_settings, start},
+    start::{StartError, engine_settings, execution, start},
     swaps::SwapError,
     topology::{Branch, Node, Topology},
 };

@@ -37,8 +37,8 @@ use super::{
 use crate::{
     actors::{Modules, QueueBudget, Workers},
     bindings::{BindingContext, metrics::GuestMetrics},
-    config::{CODE_DIRECTORY, Config, Declared, Environment},
-    host::{CacheError, CodeCache, EngineError, EngineSettings, MappingLimit, chain},
+    config::{CODE_DIRECTORY, Config, Declared, EngineKind, Environment},
+    host::{CacheError, CodeCache, EngineError, EngineSettings, Execution, MappingLimit, chain},
     triggers::TriggerObserver,
 };
 
@@ -70,10 +70,20 @@ fn engine_instances(config: &Config) -> u32 {
     config.modules.iter().map(of).fold(0, u32::saturating_add)
 }
 
+/// How guests run on an engine of the configuration.
+#[must_use]
+pub fn execution(engine: EngineKind) -> Execution {
+    match engine {
+        EngineKind::Cranelift => Execution::Compiled,
+        EngineKind::Pulley => Execution::Interpreted,
+    }
+}
+
 /// Settings of the engine that a configuration asks for.
 #[must_use]
 pub fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
+        execution: execution(config.daemon.engine),
         instances: engine_instances(config),
         guest_stack: config.daemon.guest_stack,
         mappings: MappingLimit::OfKernel,

@@ -23,6 +23,7 @@ const PREFIX: &str = "urn:wapcd:error:";
 pub enum Kind {
     NotFound,
     MethodNotAllowed,
+    Forbidden,
     BadRequest,
     BodyTimeout,
     NoSuchModule,
@@ -67,9 +68,10 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Forbidden,
         Self::BadRequest,
         Self::BodyTimeout,
         Self::NoSuchModule,
@@ -118,6 +120,7 @@ impl Kind {
         match self {
             Self::NotFound => ("not-found", 404, "there is nothing at this path"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "this path does not take this method"),
+            Self::Forbidden => ("forbidden", 403, "whoever asks has no right to this"),
             Self::BadRequest => ("bad-request", 400, "the request cannot be understood"),
             Self::BodyTimeout => ("body-timeout", 408, "the request's body did not arrive in time"),
             Self::NoSuchModule => ("no-such-module", 404, "there is no module of this name"),

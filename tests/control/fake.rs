@@ -15,7 +15,7 @@ use wapcd::{
         start_backend,
     },
     config::{Binding, BindingSettings, MessagingBackend, MessagingSettings},
-    control::{Action, Bounds, ControlError, ControlSocket, Daemon, Server, ServerHandle, Settings, Waits},
+    control::{Action, Bounds, ControlError, ControlSocket, Daemon, Grants, Server, ServerHandle, Settings, Waits},
     host::{CallError, Frame, GuestExit, LoadError, Part, Resource, Trap, TrapKind},
     supervisor::{
         events::Events,
@@ -120,7 +120,7 @@ impl Running {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = settings(&dir);
         change(&mut settings);
-        let socket = ControlSocket::bind(&settings.socket, settings.socket_mode).unwrap();
+        let socket = ControlSocket::open(&settings).unwrap();
         let fake = Arc::new(Fake::default());
         Self { handle: Server::start(socket, settings, fake.clone()).unwrap(), fake, dir }
     }
@@ -134,6 +134,8 @@ pub(crate) fn settings(dir: &TempDir) -> Settings {
     Settings {
         socket: dir.path().join("wapcd.sock"),
         socket_mode: 0o660,
+        socket_group: None,
+        grants: Grants::default(),
         max_calls: 64,
         max_swaps: 4,
         max_changes: 4,

@@ -10,6 +10,7 @@ mod http;
 mod messages;
 mod metrics;
 mod openmetrics;
+mod rights;
 mod routes;
 mod socket;
 mod triggers;

@@ -114,7 +114,8 @@ impl Home {
         self.spawn_by(log, by, &[])
     }
 
-    fn spawn_by(self, log: &str, mut by: Command, variables: &[(&str, &str)]) -> Daemon {
+    /// The same, by this command, which is the daemon or becomes it.
+    pub(crate) fn spawn_by(self, log: &str, mut by: Command, variables: &[(&str, &str)]) -> Daemon {
         let log = self.path().join(log);
         let child = by
             .args(["run", "--config"])

@@ -25,6 +25,7 @@ mod groups;
 mod guests;
 mod harness;
 mod health;
+mod interpreted;
 mod limits;
 mod links;
 mod loading;

@@ -3,15 +3,24 @@
 
 use std::{fmt::Write, sync::LazyLock};
 
-use wapcd::host::{CompiledModule, EngineSettings, WasmtimeEngine};
+use wapcd::host::{CompiledModule, EngineSettings, Execution, WasmtimeEngine};
 
 /// Where guests of this file let the host put the operation, the payload, and answers to host calls.
 pub(crate) const OPERATION_AT: u32 = 0x1000;
 pub(crate) const PAYLOAD_AT: u32 = 0x20000;
 
+/// Settings of an engine of these tests: the same tests run in two programs, which differ in how guests run.
+pub(crate) fn settings() -> EngineSettings {
+    let execution = match env!("CARGO_CRATE_NAME") {
+        "interpreted" => Execution::Interpreted,
+        _ => Execution::Compiled,
+    };
+    EngineSettings { execution, ..EngineSettings::default() }
+}
+
 /// One engine for all tests of the process: a pool reserves address space.
 pub(crate) static ENGINE: LazyLock<WasmtimeEngine> =
-    LazyLock::new(|| WasmtimeEngine::new(EngineSettings { instances: 64, ..EngineSettings::default() }).unwrap());
+    LazyLock::new(|| WasmtimeEngine::new(EngineSettings { instances: 64, ..settings() }).unwrap());
 
 /// The menu guest, compiled once.
 pub(crate) static MENU: LazyLock<CompiledModule> = LazyLock::new(|| compile(&menu()));

@@ -7,7 +7,7 @@ use wapcd::host::{WapcHostAsync, WasmtimeEngine};
 use crate::{
     alone::alone,
     deadline::rest,
-    guest::{assemble, menu},
+    guest::{assemble, menu, settings},
     hosts::runtime,
 };
 
@@ -25,7 +25,7 @@ fn computed() -> Duration {
 #[test]
 fn a_hundred_idle_instances_use_less_than_a_thousandth_of_a_core() {
     alone("idle::a_hundred_idle_instances_use_less_than_a_thousandth_of_a_core", || {
-        let engine = WasmtimeEngine::new(Default::default()).unwrap();
+        let engine = WasmtimeEngine::new(settings()).unwrap();
         let module = engine.compile(&assemble(&menu())).unwrap();
         runtime().block_on(async {
             let mut setup = crate::hosts::Setup::default().deadline(Duration::from_secs(5));

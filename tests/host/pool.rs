@@ -5,12 +5,12 @@ use std::num::NonZeroU64;
 use wapcd::host::{EngineError, EngineSettings, LoadError, MappingLimit, TooManyMappings, WasmtimeEngine};
 
 use crate::{
-    guest::{assemble, menu},
+    guest::{assemble, menu, settings},
     hosts::{Kind, Setup, both},
 };
 
 fn engine(instances: u32) -> WasmtimeEngine {
-    WasmtimeEngine::new(EngineSettings { instances, ..EngineSettings::default() }).unwrap()
+    WasmtimeEngine::new(EngineSettings { instances, ..settings() }).unwrap()
 }
 
 // protocol: pool.no-room
@@ -58,20 +58,20 @@ fn refused(settings: EngineSettings) -> TooManyMappings {
 #[test]
 fn settings_beyond_a_given_number_of_mappings_are_refused() {
     let mappings = MappingLimit::Fixed(NonZeroU64::new(100).unwrap());
-    let error = refused(EngineSettings { instances: 1_000, mappings, ..EngineSettings::default() });
+    let error = refused(EngineSettings { instances: 1_000, mappings, ..settings() });
     assert_eq!((error.instances, error.usable), (1_000, 100));
     assert!(error.needed > 1_000);
     let text = error.to_string();
     assert!(text.contains("vm.max_map_count") && text.contains("1000 instances"), "{text}");
     assert!(text.contains(&error.sysctl().to_string()), "{text}");
-    WasmtimeEngine::new(EngineSettings { instances: 5, mappings, ..EngineSettings::default() }).unwrap();
+    WasmtimeEngine::new(EngineSettings { instances: 5, mappings, ..settings() }).unwrap();
 }
 
 // protocol: pool.mappings
 #[test]
 fn settings_beyond_what_the_kernel_allows_are_refused() {
     for instances in [10_000_000, u32::MAX] {
-        let error = refused(EngineSettings { instances, ..EngineSettings::default() });
+        let error = refused(EngineSettings { instances, ..settings() });
         assert!(error.sysctl() > u64::from(instances), "{error}");
         assert!(error.used > 0 && error.usable > 0, "{error:?}");
     }
@@ -83,7 +83,7 @@ fn a_further_engine_leaves_to_the_others_what_they_have_not_mapped_yet() {
     const INSTANCES: u32 = 2_000;
     let first = engine(INSTANCES);
     let used = |others: &[WasmtimeEngine]| {
-        let settings = EngineSettings { instances: 10_000_000, ..EngineSettings::default() };
+        let settings = EngineSettings { instances: 10_000_000, ..settings() };
         match WasmtimeEngine::beside(settings, others) {
             Err(EngineError::TooManyMappings(error)) => error.used,
             other => panic!("expected a refusal, got {other:?}"),
@@ -106,6 +106,6 @@ fn a_further_engine_leaves_to_the_others_what_they_have_not_mapped_yet() {
 // protocol: pool.mappings
 #[test]
 fn settings_that_the_engine_does_not_take_are_an_error() {
-    let error = WasmtimeEngine::new(EngineSettings { guest_stack: 0, ..EngineSettings::default() }).unwrap_err();
+    let error = WasmtimeEngine::new(EngineSettings { guest_stack: 0, ..settings() }).unwrap_err();
     assert!(matches!(error, EngineError::Start(_)), "{error:?}");
 }

@@ -4,7 +4,11 @@ use std::fs;
 
 use wapcd::host::{EngineError, EngineSettings, LoadError, WapcHostAsync, WasmtimeEngine};
 
-use crate::{alone::alone, guest::assemble, hosts::runtime};
+use crate::{
+    alone::alone,
+    guest::{assemble, settings},
+    hosts::runtime,
+};
 
 /// A guest that takes what those of Rust and Zig take: a stack below its data, data in several places, tables, one of
 /// them grown, a heap that grows, WASI.
@@ -28,7 +32,7 @@ fn mappings() -> u64 {
 
 /// The largest engine that is not refused.
 fn largest() -> (u32, WasmtimeEngine) {
-    let settings = |instances| EngineSettings { instances, ..EngineSettings::default() };
+    let settings = |instances| EngineSettings { instances, ..settings() };
     let Err(EngineError::TooManyMappings(error)) = WasmtimeEngine::new(settings(10_000_000)) else { panic!() };
     let each = error.needed / u64::from(error.instances);
     let most = u32::try_from(error.usable / each).unwrap();

@@ -82,7 +82,7 @@ impl Guest {
         let route = (link(None), Named("old", Arc::clone(&gate), asks).start().recipient());
         let links = Links::new([route.clone()], "twice".into(), 1, 1, std::sync::Arc::new(crate::bindings::Deaf));
         links.begin_start(Instant::now() + SOON);
-        let settings = EngineSettings { instances: 1, guest_stack: 512 << 10, mappings: MappingLimit::OfKernel };
+        let settings = EngineSettings { instances: 1, ..EngineSettings::default() };
         let module = WasmtimeEngine::new(settings).unwrap().compile(&wat::parse_str(TWICE).unwrap()).unwrap();
         let provider = Box::new(module.provider(WasiParams::default()));
         let host = WapcHostAsync::new(provider, Some(links.callback())).await.unwrap();

@@ -32,7 +32,7 @@ use super::*;
 use crate::{
     bindings::Chain,
     config::OnFull,
-    host::{EngineSettings, HostOptions, Limits, MappingLimit, WapcHostAsync, WasiParams, WasmtimeEngine},
+    host::{EngineSettings, HostOptions, Limits, WapcHostAsync, WasiParams, WasmtimeEngine},
 };
 
 /// Does what the first letter of the operation says, then answers with the payload.
@@ -137,7 +137,7 @@ impl Fixture {
     fn new(settings: QueueSettings) -> Self {
         let (exits_in, exits) = mpsc::channel(64);
         let (checks_in, checks) = mpsc::channel(64);
-        let engine = EngineSettings { instances: 4, guest_stack: 512 << 10, mappings: MappingLimit::OfKernel };
+        let engine = EngineSettings { instances: 4, ..EngineSettings::default() };
         Self {
             queue: queue(settings, &Arc::new(QueueBudget::new(1 << 20))),
             engine: WasmtimeEngine::new(engine).unwrap(),

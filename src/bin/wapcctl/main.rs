@@ -21,7 +21,7 @@ use wapcd::{
         self, Exit,
         operator::{Arguments, Command},
     },
-    control::{Action, Client, ClientError, Waits, page},
+    control::{Action, Client, ClientError, Kind, Problem, Waits, page},
     host,
     supervisor::{
         events::Subject,
@@ -180,10 +180,10 @@ fn show(
 fn report(failure: &Failure, json: bool) -> Exit {
     let (exit, text) = match failure {
         Failure::Client(ClientError::Problem(problem)) if json => {
-            (Exit::Failed, serde_json::to_string(problem).unwrap_or_default())
+            (exit_of(problem), serde_json::to_string(problem).unwrap_or_default())
         }
         Failure::Client(ClientError::Problem(problem)) => {
-            (Exit::Failed, format!("wapcctl: {}", page::problem(problem)))
+            (exit_of(problem), format!("wapcctl: {}", page::problem(problem)))
         }
         other => {
             let unreachable = matches!(other, Failure::Client(error) if error.is_unreachable());
@@ -193,6 +193,10 @@ fn report(failure: &Failure, json: bool) -> Exit {
     };
     command::complain(&text);
     exit
+}
+
+fn exit_of(problem: &Problem) -> Exit {
+    if problem.kind == Kind::Forbidden.urn() { Exit::Denied } else { Exit::Failed }
 }
 
 /// A failure on this side of the socket, in the form of the others.

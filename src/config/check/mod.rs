@@ -1,6 +1,7 @@
 //! What can only be said about several sections together: no two bindings write one file; `links` has what concerns links, and
 //! `groups` what concerns groups and their members. Takes what the sections are in the file, gives what leaves `config`.
 
+mod engine;
 mod groups;
 mod inboxes;
 mod links;
@@ -27,6 +28,7 @@ use super::{
 };
 
 pub(super) use self::{
+    engine::engines,
     groups::groups,
     inboxes::{Kept, inboxes},
     links::{drop_in, dropped, modules},

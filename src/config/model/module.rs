@@ -118,6 +118,19 @@ pub struct HandOver {
 pub enum EngineKind {
     /// wasmtime with its optimising compiler.
     Cranelift,
+    /// wasmtime with its interpreter: slower, and without any memory that is executable.
+    Pulley,
+}
+
+impl EngineKind {
+    /// The name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cranelift => "cranelift",
+            Self::Pulley => "pulley",
+        }
+    }
 }
 
 /// How many instances a module has.

@@ -102,12 +102,13 @@ fn section(name: &'static str, action: ChangeAction, keys: Vec<String>) -> Chang
 }
 
 fn daemon(old: &Daemon, new: &Daemon) -> Differences {
-    let Daemon { state_dir, runtime_dir, workers, shutdown_grace, guest_stack, queue_bytes, code_cache } = new;
+    let Daemon { state_dir, runtime_dir, workers, shutdown_grace, engine, guest_stack, queue_bytes, code_cache } = new;
     let mut found = Differences::default();
     found.key("state_dir", NeedsDaemonRestart, &old.state_dir, state_dir);
     found.key("runtime_dir", NeedsDaemonRestart, &old.runtime_dir, runtime_dir);
     found.key("workers", NeedsDaemonRestart, &old.workers, workers);
     found.key("shutdown_grace", Adjust, &old.shutdown_grace, shutdown_grace);
+    found.key("engine", NeedsDaemonRestart, &old.engine, engine);
     found.key("guest_stack", NeedsDaemonRestart, &old.guest_stack, guest_stack);
     found.key("queue_bytes", Adjust, &old.queue_bytes, queue_bytes);
     found.key("code_cache", NeedsDaemonRestart, &old.code_cache, code_cache);
@@ -115,10 +116,13 @@ fn daemon(old: &Daemon, new: &Daemon) -> Differences {
 }
 
 fn control(old: &Control, new: &Control) -> Differences {
-    let Control { socket, socket_mode } = new;
+    let Control { socket, socket_mode, socket_group, readers, operators } = new;
     let mut found = Differences::default();
     found.key("socket", NeedsDaemonRestart, &old.socket, socket);
     found.key("socket_mode", NeedsDaemonRestart, &old.socket_mode, socket_mode);
+    found.key("socket_group", NeedsDaemonRestart, &old.socket_group, socket_group);
+    found.key("readers", NeedsDaemonRestart, &old.readers, readers);
+    found.key("operators", NeedsDaemonRestart, &old.operators, operators);
     found
 }
 

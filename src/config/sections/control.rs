@@ -2,6 +2,7 @@
 
 use std::{ops::Range, os::unix::ffi::OsStrExt, path::Path};
 
+use super::drop_in::names;
 use crate::config::{
     bounds, defaults,
     error::ConfigErrorKind,
@@ -11,7 +12,13 @@ use crate::config::{
 
 /// Reads it; a relative socket is meant against the runtime directory.
 pub(in crate::config) fn read(section: Option<Section<'_>>, runtime_dir: &Path, report: &Report<'_>) -> Control {
-    let mut control = Control { socket: runtime_dir.join(defaults::SOCKET), socket_mode: defaults::SOCKET_MODE };
+    let mut control = Control {
+        socket: runtime_dir.join(defaults::SOCKET),
+        socket_mode: defaults::SOCKET_MODE,
+        socket_group: None,
+        readers: Vec::new(),
+        operators: Vec::new(),
+    };
     let mut place = None;
     if let Some(section) = section {
         if let Some(node) = section.get("socket") {
@@ -19,10 +26,27 @@ pub(in crate::config) fn read(section: Option<Section<'_>>, runtime_dir: &Path, 
             place = Some(node.span());
         }
         control.socket_mode = section.or("socket_mode", control.socket_mode, mode);
+        control.socket_group = section.or("socket_group", None, |node| Some(Some(group(node)?)));
+        control.readers = section.or("readers", Vec::new(), groups);
+        control.operators = section.or("operators", Vec::new(), groups);
         section.finish();
     }
     check_length(&control.socket, place, report);
     control
+}
+
+/// What a group is named by. Whether it exists is for those who look at the accounts.
+const GROUP: &str = "the name or number of a group, in quotes";
+
+fn group(node: &Node<'_>) -> Option<String> {
+    match node.text_without_nul(GROUP)? {
+        "" => node.bad(ConfigErrorKind::BadValue, GROUP, None),
+        name => Some(name.to_owned()),
+    }
+}
+
+fn groups(node: &Node<'_>) -> Option<Vec<String>> {
+    Some(names(node, GROUP)?.into_iter().map(|(name, _)| name.to_owned()).collect())
 }
 
 fn check_length(socket: &Path, place: Option<Range<usize>>, report: &Report<'_>) {

@@ -6,9 +6,13 @@ use crate::config::{
     bounds, defaults,
     environment::Environment,
     error::ConfigErrorKind,
-    model::Daemon,
+    model::{Daemon, EngineKind},
     reader::{Node, Problem, Report, Section},
 };
+
+/// The engines, by the names that daemons and modules give them.
+pub(super) const ENGINES: &[(&str, EngineKind)] =
+    &[("cranelift", EngineKind::Cranelift), ("pulley", EngineKind::Pulley)];
 
 /// Reads it; relative directories are meant against the directory of the file.
 pub(in crate::config) fn read(
@@ -26,6 +30,7 @@ pub(in crate::config) fn read(
         workers: section.or("workers", cores(env), |node| workers(node, env)),
         shutdown_grace: section
             .or("shutdown_grace", defaults::SHUTDOWN_GRACE, |node| node.time(&bounds::SHUTDOWN_GRACE)),
+        engine: section.or("engine", defaults::ENGINE, |node| node.choice(ENGINES)),
         guest_stack: section.or("guest_stack", defaults::GUEST_STACK, |node| node.size(&bounds::GUEST_STACK)),
         queue_bytes: section.or("queue_bytes", defaults::DAEMON_QUEUE_BYTES, |node| node.size(&bounds::QUEUE_BYTES)),
         code_cache: section.or("code_cache", defaults::CODE_CACHE, |node| node.size(&bounds::CODE_CACHE)),
@@ -46,6 +51,7 @@ fn defaults(state_dir: Option<Option<PathBuf>>, env: &Environment, report: &Repo
         runtime_dir: env.default_runtime_dir(),
         workers: cores(env),
         shutdown_grace: defaults::SHUTDOWN_GRACE,
+        engine: defaults::ENGINE,
         guest_stack: defaults::GUEST_STACK,
         queue_bytes: defaults::DAEMON_QUEUE_BYTES,
         code_cache: defaults::CODE_CACHE,

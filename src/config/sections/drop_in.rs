@@ -35,7 +35,7 @@ pub(in crate::config) fn read<'d>(section: Option<Section<'d>>, state_dir: &Path
 }
 
 /// A list of names, each once.
-fn names<'d>(node: &Node<'d>, what: &str) -> Option<Vec<(&'d str, Node<'d>)>> {
+pub(super) fn names<'d>(node: &Node<'d>, what: &str) -> Option<Vec<(&'d str, Node<'d>)>> {
     let mut seen = HashSet::new();
     let mut names = Vec::new();
     for item in node.list(&format!("a list, each item {what}"))? {

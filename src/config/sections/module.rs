@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use super::{
-    health, hooks, limits, links, links::WrittenLink, module_config, names, rate_limit, restart, shutdown, swap, wasi,
+    daemon::ENGINES, health, hooks, limits, links, links::WrittenLink, module_config, names, rate_limit, restart,
+    shutdown, swap, wasi,
 };
 use crate::config::{
     bounds,
     error::ConfigErrorKind,
-    model::{EngineKind, Instances, Module, ModuleDefaults, OnFull},
+    model::{Instances, Module, ModuleDefaults, OnFull},
     reader::{Named, Node, Problem, Section},
 };
 
 const ON_FULL: &[(&str, OnFull)] = &[("reject", OnFull::Reject), ("wait", OnFull::Wait)];
-const ENGINES: &[(&str, EngineKind)] = &[("cranelift", EngineKind::Cranelift)];
 
 /// A module as it is written: its links are still to be checked against the bindings.
 pub(in crate::config) struct WrittenModule<'d> {
@@ -25,6 +25,8 @@ pub(in crate::config) struct WrittenModule<'d> {
     pub(in crate::config) counts: Vec<Node<'d>>,
     /// Where its `wasi` is, if it has one.
     pub(in crate::config) wasi: Option<Node<'d>>,
+    /// Where it names an engine, if it does.
+    pub(in crate::config) engine: Option<Node<'d>>,
 }
 
 /// Reads the modules of one file, in its order; what they read is meant against the directory of the file.
@@ -44,7 +46,7 @@ fn read<'d>(named: &Named<'d>, defaults: &ModuleDefaults, directory: &Path) -> W
         ..Module::with_defaults(named.name, "")
     };
     let Some(section) = named.node.section("a table with the module's settings") else {
-        return WrittenModule { module: base, links: Vec::new(), counts: Vec::new(), wasi: None };
+        return WrittenModule { module: base, links: Vec::new(), counts: Vec::new(), wasi: None, engine: None };
     };
     let path = section.require("path", "the path of the wasm file");
     let base = Module {
@@ -86,6 +88,7 @@ fn written<'d>(section: Section<'d>, base: Module) -> WrittenModule<'d> {
         links: section.or("links", Vec::new(), links::read),
         counts: section.get("restart").map(|node| restart::counts(&node)).unwrap_or_default(),
         wasi: section.get("wasi"),
+        engine: section.get("engine"),
     };
     section.finish();
     written
@@ -94,7 +97,7 @@ fn written<'d>(section: Section<'d>, base: Module) -> WrittenModule<'d> {
 /// What configured and dropped modules have in common.
 fn settings(section: &Section<'_>, base: Module) -> Module {
     let module = Module {
-        engine: section.or("engine", base.engine, engine),
+        engine: section.or("engine", base.engine, |node| node.choice(ENGINES)),
         lazy: section.or("lazy", base.lazy, Node::flag),
         instances: section.or("instances", base.instances, instances),
         queue: section.or("queue", base.queue, |node| node.count(&bounds::QUEUE)),
@@ -119,15 +122,6 @@ fn settings(section: &Section<'_>, base: Module) -> Module {
 
 fn table<'d>(section: &Section<'d>, key: &'static str) -> Option<Section<'d>> {
     section.get(key).and_then(|node| node.section("a table"))
-}
-
-/// The engines of this build; what the design names beyond them is told apart from what does not exist.
-fn engine(node: &Node<'_>) -> Option<EngineKind> {
-    if node.is_text() && node.text("an engine")? == "pulley" {
-        let hint = "the interpreter `pulley` is not part of this version".to_owned();
-        return node.bad(ConfigErrorKind::BadValue, "\"cranelift\", the only engine of this version", Some(hint));
-    }
-    node.choice(ENGINES)
 }
 
 /// `"per-worker"`, or a number.

@@ -223,7 +223,19 @@ fn words_are_refused_with_the_words_that_exist() {
     expect(&[
         ("[logging]\nlevel = \"warning\"\n", "2:9", "logging.level", &["\"error\" or \"warn\" or \"info\""]),
         ("[logging]\nformat = \"journal\"\n", "2:10", "logging.format", &["did you mean `journald`?"]),
-        ("[modules.a]\npath = \"a\"\nengine = \"pulley\"\n", "3:10", "modules.a.engine", &["\"cranelift\"", "pulley"]),
+        (
+            "[modules.a]\npath = \"a\"\nengine = \"pulley\"\n",
+            "3:10",
+            "modules.a.engine",
+            &["`pulley`", "daemon.engine"],
+        ),
+        ("[daemon]\nengine = \"pully\"\n", "2:10", "daemon.engine", &["did you mean `pulley`?"]),
+        (
+            "[daemon]\nengine = \"pulley\"\n[modules.a]\npath = \"a\"\nengine = \"cranelift\"\n",
+            "5:10",
+            "modules.a.engine",
+            &["`cranelift`", "`pulley`, on which all modules run"],
+        ),
         (
             "[modules.a]\npath = \"a\"\nengine = \"cranlift\"\n",
             "3:10",
@@ -237,6 +249,16 @@ fn words_are_refused_with_the_words_that_exist() {
         ("[bindings.c]\n", "1:1", "bindings.c.type", &["no such key", "\"keyvalue\""]),
         ("[bindings.c]\ntype = \"keyvalue\"\nbackend = \"reddb\"\n", "3:11", "bindings.c.backend", &["`redb`?"]),
         ("[control]\nsocket_mode = 660\n", "2:15", "control.socket_mode", &["the number 660", "such as \"0660\""]),
+        ("[control]\nsocket_group = 12\n", "2:16", "control.socket_group", &["the number 12", "in quotes"]),
+        ("[control]\nsocket_group = \"\"\n", "2:16", "control.socket_group", &["name or number of a group"]),
+        (
+            "[control]\nreaders = \"a\"\n",
+            "2:11",
+            "control.readers",
+            &["a list, each item the name or number of a group"],
+        ),
+        ("[control]\noperators = [\"a\", \"a\"]\n", "2:19", "control.operators[1]", &["a second time"]),
+        ("[control]\noperators = [\"\"]\n", "2:14", "control.operators[0]", &["name or number of a group"]),
         ("[control]\nsocket_mode = \"0980\"\n", "2:15", "control.socket_mode", &["octal"]),
         ("[control]\nsocket_mode = \"1777\"\n", "2:15", "control.socket_mode", &["to \"0777\""]),
         ("[control]\nsocket_mode = \"rw-rw----\"\n", "2:15", "control.socket_mode", &["octal"]),

@@ -185,13 +185,17 @@ fn changes_come_section_by_section_and_removals_last() {
 #[test]
 fn what_only_a_restart_of_the_daemon_changes_is_refused_by_its_key() {
     let new = good(
-        "daemon = { workers = 7, guest_stack = \"64 KiB\" }\ncontrol.socket_mode = \"0600\"\nlogging.level = \"warn\"\n",
+        "daemon = { workers = 7, engine = \"pulley\", guest_stack = \"64 KiB\" }\ncontrol = { socket_mode = \"0600\", socket_group = \"g\", readers = [\"r\"], operators = [\"o\"] }\nlogging.level = \"warn\"\n",
     );
     let plan = plan(&good(""), &new);
     let refused = [
         "daemon.workers: only a restart of the daemon changes this",
+        "daemon.engine: only a restart of the daemon changes this",
         "daemon.guest_stack: only a restart of the daemon changes this",
         "control.socket_mode: only a restart of the daemon changes this",
+        "control.socket_group: only a restart of the daemon changes this",
+        "control.readers: only a restart of the daemon changes this",
+        "control.operators: only a restart of the daemon changes this",
     ];
     assert_eq!(plan.refused(), refused);
     assert!(super::super::plan(&good(""), &good("logging.level = \"warn\"\n")).refused().is_empty());
@@ -379,8 +383,14 @@ fn another_value_of_any_key_is_told_by_that_key() {
     let holds_others = |path: &String| schema.iter().any(|other| other.starts_with(&format!("{path}.")));
     let leaves = schema.iter().filter(|path| path.contains('.') && !holds_others(path));
     let same: Vec<&String> = leaves.filter(|path| !differs(&rich, &old, path)).collect();
-    // There is one engine only, and another type of a trigger and another backend of these two need other keys as well.
-    let expected = ["bindings.messaging.backend", "bindings.sql.backend", "modules.NAME.engine", "triggers.NAME.type"];
+    // All modules have the daemon's engine, and another type of a trigger and another backend of these two need other keys as well.
+    let expected = [
+        "bindings.messaging.backend",
+        "bindings.sql.backend",
+        "daemon.engine",
+        "modules.NAME.engine",
+        "triggers.NAME.type",
+    ];
     assert_eq!(same, expected);
 }
 

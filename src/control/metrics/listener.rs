@@ -9,10 +9,7 @@ use std::{
 use actix_web::{App, HttpServer, dev, rt::net::TcpStream, web};
 use rustix::net::sockopt::set_tcp_user_timeout;
 
-use crate::control::{
-    routes::{self, Api},
-    server::ControlServerError,
-};
+use crate::control::{paths, routes::Api, server::ControlServerError};
 
 /// Connections at one time; further scrapers wait in the kernel's backlog. Prometheus keeps one; each page may be megabytes.
 const MAX_CONNECTIONS: usize = 16;
@@ -46,7 +43,7 @@ impl Listener {
 
     /// Starts to answer.
     pub(in crate::control) fn serve(self, api: web::Data<Api>) -> io::Result<dev::Server> {
-        let server = HttpServer::new(move || App::new().app_data(api.clone()).configure(routes::configure_metrics))
+        let server = HttpServer::new(move || App::new().app_data(api.clone()).configure(paths::configure_metrics))
             .workers(1)
             .worker_max_blocking_threads(1)
             .max_connections(MAX_CONNECTIONS)

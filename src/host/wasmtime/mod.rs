@@ -37,9 +37,21 @@ pub use self::{
 use self::{linker::Linkers, pool::Planned, ticker::Ticker};
 use super::error::{BoxError, LoadError};
 
-/// Sizes that are fixed when an engine is made.
+/// How guests run.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Execution {
+    /// As machine code, which Cranelift makes of them.
+    #[default]
+    Compiled,
+    /// By wasmtime's interpreter, Pulley, whose instructions Cranelift makes of them. Nothing is ever made executable.
+    Interpreted,
+}
+
+/// What is fixed when an engine is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
+    /// How guests run.
+    pub execution: Execution,
     /// Instances that can live at the same time, a replacement that starts beside the old one counted too.
     pub instances: u32,
     /// Bytes of wasm stack of every guest. Host functions have 1 MiB beyond this on a fiber; a guest with a plain
@@ -50,9 +62,14 @@ pub struct EngineSettings {
 }
 
 impl Default for EngineSettings {
-    /// Room for 100 instances with 512 KiB of wasm stack, within 80 % of what the kernel allows a process.
+    /// Compiled guests, and room for 100 instances with 512 KiB of wasm stack, within 80 % of what the kernel allows a process.
     fn default() -> Self {
-        Self { instances: 100, guest_stack: 512 << 10, mappings: MappingLimit::OfKernel }
+        Self {
+            execution: Execution::Compiled,
+            instances: 100,
+            guest_stack: 512 << 10,
+            mappings: MappingLimit::OfKernel,
+        }
     }
 }
 
@@ -96,7 +113,7 @@ impl WasmtimeEngine {
     pub fn beside(settings: EngineSettings, others: &[Self]) -> Result<Self, EngineError> {
         pool::check(&settings, others.iter().map(Self::planned).sum())?;
         let start = |error: wasmtime::Error| EngineError::Start(error.into());
-        let engine = Engine::new(&config(&settings)).map_err(start)?;
+        let engine = Engine::new(&config(&settings).map_err(start)?).map_err(start)?;
         let linkers = Linkers::new(&engine).map_err(start)?;
         let ticker = Ticker::start(&engine).map_err(|error| EngineError::Start(error.into()))?;
         Ok(Self(Arc::new(Shared { engine, ticker, linkers, settings })))
@@ -165,7 +182,15 @@ impl fmt::Debug for WasmtimeEngine {
 /// wasmtime's own default is 1.5 MiB for both; untouched pages cost address space only.
 const HOST_STACK: u64 = 1 << 20;
 
-fn config(settings: &EngineSettings) -> Config {
+/// The interpreter for machines as this one is: its instructions know the width of addresses and the order of bytes.
+const INTERPRETER: &str = match (cfg!(target_pointer_width = "64"), cfg!(target_endian = "little")) {
+    (true, true) => "pulley64",
+    (true, false) => "pulley64be",
+    (false, true) => "pulley32",
+    (false, false) => "pulley32be",
+};
+
+fn config(settings: &EngineSettings) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     config
@@ -178,5 +203,8 @@ fn config(settings: &EngineSettings) -> Config {
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool::config(settings)));
-    config
+    if settings.execution == Execution::Interpreted {
+        config.target(INTERPRETER)?;
+    }
+    Ok(config)
 }

@@ -15,7 +15,7 @@ use wasmtime::Config;
 
 use super::*;
 use crate::host::{
-    EngineSettings, Limits, WapcHost, WasiParams,
+    EngineSettings, Execution, Limits, WapcHost, WasiParams,
     error::Resource,
     private_dir::faults::{self, Fault},
 };
@@ -234,6 +234,27 @@ fn an_engine_with_another_stack_runs_the_same_code_within_its_own() {
     assert!(runs(1 << 20));
     assert!(!runs(32 << 10), "the smaller stack overflows");
     assert_eq!((cache.hits(), cache.misses()), (1, 1));
+}
+
+#[test]
+fn code_for_the_interpreter_and_code_for_the_processor_are_kept_apart() {
+    let (_dir, cache) = cache(PLENTY);
+    let guest = answering("hello");
+    let settings = EngineSettings { execution: Execution::Interpreted, instances: 8, ..EngineSettings::default() };
+    let interpreter = WasmtimeEngine::new(settings).unwrap();
+    let interpreted = || answer(&interpreter.compile_cached(&guest, &hash(&guest), &cache).unwrap());
+    let compiled = || answer(&compile(&cache, &guest));
+    assert_eq!((interpreted(), compiled()), ("hello".into(), "hello".into()));
+    assert_eq!((cache.hits(), cache.misses()), (0, 2), "neither finds the other's");
+    assert_eq!((interpreted(), compiled()), ("hello".into(), "hello".into()));
+    assert_eq!((cache.hits(), cache.misses()), (2, 2), "each finds its own");
+    // Also where one lies under the key of the other, wasmtime refuses it.
+    let (of_interpreter, of_processor) =
+        (Key::new(&interpreter.0.engine, &hash(&guest)), Key::new(&ENGINE.0.engine, &hash(&guest)));
+    cache.store(&of_processor, interpreter.compile(&guest).unwrap().module());
+    cache.store(&of_interpreter, ENGINE.compile(&guest).unwrap().module());
+    assert_eq!((interpreted(), compiled()), ("hello".into(), "hello".into()));
+    assert_eq!((cache.hits(), cache.misses()), (2, 4), "both were made again");
 }
 
 #[test]

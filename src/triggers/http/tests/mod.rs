@@ -23,7 +23,7 @@ use crate::{
     },
     bindings::Deaf,
     config::{Config, Environment, HttpSettings, OnFull, TriggerSettings, parse},
-    host::{EngineSettings, HostOptions, Limits, MappingLimit, WapcHostAsync, WasiParams, WasmtimeEngine},
+    host::{EngineSettings, HostOptions, Limits, WapcHostAsync, WasiParams, WasmtimeEngine},
     triggers::{Caller, Detail, TriggerError, TriggerFacts},
 };
 
@@ -125,7 +125,7 @@ impl Bench {
 }
 
 async fn start(queue: &Arc<ModuleQueue>) {
-    let engine = EngineSettings { instances: 1, guest_stack: 512 << 10, mappings: MappingLimit::OfKernel };
+    let engine = EngineSettings { instances: 1, ..EngineSettings::default() };
     let module = WasmtimeEngine::new(engine).unwrap().compile(&wat::parse_str(WEB).unwrap()).unwrap();
     let links = Links::new([], "web".into(), 1, 1, Arc::new(Deaf));
     let options =
