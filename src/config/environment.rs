@@ -23,6 +23,8 @@ const SUBDIRECTORY: &str = "wapcd";
 pub struct Environment {
     /// `$STATE_DIRECTORY`: set by systemd, several paths separated by `:`.
     pub state_directory: Option<OsString>,
+    /// `$CACHE_DIRECTORY`: set by systemd, several paths separated by `:`.
+    pub cache_directory: Option<OsString>,
     /// `$RUNTIME_DIRECTORY`: set by systemd, several paths separated by `:`.
     pub runtime_directory: Option<OsString>,
     /// `$CREDENTIALS_DIRECTORY`: set by systemd for `LoadCredential=` and its like.
@@ -47,6 +49,7 @@ impl Environment {
     pub fn from_process() -> Self {
         Self {
             state_directory: env::var_os("STATE_DIRECTORY"),
+            cache_directory: env::var_os("CACHE_DIRECTORY"),
             runtime_directory: env::var_os("RUNTIME_DIRECTORY"),
             credentials_directory: env::var_os("CREDENTIALS_DIRECTORY")
                 .filter(|directory| !directory.is_empty())
@@ -69,6 +72,12 @@ impl Environment {
             .or_else(|| self.is_root().then(|| PathBuf::from(ROOT_STATE_DIR)))
             .or_else(|| Some(first_path(self.xdg_state_home.as_deref())?.join(SUBDIRECTORY)))
             .or_else(|| Some(first_path(self.home.as_deref())?.join(".local/state").join(SUBDIRECTORY)))
+    }
+
+    /// The directory for what can be made anew: the service's own, or the state directory where it has none.
+    #[must_use]
+    pub fn cache_dir(&self, state_dir: &Path) -> PathBuf {
+        first_path(self.cache_directory.as_deref()).unwrap_or_else(|| state_dir.to_owned())
     }
 
     /// The directory for sockets when the configuration names none.
@@ -129,6 +138,15 @@ mod tests {
         assert_eq!(state(&service).as_deref(), Some("/var/lib/one"));
         assert_eq!(runtime(&service), "/run/one");
         assert_eq!(state(&Environment { uid: 0, ..service }).as_deref(), Some("/var/lib/one"));
+    }
+
+    #[test]
+    fn what_can_be_made_anew_lies_in_the_cache_directory_of_a_service_or_with_the_state() {
+        let cache = |environment: &Environment| environment.cache_dir(Path::new("/state"));
+        assert_eq!(cache(&user()), Path::new("/state"));
+        let service = Environment { cache_directory: Some("/var/cache/one:/var/cache/two".into()), ..user() };
+        assert_eq!(cache(&service), Path::new("/var/cache/one"));
+        assert_eq!(cache(&Environment { cache_directory: Some("".into()), ..user() }), Path::new("/state"));
     }
 
     #[test]

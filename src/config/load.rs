@@ -134,10 +134,11 @@ pub(super) fn read_sections<'d>(
     let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
     let groups = check::groups(written_groups, &written_modules, &written_bindings, &written_triggers);
     check::engines(&mut written_modules, daemon.engine);
-    check::private_directories(&written_modules, &daemon.state_dir);
+    check::private_directories(&written_modules, &daemon);
     let kept = check::Kept {
         source: &source,
         state_dir: &daemon.state_dir,
+        code_dir: &daemon.code_dir,
         runtime_dir: &daemon.runtime_dir,
         modules: &written_modules,
         bindings: &bindings,

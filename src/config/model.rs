@@ -113,7 +113,7 @@ pub struct DropIn {
     pub allow_unsafe_permissions: bool,
 }
 
-/// Directory of compiled code, in the state directory.
+/// Directory of compiled code, in the cache directory.
 pub const CODE_DIRECTORY: &str = "code";
 
 /// Directory of what runs instead of the modules' files, in the state directory.
@@ -136,7 +136,9 @@ pub struct Daemon {
     pub guest_stack: u64,
     /// Bytes of payload that may wait in all queues together.
     pub queue_bytes: u64,
-    /// Bytes of compiled code that are kept in the state directory; 0: none.
+    /// Where compiled code is kept; absolute.
+    pub code_dir: PathBuf,
+    /// Bytes of compiled code that are kept; 0: none.
     pub code_cache: u64,
 }
 

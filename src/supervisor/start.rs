@@ -37,7 +37,7 @@ use super::{
 use crate::{
     actors::{Modules, QueueBudget, Workers},
     bindings::{BindingContext, metrics::GuestMetrics},
-    config::{CODE_DIRECTORY, Config, Declared, EngineKind, Environment},
+    config::{Config, Declared, EngineKind, Environment},
     host::{CacheError, CodeCache, EngineError, EngineSettings, Execution, MappingLimit, chain},
     triggers::TriggerObserver,
 };
@@ -235,14 +235,13 @@ fn rooms(config: &mut Config, refused: &mut Vec<RefusedFile>, engines: &mut Engi
 
 /// Where code is kept.
 fn stores(config: &Config) -> Stores {
-    let state_dir = &config.daemon.state_dir;
     let cache = match config.daemon.code_cache {
         0 => None,
         bytes => {
             // Compiling anew costs time and nothing else.
             let said = |error: &CacheError| tracing::error!(error = chain(error), "compiled code is not kept");
-            CodeCache::open(&state_dir.join(CODE_DIRECTORY), bytes).inspect_err(said).ok().map(Arc::new)
+            CodeCache::open(&config.daemon.code_dir, bytes).inspect_err(said).ok().map(Arc::new)
         }
     };
-    Stores { kept: Arc::new(Kept::new(state_dir)), cache }
+    Stores { kept: Arc::new(Kept::new(&config.daemon.state_dir)), cache }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{place, without_detours};
 use crate::config::{
     error::ConfigErrorKind,
-    model::{Binding, CODE_DIRECTORY, DropIn, FilesSettings, SWAPS_DIRECTORY, Trigger, TriggerSettings},
+    model::{Binding, DropIn, FilesSettings, SWAPS_DIRECTORY, Trigger, TriggerSettings},
     reader::Problem,
     sections::{module::WrittenModule, triggers::WrittenTrigger},
 };
@@ -20,6 +20,8 @@ pub(in crate::config) struct Kept<'c> {
     pub(in crate::config) source: &'c Path,
     /// Where it keeps code and data.
     pub(in crate::config) state_dir: &'c Path,
+    /// Where it keeps compiled code.
+    pub(in crate::config) code_dir: &'c Path,
     /// Where its sockets are.
     pub(in crate::config) runtime_dir: &'c Path,
     /// Modules, whose files are read.
@@ -46,8 +48,8 @@ impl Kept<'_> {
 
     /// Directories in which no inbox may lie, with what they are.
     fn directories(&self) -> impl Iterator<Item = (PathBuf, &'static str)> {
-        let code =
-            [CODE_DIRECTORY, SWAPS_DIRECTORY].map(|name| (self.state_dir.join(name), "the code that the daemon keeps"));
+        let code = [self.code_dir.to_owned(), self.state_dir.join(SWAPS_DIRECTORY)]
+            .map(|path| (path, "the code that the daemon keeps"));
         let drop_in = self.drop_in.map(|drop_in| (drop_in.dir.clone(), "the drop-in directory"));
         code.into_iter().chain(drop_in).map(|(path, what)| (without_detours(&path), what))
     }

@@ -1,4 +1,4 @@
-//! No guest is given the directories of the state directory that hold code: whoever writes there decides what runs, as
+//! No guest is given the directories of the daemon that hold code: whoever writes there decides what runs, as
 //! native code even.
 
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use super::without_detours;
 use crate::config::{
     error::ConfigErrorKind,
-    model::{CODE_DIRECTORY, SWAPS_DIRECTORY},
+    model::{Daemon, SWAPS_DIRECTORY},
     reader::Problem,
     sections::module::WrittenModule,
 };
 
 /// Checks the directories that WASI opens to guests. Links of the file system are not followed: nothing is read here.
-pub(in crate::config) fn private_directories(modules: &[WrittenModule<'_>], state_dir: &Path) {
-    let private = [CODE_DIRECTORY, SWAPS_DIRECTORY].map(|name| without_detours(&state_dir.join(name)));
+pub(in crate::config) fn private_directories(modules: &[WrittenModule<'_>], daemon: &Daemon) {
+    let private = [&daemon.code_dir, &daemon.state_dir.join(SWAPS_DIRECTORY)].map(|path| without_detours(path));
     for written in modules {
         let Some(node) = &written.wasi else { continue };
         let wasi = &written.module.wasi;

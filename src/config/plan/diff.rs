@@ -102,7 +102,18 @@ fn section(name: &'static str, action: ChangeAction, keys: Vec<String>) -> Chang
 }
 
 fn daemon(old: &Daemon, new: &Daemon) -> Differences {
-    let Daemon { state_dir, runtime_dir, workers, shutdown_grace, engine, guest_stack, queue_bytes, code_cache } = new;
+    // The directory of compiled code follows from the state directory or the environment.
+    let Daemon {
+        state_dir,
+        runtime_dir,
+        workers,
+        shutdown_grace,
+        engine,
+        guest_stack,
+        queue_bytes,
+        code_dir: _,
+        code_cache,
+    } = new;
     let mut found = Differences::default();
     found.key("state_dir", NeedsDaemonRestart, &old.state_dir, state_dir);
     found.key("runtime_dir", NeedsDaemonRestart, &old.runtime_dir, runtime_dir);

@@ -6,7 +6,7 @@ use crate::config::{
     bounds, defaults,
     environment::Environment,
     error::ConfigErrorKind,
-    model::{Daemon, EngineKind},
+    model::{CODE_DIRECTORY, Daemon, EngineKind},
     reader::{Node, Problem, Report, Section},
 };
 
@@ -46,8 +46,10 @@ fn defaults(state_dir: Option<Option<PathBuf>>, env: &Environment, report: &Repo
         Some(written) => written,
         None => env.default_state_dir().or_else(|| no_state_dir(report)),
     };
+    let state_dir = state_dir.unwrap_or_default();
     Daemon {
-        state_dir: state_dir.unwrap_or_default(),
+        code_dir: env.cache_dir(&state_dir).join(CODE_DIRECTORY),
+        state_dir,
         runtime_dir: env.default_runtime_dir(),
         workers: cores(env),
         shutdown_grace: defaults::SHUTDOWN_GRACE,
