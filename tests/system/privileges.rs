@@ -113,7 +113,7 @@ pub(crate) fn interpreter(machine: &Machine) {
     let refused = machine.fails("wapcctl call greeter echo --payload compiled");
     assert!(refused.contains("executable"), "{refused}");
 
-    machine.ok("sed -i '/^\\[defaults.limits\\]/i [defaults]\\nengine = \"pulley\"\\n' /etc/wapcd/wapcd.toml");
+    machine.ok("sed -i 's/^#engine = .*/engine = \"pulley\"/' /etc/wapcd/wapcd.toml");
     machine.ok("systemctl restart wapcd");
     assert_eq!(machine.call("greeter", "echo", "interpreted"), "interpreted");
     let trapped = machine.fails("wapcctl call greeter trap");

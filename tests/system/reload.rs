@@ -25,7 +25,7 @@ pub(crate) fn verdicts(machine: &Machine) {
         ("[modules.greeter]\npaht = \"x\"\n", true, "bad.toml"),
         (&missing, true, "missing"),
         (&broken, false, "(broken)"),
-        (&taken, false, "(web)"),
+        (&taken, true, "8080"),
     ] {
         machine.put("/etc/wapcd/conf.d/bad.toml", bad);
         machine.fails("systemctl reload wapcd");
