@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::Write as _,
-    os::unix::fs::symlink,
+    os::unix::fs::{MetadataExt as _, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -178,6 +178,10 @@ fn files_are_taken_by_their_time_and_then_by_name() {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(if number < 10 { 2_000_000 } else { 1_000_000 });
         File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     }
+    // One that was just written is not taken before it rests, whatever its place in the order.
+    let last = fs::metadata(dir(&home).join("19")).unwrap();
+    let changed = Duration::new(last.ctime() as u64, last.ctime_nsec() as u32);
+    eventually("all files rest", || SystemTime::UNIX_EPOCH.elapsed().unwrap() > changed + Duration::from_secs(1));
     let daemon = home.start();
     wait_until_up(&daemon);
     wait_until_done(&daemon, 20);
