@@ -18,18 +18,30 @@ pub(super) struct Inherited {
     pub(super) socket: Result<Listener, String>,
 }
 
-/// Takes them. What tells of them leaves the environment, so that no child process takes them for its own.
+/// Takes them. What tells of them leaves the environment, so that no child process takes them for its own; what cannot be
+/// listened at is closed, since child processes would have it otherwise.
 pub(super) fn take() -> Vec<Inherited> {
     // What remains of the environment is these names, which mean nothing alone.
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':').filter(|name| !name.is_empty()).map(str::to_owned);
+    let mut names = names.split(':').map(|name| if name.is_empty() { UNNAMED } else { name });
     let mut sockets = ListenFd::from_env();
     let count = sockets.len();
     let inherit = |index| Inherited {
-        name: names.next().unwrap_or_else(|| UNNAMED.to_owned()),
-        socket: socket(&mut sockets, index).map_err(|error| error.to_string()),
+        name: names.next().unwrap_or(UNNAMED).to_owned(),
+        socket: socket(&mut sockets, index).map_err(|error| {
+            close(&mut sockets, index);
+            error.to_string()
+        }),
     };
     (0..count).map(inherit).collect()
+}
+
+/// Closes what was handed over and is of no use, if it is still there.
+fn close(sockets: &mut ListenFd, index: usize) {
+    if let Ok(Some(descriptor)) = sockets.take_raw_fd(index) {
+        // One that is not open is as good as closed.
+        nix::unistd::close(descriptor).unwrap_or_default();
+    }
 }
 
 fn socket(sockets: &mut ListenFd, index: usize) -> io::Result<Listener> {
