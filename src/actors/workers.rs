@@ -60,10 +60,11 @@ impl WorkerHandles {
         self.0.read().get(index).map(|worker| worker.arbiter.clone())
     }
 
-    /// Whether the worker of that index turns over, as far as is known.
+    /// Whether the worker of that index turns over, as far as is known. One whose thread has ended does not until another
+    /// is in its place.
     #[must_use]
     pub fn turns_over(&self, index: usize) -> bool {
-        self.0.read().get(index).is_some_and(|worker| !worker.stalled)
+        self.0.read().get(index).is_some_and(|worker| !worker.stalled && worker.arbiter.alive())
     }
 
     fn set(&self, index: usize, arbiter: ArbiterHandle) {
