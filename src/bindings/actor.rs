@@ -14,7 +14,7 @@
 //!              └───────────────▶ └──────────── Serve ──────────┘
 //! ```
 //!
-//! Host calls come from guests on the same worker, who ask it directly where they can ([`mod@here`]), or by its mailbox.
+//! Host calls come from guests on the same worker, who ask it directly where they can (`here.rs`), or by its mailbox.
 //! Calls that come while it holds wait, each until its own deadline and within the same bound as calls in flight.
 
 pub(crate) mod here;

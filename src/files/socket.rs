@@ -19,7 +19,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt},
 };
 use thiserror::Error;
 
@@ -88,11 +88,14 @@ impl SocketFile {
     /// Goes on with a socket that listens at that path already, and gives its file these permission bits.
     ///
     /// # Errors
-    /// [`SocketFileError`]: no socket is there any more, or its mode cannot be set. It is closed then.
+    /// [`SocketFileError`]: no socket is there any more, or somebody else's, or its mode cannot be set. It is closed then.
     pub(crate) fn adopt(path: &Path, mode: Option<u32>, listener: UnixListener) -> Result<Self, SocketFileError> {
         let found = std::fs::symlink_metadata(path).map_err(SocketFileError::Probe)?;
         if !found.file_type().is_socket() {
             return Err(SocketFileError::NotASocket);
+        }
+        if !leads_to(path, &listener).map_err(|error| SocketFileError::Probe(error.into()))? {
+            return Err(SocketFileError::InUse);
         }
         let adopted = Self { path: path.to_owned(), listener, identity: Some((found.dev(), found.ino())) };
         mode.map_or(Ok(()), |mode| adopted.set_mode(mode)).map_err(SocketFileError::Bind)?;
@@ -151,7 +154,7 @@ fn clear_stale(path: &Path) -> Result<(), SocketFileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(SocketFileError::Probe(error)),
     }
-    match connect(path) {
+    match connect(path).map(drop) {
         // A full backlog is a living daemon too, only a busy one.
         Ok(()) | Err(Errno::AGAIN) => Err(SocketFileError::InUse),
         Err(Errno::CONNREFUSED) => {
@@ -163,9 +166,22 @@ fn clear_stale(path: &Path) -> Result<(), SocketFileError> {
     }
 }
 
-fn connect(path: &Path) -> Result<(), Errno> {
+fn connect(path: &Path) -> Result<OwnedFd, Errno> {
     let socket = stream_socket()?;
-    rustix::net::connect(socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path.as_os_str().as_bytes())?)?;
+    Ok(socket)
+}
+
+/// Whether who connects to that path comes in at this socket. Both ends name the process that began to listen; another
+/// that has put its socket there is another process. The connection is closed at once, and nobody has asked anything by it.
+fn leads_to(path: &Path, listener: &UnixListener) -> Result<bool, Errno> {
+    match connect(path) {
+        Ok(stream) => Ok(sockopt::socket_peercred(&stream)? == sockopt::socket_peercred(listener)?),
+        // Connections wait at a socket that nobody has emptied since the last daemon.
+        Err(Errno::AGAIN) => Ok(true),
+        Err(Errno::CONNREFUSED) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn listen(

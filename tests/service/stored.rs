@@ -4,7 +4,7 @@ use std::{
     net::{TcpListener, TcpStream},
     os::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
-        unix::net::UnixStream,
+        unix::net::{UnixListener, UnixStream},
     },
     sync::{
         Arc,
@@ -195,6 +195,39 @@ fn a_stored_socket_whose_file_is_gone_is_given_up_and_made_anew() {
     let again = manager.wait(from, "it is stored anew", |message| message.has("FDSTORE=1"));
     assert!(removed < again && again < ready, "{removed} {again} {ready}");
     assert_answered(ask(connect_unix(next.home())));
+}
+
+#[test]
+fn a_socket_that_somebody_else_has_put_in_place_of_a_stored_one_is_left_alone() {
+    for wanted_by_the_next in ["\"unix:web.sock\"", "\"127.0.0.1:0\""] {
+        let manager = Manager::new();
+        let mut daemon = manager.start(&toml("\"unix:web.sock\""));
+        let name = format!("wapcd-stored-unix-{}/run/web.sock", daemon.home().path().display());
+        let socket = stored(&manager, &name);
+        daemon.signal(Signal::TERM);
+        daemon.wait();
+        let home = daemon.kept_home();
+        let path = home.path().join("run/web.sock");
+        std::fs::remove_file(&path).unwrap();
+        let other = UnixListener::bind(&path).unwrap();
+        home.configure(&toml(wanted_by_the_next));
+        let from = manager.count();
+        let mut next = spawn_with(&manager, home, &[(&name, &socket)]);
+        manager.wait_for(from, "READY=1");
+        is_removed(&manager, from, &name);
+        next.signal(Signal::TERM);
+        next.wait();
+        let _client = UnixStream::connect(&path).unwrap();
+        other.accept().unwrap();
+    }
+}
+
+#[test]
+fn a_daemon_that_is_told_of_more_sockets_than_there_can_be_starts_without_any() {
+    let home = Home::new(&toml("\"unix:web.sock\""));
+    let mut daemon = home.spawn_with("log", &[("LISTEN_FDS", "2147483647")]);
+    daemon.wait_until_ready();
+    assert_answered(ask(connect_unix(daemon.home())));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use super::bound::Listener;
 /// The name of a socket that was given none, as systemd says.
 const UNNAMED: &str = "unknown";
 
+/// Sockets that are taken: systemd keeps 4,096 of a service at most, and a process usually may have 1,024 at its start.
+const MOST: u64 = 4096;
+
 /// A socket that the daemon was started with. Several may have the same name.
 #[derive(Debug)]
 pub(super) struct Inherited {
@@ -24,7 +27,10 @@ pub(super) fn take() -> Vec<Inherited> {
     // What remains of the environment is these names, which mean nothing alone.
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(|name| if name.is_empty() { UNNAMED } else { name });
-    let mut sockets = ListenFd::from_env();
+    // Whoever starts a daemon with more has made a mistake, and the library would make room for as many as it is told.
+    let told = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok());
+    let mut sockets =
+        if told.is_some_and(|count: u64| count > MOST) { ListenFd::empty() } else { ListenFd::from_env() };
     let count = sockets.len();
     let inherit = |index| Inherited {
         name: names.next().unwrap_or(UNNAMED).to_owned(),
