@@ -23,6 +23,10 @@ pub(crate) fn fields(machine: &Machine) {
         assert!(line.contains(field), "{field} in {line}");
     }
 
+    // Who reads the unit's lines alone sees of whom they tell.
+    let of_unit = "journalctl --no-pager --output cat --unit wapcd";
+    machine.until(&format!("{of_unit} | grep -q 'state changed module=.*orders.* to=.*running'"));
+
     // What fails is found by its priority, with its reason.
     machine.fails("wapcctl call mail trap");
     machine.until("journalctl --no-pager --priority warning MODULE=mail | grep -q .");

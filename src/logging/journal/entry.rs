@@ -1,6 +1,6 @@
 //! One entry: an event's fields under the journal's names, in the form that carries any value.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use tracing::{
     Event, Level,
@@ -19,8 +19,7 @@ const SHORT_VALUE: usize = 512;
 
 /// The fields that have the names that people ask for, and those names. All others get a prefix, so that none is taken for
 /// a field that means something to the journal.
-const WELL_KNOWN: [(&str, &str); 8] = [
-    ("message", "MESSAGE"),
+const WELL_KNOWN: [(&str, &str); 7] = [
     ("module", "MODULE"),
     ("instance", "INSTANCE"),
     ("generation", "GENERATION"),
@@ -31,8 +30,14 @@ const WELL_KNOWN: [(&str, &str); 8] = [
     ("trigger", "TRIGGER"),
 ];
 
+/// What tracing calls the text of an event.
+const MESSAGE: &str = "message";
+
 /// What stands before all other names.
 const PREFIX: &str = "WAPCD_";
+
+/// The lines of guests, whose text is the message as it is: they are looked for by the name of their module.
+const OF_GUESTS: &str = "wapcd::guest";
 
 /// Longest name that the journal takes.
 const MAX_NAME: usize = 64;
@@ -64,6 +69,10 @@ impl Entry {
         if let Some(line) = metadata.line() {
             entry.field("CODE_LINE", &line.to_string());
         }
+        let mut message = Message { text: String::new(), facts: String::new() };
+        event.record(&mut message);
+        let facts = if metadata.target() == OF_GUESTS { "" } else { &message.facts };
+        entry.field("MESSAGE", &(message.text + facts));
         event.record(&mut entry);
         entry
     }
@@ -85,12 +94,45 @@ impl Visit for Entry {
     fn record_str(&mut self, field: &Field, value: &str) {
         match WELL_KNOWN.iter().find(|(own, _)| *own == field.name()) {
             Some((_, name)) => self.field(name, value),
+            None if field.name() == MESSAGE => {}
             None => self.field(&prefixed(field.name()), value),
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// What a reader sees who looks at messages alone: the text, and the facts behind it as the lines on a terminal have them.
+struct Message {
+    text: String,
+    facts: String,
+}
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        if field.name() == MESSAGE {
+            self.text = value;
+            return;
+        }
+        // Writing to a text never fails.
+        write!(self.facts, " {field}=").unwrap_or_default();
+        let end = value.floor_char_boundary(SHORT_VALUE);
+        for character in value.get(..end).unwrap_or_default().chars() {
+            match character.is_control() {
+                true => self.facts.extend(character.escape_default()),
+                false => self.facts.push(character),
+            }
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            MESSAGE => value.clone_into(&mut self.text),
+            _ => self.record_debug(field, &value),
+        }
     }
 }
 

@@ -216,7 +216,10 @@ mod tests {
         for (name, value) in [
             ("PRIORITY", "4"),
             ("SYSLOG_IDENTIFIER", "wapcd"),
-            ("MESSAGE", "two\nlines"),
+            (
+                "MESSAGE",
+                "two\nlines module=\"greeter\" instance=3 generation=2 call=42 of_binding=\"cache\" elapsed_ms=7",
+            ),
             ("MODULE", "greeter"),
             ("INSTANCE", "3"),
             ("GENERATION", "2"),
@@ -229,6 +232,24 @@ mod tests {
             assert!(says(&fields, name, value), "{name}={value} is not in {fields:?}");
         }
         assert!(!fields.iter().any(|(name, _)| name == "TRIGGER"), "{fields:?}");
+    }
+
+    #[test]
+    fn the_message_of_a_guests_line_is_what_the_guest_wrote_and_facts_of_others_cannot_look_like_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let journal = listen(&path);
+        let (queue, _guard) = super::super::super::queue(Journal::connect(&path).unwrap(), dropped);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(Entries(queue)), || {
+            tracing::info!(target: "wapcd::guest", module = "greeter", "an order");
+            tracing::info!(why = %"one\nmore", "ended");
+        });
+        assert!(says(&receive(&journal), "MESSAGE", "an order"));
+        let fields = receive(&journal);
+        assert!(
+            says(&fields, "MESSAGE", "ended why=one\\nmore") && says(&fields, "WAPCD_WHY", "one\nmore"),
+            "{fields:?}"
+        );
     }
 
     /// Takes an entry that came as a file.
