@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use wapcd::supervisor::status::{ModuleState, ModuleStatus, Status};
+use wapcd::supervisor::status::{ModuleState, ModuleStatus, ServiceState, Status, TriggerStatus};
 
 use crate::client::Client;
 
@@ -130,7 +130,7 @@ impl Home {
         Daemon { child: Some(child), client, log, home: Some(self), panics: Vec::new() }
     }
 
-    /// Starts the daemon and waits until every module has settled.
+    /// Starts the daemon and waits until it is ready.
     pub(crate) fn start(self) -> Daemon {
         let mut daemon = self.spawn("log");
         daemon.wait_until_ready();
@@ -168,12 +168,16 @@ impl Daemon {
         Home::new(toml).start()
     }
 
+    /// Waits until every module has settled, and every trigger that does not wait for something that may never come.
     pub(crate) fn wait_until_ready(&mut self) {
         eventually("the daemon is ready", || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "it ended instead of getting ready: {ended:?}");
             let started = |module: &ModuleStatus| module.state != ModuleState::Starting;
-            self.try_status().is_some_and(|status| status.modules.iter().all(started))
+            let at_work =
+                |trigger: &TriggerStatus| trigger.state != ServiceState::Starting || !trigger.waiting_for.is_empty();
+            self.try_status()
+                .is_some_and(|status| status.modules.iter().all(started) && status.triggers.iter().all(at_work))
         });
     }
 
