@@ -56,6 +56,7 @@ pub mod system;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod turns;
 mod turnstile;
 
 pub use actor::{BindingActor, BindingExited, Hold, Refuse, Serve};

@@ -8,10 +8,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use reqwest::{Client, redirect::Policy};
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
 
 use super::resolver::{LOOK_UPS, Resolver};
-use crate::config::{AddressRange, HttpClientSettings};
+use crate::{
+    bindings::turns::BlockingTurns,
+    config::{AddressRange, HttpClientSettings},
+};
 
 /// Sets of addresses with connections of their own. Beyond it the one that was used longest ago is forgotten with its idle
 /// connections: links with other sets come with a reload at most.
@@ -37,14 +39,14 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Clients {
     tls: ClientConfig,
     settings: HttpClientSettings,
-    look_ups: Arc<Semaphore>,
+    look_ups: BlockingTurns,
     /// Those used last come first.
     clients: Mutex<VecDeque<(Arc<[AddressRange]>, Client)>>,
 }
 
 impl Clients {
     pub(super) fn new(tls: ClientConfig, settings: &HttpClientSettings) -> Self {
-        let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
+        let look_ups = BlockingTurns::new(LOOK_UPS);
         Self { tls, settings: settings.clone(), look_ups, clients: Mutex::default() }
     }
 
@@ -71,7 +73,7 @@ impl Clients {
     }
 
     fn make(&self, addresses: Arc<[AddressRange]>) -> reqwest::Result<Client> {
-        let resolver = Resolver { addresses, look_ups: Arc::clone(&self.look_ups) };
+        let resolver = Resolver { addresses, look_ups: self.look_ups.clone() };
         Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
             .dns_resolver(resolver)

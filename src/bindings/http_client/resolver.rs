@@ -9,33 +9,28 @@ use std::{
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
 
 use super::{address, failure::Forbidden};
-use crate::{config::AddressRange, host::BoxError};
+use crate::{bindings::turns::BlockingTurns, config::AddressRange, host::BoxError};
 
-/// Names that one binding looks up at once. Each look-up blocks a thread for as long as the system's resolver takes, also
-/// when nobody waits for it any more; a server of names that is down would otherwise take all threads there are.
+/// Names that one binding looks up at once. Each look-up takes as long as the system's resolver does, also when nobody waits
+/// for it any more and when a server of names is down.
 pub(super) const LOOK_UPS: usize = 64;
 
 /// Looks names up with the system's resolver, and lets through what the links of one client may connect to.
 pub(super) struct Resolver {
     pub(super) addresses: Arc<[AddressRange]>,
-    pub(super) look_ups: Arc<Semaphore>,
+    pub(super) look_ups: BlockingTurns,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (addresses, look_ups) = (Arc::clone(&self.addresses), Arc::clone(&self.look_ups));
+        let (addresses, look_ups) = (Arc::clone(&self.addresses), self.look_ups.clone());
         Box::pin(async move {
-            let turn = look_ups.acquire_owned().await?;
             let name = name.as_str().to_owned();
-            let found = tokio::task::spawn_blocking(move || {
-                // Held until the look-up has ended, whoever waits for it.
-                let _turn = turn;
-                look_up(&name).map(|found| (name, found))
-            });
-            let (name, found) = found.await??;
+            let look_up = move || look_up(&name).map(|found| (name, found));
+            let (name, found) = look_ups.run(&Handle::current(), look_up).await??;
             Ok(Box::new(permitted(name, &found, &addresses)?.into_iter()) as Addrs)
         })
     }

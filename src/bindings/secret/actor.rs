@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::runtime::Handle;
 
 use super::{OPERATIONS, operations};
 use crate::{
-    bindings::{Answer, Binding, BindingCall, BindingContext, BindingError, BindingFactory, secret_file},
+    bindings::{
+        Answer, Binding, BindingCall, BindingContext, BindingError, BindingFactory, secret_file, turns::BlockingTurns,
+    },
     config::{SecretSettings, SecretSource},
-    host::{BoxError, HostCallError, HostErrorKind, chain},
+    host::{HostCallError, HostErrorKind, chain},
 };
 
-/// Secrets that are read at once: each takes microseconds, and a disk that hangs must not take all of the threads that block,
-/// of which there are 512 for all bindings.
+/// Secrets that are read at once: each takes microseconds.
 const AT_ONCE: usize = 8;
 
 /// Makes the `secret` binding of each worker.
@@ -24,7 +25,7 @@ struct Places {
     sources: BTreeMap<String, SecretSource>,
     credentials: Option<PathBuf>,
     io: Handle,
-    turns: Arc<Semaphore>,
+    turns: BlockingTurns,
 }
 
 impl SecretFactory {
@@ -39,7 +40,7 @@ impl SecretFactory {
         }
         let io = context.io.handle_for(&binding)?;
         let (sources, credentials) = (settings.secrets.clone(), context.credentials.clone());
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let turns = BlockingTurns::new(AT_ONCE);
         Ok(Self(Arc::new(Places { binding, sources, credentials, io, turns })))
     }
 }
@@ -82,18 +83,12 @@ impl Secrets {
 impl Places {
     /// Reads a secret on a thread that may block: its file may be on a disk that is slow.
     async fn read_aside(self: Arc<Self>, name: String) -> Result<secret_file::Secret, HostCallError> {
-        let ended = |error: BoxError| {
-            let why = format!("reading secret `{name}` of binding `{}` ended early", self.binding);
-            HostCallError::with_source(HostErrorKind::Internal, why, error)
-        };
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|closed| ended(closed.into()))?;
         let (places, wanted) = (Arc::clone(&self), name.clone());
-        let reading = self.io.spawn_blocking(move || {
-            // Held until the file is read, whoever waits for it.
-            let _turn = turn;
-            places.read(&wanted)
-        });
-        reading.await.map_err(|error| ended(error.into()))?
+        let read = self.turns.run(&self.io, move || places.read(&wanted)).await;
+        read.unwrap_or_else(|ended| {
+            let why = format!("reading secret `{name}` of binding `{}` ended early", self.binding);
+            Err(HostCallError::with_source(HostErrorKind::Internal, why, ended))
+        })
     }
 
     fn read(&self, name: &str) -> Result<secret_file::Secret, HostCallError> {

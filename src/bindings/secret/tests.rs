@@ -100,21 +100,3 @@ fn a_missing_secret_keeps_the_binding_from_starting_and_is_named() {
     let error = start(home.path()).map(|_| ()).unwrap_err();
     assert!(error.contains("cannot read the secret in file `") && error.contains("/api.key`"), "{error}");
 }
-
-#[tokio::test]
-async fn a_disk_that_hangs_leaves_threads_to_others() {
-    use futures_util::FutureExt as _;
-    let home = home();
-    let (factory, context) = start(home.path()).unwrap();
-    let binding = factory.make(0);
-    let file = home.path().join("api.key");
-    fs::remove_file(&file).unwrap();
-    // Whoever opens it waits for the other end.
-    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
-    for _ in 0..600 {
-        // Nobody waits for the answer any longer.
-        assert!(get(&*binding, "get", "api").now_or_never().is_none());
-    }
-    let other = context.io.handle().unwrap().spawn_blocking(|| 7);
-    assert_eq!(tokio::time::timeout(std::time::Duration::from_secs(10), other).await.unwrap().unwrap(), 7);
-}
