@@ -1,30 +1,27 @@
 //! Reads a file whole or not at all: never while somebody writes it.
 //!
-//! A read lease tells whether any process has the file open for writing, and makes whoever wants to open it wait until
-//! it is given back. The kernel grants one on a local file system to the file's owner and to root; everywhere else the
-//! facts about the file before and after the reading must be the same. They are compared with a lease too, because the
-//! kernel takes a lease away from whoever keeps it too long.
+//! Where the kernel grants a read lease, nobody writes meanwhile; everywhere else the facts about the file before and after the
+//! reading must be the same. They are compared with a lease too, because the kernel takes a lease away from whoever keeps it
+//! too long.
 //!
 //! A writer that has closed the file may still go on later: whether a file has rested for long enough is decided by
 //! `watch`, not here.
 
 use std::{
     ffi::OsStr,
-    fs::{File, Metadata, OpenOptions},
+    fs::File,
     io::{self, Read as _},
-    os::{
-        fd::{AsFd, AsRawFd as _},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::{fd::AsFd, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 
-/// Sets the signal of a broken lease. The same number on every architecture that the daemon is built for; libc has it
-/// for one only. Where the number means something else the kernel refuses it, and no lease is taken.
-const F_SETSIG: libc::c_int = 10;
+use super::{
+    fingerprint::Fingerprint,
+    lease::{Asked, Lease},
+    open::{open, open_at},
+};
 
 /// Why a file was not read.
 #[derive(Debug, Error)]
@@ -76,51 +73,6 @@ impl From<ReadError> for io::Error {
     }
 }
 
-/// What tells one state of a file from another without reading it.
-///
-/// Equal values mean an unchanged file, as far as the file system's clock tells moments apart; the hash of the content
-/// decides whether a change matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Fingerprint {
-    /// The file system.
-    pub(crate) dev: u64,
-    /// The file's number in it.
-    pub(crate) ino: u64,
-    /// Bytes.
-    pub(crate) size: u64,
-    /// When the content changed last, in nanoseconds since 1970.
-    pub(crate) mtime_ns: i128,
-    /// When the content, the owner, the mode or a name changed last, in nanoseconds since 1970.
-    pub(crate) ctime_ns: i128,
-}
-
-impl Fingerprint {
-    /// Takes it from facts that are known.
-    pub(crate) fn of(facts: &Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Self {
-            dev: facts.dev(),
-            ino: facts.ino(),
-            size: facts.size(),
-            mtime_ns: nanoseconds(facts.mtime(), facts.mtime_nsec()),
-            ctime_ns: nanoseconds(facts.ctime(), facts.ctime_nsec()),
-        }
-    }
-
-    /// Looks at what is at `path`, through symbolic links; `None` where nothing is.
-    ///
-    /// # Errors
-    /// When it cannot be told whether something is there.
-    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
-        match std::fs::metadata(path) {
-            Ok(facts) => Ok(Some(Self::of(&facts))),
-            // A link whose target is missing is nothing, and so is a name below something that is no directory.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 /// A file that was read whole.
 #[derive(Debug)]
 pub(crate) struct ReadFile {
@@ -164,19 +116,6 @@ pub(crate) fn is_being_written_at(directory: impl AsFd, name: &OsStr) -> bool {
     match open_at(directory, name, Path::new(name)) {
         Ok(file) => matches!(Lease::take(&file), Asked::BeingWritten),
         Err(error) => matches!(error, ReadError::BeingWritten { .. }),
-    }
-}
-
-/// The facts about an entry of an open directory, of a link itself where it is one; `None` where nothing is.
-///
-/// # Errors
-/// When it cannot be told whether something is there.
-pub(crate) fn facts_at(directory: impl AsFd, name: &OsStr) -> io::Result<Option<Metadata>> {
-    // A descriptor for the name alone: nothing is opened that could notice.
-    match rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(entry) => File::from(entry).metadata().map(Some),
-        Err(rustix::io::Errno::NOENT) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -225,99 +164,14 @@ fn read_opened(file: &File, path: &Path, limit: u64, meanwhile: impl FnOnce(&Fil
     Ok(ReadFile { bytes, fingerprint, owner: after.uid(), mode: after.mode() })
 }
 
-/// Opens a regular file, and nothing else.
-fn open(path: &Path) -> Result<File, ReadError> {
-    let io_error = |source: io::Error| match source.kind() {
-        // Somebody has a write lease, as a file server does for its clients.
-        io::ErrorKind::WouldBlock => ReadError::BeingWritten { path: path.to_owned() },
-        _ => ReadError::Io { path: path.to_owned(), source },
-    };
-    let regular = |facts: &Metadata| {
-        if facts.is_file() { Ok(()) } else { Err(ReadError::NotAFile { path: path.to_owned() }) }
-    };
-    // Opening a pipe lets its writer go on, and opening a device may do anything: so look first. What is there may be
-    // replaced in between, so look again, and never wait.
-    regular(&std::fs::metadata(path).map_err(io_error)?)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io_error)?;
-    regular(&file.metadata().map_err(io_error)?)?;
-    Ok(file)
-}
-
-/// Opens a regular file of an open directory, and nothing else: no link either.
-fn open_at(directory: impl AsFd, name: &OsStr, path: &Path) -> Result<File, ReadError> {
-    let not_a_file = || ReadError::NotAFile { path: path.to_owned() };
-    let io_error = |source: io::Error| match source.kind() {
-        io::ErrorKind::WouldBlock => ReadError::BeingWritten { path: path.to_owned() },
-        _ => ReadError::Io { path: path.to_owned(), source },
-    };
-    let missing = || io_error(io::ErrorKind::NotFound.into());
-    // As in `open`: look, open without waiting, look again.
-    if !facts_at(&directory, name).map_err(io_error)?.ok_or_else(missing)?.is_file() {
-        return Err(not_a_file());
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        // It became a link in between.
-        Err(rustix::io::Errno::LOOP) => return Err(not_a_file()),
-        Err(error) => return Err(io_error(error.into())),
-    };
-    if file.metadata().map_err(io_error)?.is_file() { Ok(file) } else { Err(not_a_file()) }
-}
-
-/// What the kernel says to the wish for a lease.
-enum Asked<'file> {
-    /// Nobody has the file open for writing, and nobody can before this ends.
-    Granted(Lease<'file>),
-    /// Somebody has it open for writing.
-    BeingWritten,
-    /// It does not say: the file belongs to another user, or its file system has no leases.
-    Refused,
-}
-
-/// A read lease on an open file, given back at its end.
-struct Lease<'file>(&'file File);
-
-impl<'file> Lease<'file> {
-    fn take(file: &'file File) -> Asked<'file> {
-        // Whoever opens the file for writing breaks the lease, and the kernel tells us so by SIGIO, whose default is to
-        // end the process. SIGURG is ignored by default, and there is nothing to do but what is being done: read on.
-        if control(file, F_SETSIG, libc::SIGURG).is_err() {
-            return Asked::Refused;
-        }
-        match control(file, libc::F_SETLEASE, libc::F_RDLCK) {
-            Ok(()) => Asked::Granted(Self(file)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Asked::BeingWritten,
-            Err(_) => Asked::Refused,
-        }
-    }
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        // It fails only where the kernel has taken the lease away; and closing the file gives it back in any case.
-        control(self.0, libc::F_SETLEASE, libc::F_UNLCK).ok();
-    }
-}
-
-/// `fcntl` for commands that take a number.
-fn control(file: &File, command: libc::c_int, argument: libc::c_int) -> io::Result<()> {
-    #[allow(unsafe_code, reason = "leases are in no safe library that is used here")]
-    // SAFETY: the descriptor is open for as long as `file` is borrowed; both commands (F_SETSIG, F_SETLEASE) take an
-    // int by value, and neither reads nor writes memory of this process.
-    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use std::{
-        fs::{self, Permissions},
+        fs::{self, OpenOptions, Permissions},
         io::Write as _,
-        os::unix::fs::{PermissionsExt as _, symlink},
+        os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink},
         process::Command,
         time::{Duration, Instant},
     };
@@ -325,6 +179,7 @@ mod tests {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
+    use crate::files::lease::testing;
 
     const LIMIT: u64 = 1024;
 
@@ -383,7 +238,7 @@ mod tests {
             writer = Some(Command::new("sh").args(["-c", "printf new >> \"$0\""]).arg(&path).spawn().unwrap());
             // The lease is "being broken" from the moment at which the writer's open waits for us.
             let deadline = Instant::now() + Duration::from_secs(20);
-            while control_answer(leased, libc::F_GETLEASE) == libc::F_RDLCK {
+            while testing::is_whole(leased).unwrap() {
                 assert!(Instant::now() < deadline, "nobody wanted to write");
                 std::thread::yield_now();
             }
@@ -391,14 +246,6 @@ mod tests {
         assert_eq!(read.unwrap().bytes, b"old");
         assert!(writer.unwrap().wait().unwrap().success());
         assert_eq!(read_settled(&path, LIMIT).unwrap().bytes, b"oldnew");
-    }
-
-    fn control_answer(file: &File, command: libc::c_int) -> libc::c_int {
-        #[allow(unsafe_code, reason = "leases are in no safe library that is used here")]
-        // SAFETY: as in `control`; F_GETLEASE takes no argument.
-        unsafe {
-            libc::fcntl(file.as_raw_fd(), command)
-        }
     }
 
     #[test]
@@ -425,8 +272,7 @@ mod tests {
             let (_dir, path) = file(b"content");
             let rested = Fingerprint::at(&path).unwrap();
             let result = read_while(&path, LIMIT, |leased| {
-                // As where there are no leases.
-                control(leased, libc::F_SETLEASE, libc::F_UNLCK).unwrap();
+                testing::take_away(leased).unwrap();
                 // The file system's clock may tick slowly.
                 while Fingerprint::at(&path).unwrap() == rested {
                     change(&path);
@@ -476,22 +322,5 @@ mod tests {
             assert_eq!(Fingerprint::at(&path).unwrap(), None);
             assert!(!is_being_written(&path));
         }
-    }
-
-    #[test]
-    fn a_fingerprint_follows_links_and_differs_after_every_kind_of_change() {
-        let (dir, path) = file(b"content");
-        let link = dir.path().join("link");
-        symlink(&path, &link).unwrap();
-        let first = Fingerprint::at(&link).unwrap().unwrap();
-        assert_eq!(Fingerprint::at(&path).unwrap(), Some(first));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Fingerprint::at(&link).unwrap() == Some(first) {
-            assert!(Instant::now() < deadline, "a changed mode changes nothing");
-            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        }
-        fs::write(dir.path().join("other"), b"content").unwrap();
-        fs::rename(dir.path().join("other"), &path).unwrap();
-        assert_ne!(Fingerprint::at(&link).unwrap().unwrap().ino, first.ino);
     }
 }

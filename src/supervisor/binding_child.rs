@@ -9,9 +9,10 @@ use std::{
 use actix::{Actor, Addr, Recipient};
 
 use super::{
-    events::unix,
-    module_child::{Restarts, Then, exit_status, wall},
-    status::{BackendStatus, BindingStatus, CacheStatus, HostCallCount, LoadStatus, ServiceState},
+    module_child::Then,
+    moments::{unix, wall},
+    restarts::Restarts,
+    status::{BackendStatus, BindingStatus, CacheStatus, ExitStatus, HostCallCount, LoadStatus, ServiceState},
 };
 use crate::{
     actors::{ExitReport, Workers},
@@ -311,7 +312,7 @@ impl BindingChild {
             restarts: self.restarts.total(),
             restarts_by_reason: self.restarts.by_reason(),
             restarts_in_window: 0,
-            last_exit: self.last_exit.as_ref().map(exit_status),
+            last_exit: self.last_exit.as_ref().map(ExitStatus::of),
             backend: self.factory.as_ref().and_then(|backend| backend.backend()).map(backend_status),
             load: self.config.settings.has_backend().then(|| load_status(&self.turnstile)),
             cache: self.factory.as_ref().and_then(|backend| backend.cache()).map(cache_status),

@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 
 use super::{
     accept::{Facts, Refusal, Rules, module_name},
+    fingerprint::Fingerprint,
     loader::{Acceptance, link_owner},
-    read::{Fingerprint, ReadError, read_settled},
+    read::{ReadError, read_settled},
     status::RefusedFile,
 };
 use crate::{

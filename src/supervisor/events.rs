@@ -2,18 +2,16 @@
 //!
 //! What status, events and logs say agrees because one call records an event and writes its line.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::SystemTime};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::status::{ExitStatus, GenerationOrigin};
+use super::{
+    moments::unix,
+    status::{ExitStatus, GenerationOrigin},
+};
 use crate::triggers::Notice;
 
 mod line;
@@ -369,11 +367,6 @@ impl Events {
     pub fn last(&self) -> watch::Receiver<u64> {
         self.0.last.subscribe()
     }
-}
-
-/// Seconds since the Unix epoch.
-pub(super) fn unix(at: SystemTime) -> f64 {
-    at.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use actix::{AsyncContext, Context, Handler};
 
 use super::{
     events::{Subject, What},
-    module_child::{ModuleChild, Phase, SlotState},
+    module_child::{ModuleChild, Phase},
+    slot::SlotState,
     stops::leave,
     tree::Supervisor,
 };

@@ -7,8 +7,8 @@ use actix::{AsyncContext, Context, Handler, Message};
 use super::{
     drop_in::Settled,
     events::Subject,
+    fingerprint::Fingerprint,
     module_child::{ModuleChild, Phase},
-    read::Fingerprint,
     reloads::Request,
     status::GenerationOrigin,
     swaps::{SwapRequest, SwapSource},

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    events::unix,
+    fingerprint::Fingerprint,
     kept::Held,
-    read::Fingerprint,
+    moments::unix,
     status::{GenerationOrigin, GenerationOutcome, GenerationStatus, SwapErrorStatus},
 };
 use crate::host::CompiledModule;

@@ -7,7 +7,8 @@ use actix::{AsyncContext, Context, Handler, Message};
 use super::{
     binding_child::BindingPhase,
     events::{Subject, What},
-    module_child::{Phase, SlotState},
+    module_child::Phase,
+    slot::SlotState,
     topology::Node,
     tree::Supervisor,
 };

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    events::unix,
     kept::{Kept, KeptError, Record},
+    moments::unix,
     status::GenerationOrigin,
     swaps::{Reply, SwapError, answer},
     tree::Supervisor,

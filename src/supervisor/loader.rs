@@ -16,10 +16,11 @@ use parking_lot::Mutex;
 
 use super::{
     accept::{Facts, Rules},
+    fingerprint::Fingerprint,
     generations::{FileSeen, Sha256},
     kept::{Held, Kept, Run, sha256, what_to_run},
     module_error::ModuleError,
-    read::{Fingerprint, ReadFile, read_settled},
+    read::{ReadFile, read_settled},
     status::GenerationOrigin,
 };
 use crate::{

@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 
 use super::{
     binding_child::Backend,
+    ending::Leaving,
     reloads::ReloadOutcome,
     status::{ModuleStatus, ServiceState, Status},
     swaps::SwapError,
-    trigger_child::Leaving,
 };
 use crate::{actors::How, bindings::messaging::Broker, triggers::RunError};
 

@@ -50,6 +50,7 @@ mod bindings;
 mod children;
 mod decide;
 mod drop_in;
+mod ending;
 mod engines;
 pub mod events;
 mod failures;
@@ -69,6 +70,7 @@ mod messages;
 mod module_child;
 mod module_error;
 mod modules;
+mod moments;
 mod observer;
 mod on_start;
 mod openings;
@@ -79,7 +81,9 @@ mod prepare;
 mod probation;
 mod reload;
 mod reloads;
+mod restarts;
 mod roll;
+mod slot;
 mod standing;
 mod start;
 pub mod status;
@@ -92,8 +96,10 @@ mod trigger_changes;
 mod trigger_child;
 mod trigger_ends;
 mod triggers;
+mod waiters;
 mod workers;
-use crate::files::{read, watch};
+
+use crate::files::{fingerprint, read, watch};
 
 pub use self::{
     decide::{Decision, Exit, Histories, decide},

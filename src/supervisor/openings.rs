@@ -7,8 +7,9 @@
 use actix::{AsyncContext, Context};
 
 use super::{
-    module_child::{ModuleChild, Phase, Slot, SlotState},
+    module_child::{ModuleChild, Phase},
     on_start::Opening,
+    slot::{Slot, SlotState},
     topology::Node,
     tree::Supervisor,
 };

@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::{
     drop_in::{Scan, Settled, scan},
+    fingerprint::Fingerprint,
     loader::Acceptance,
-    read::Fingerprint,
     status::RefusedFile,
 };
 use crate::config::{

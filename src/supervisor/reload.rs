@@ -16,11 +16,12 @@ use tokio::sync::oneshot;
 
 use super::{
     drop_in::WHOLE,
-    events::{Subject, What, unix},
+    events::{Subject, What},
+    fingerprint::Fingerprint,
     messages::Reload,
+    moments::unix,
     planner::{Draft, Planner},
     prepare::Prepared,
-    read::Fingerprint,
     reloads::{Extent, ReloadOutcome, ReloadStep, Request, Run},
     status::{ChangeStatus, RefusedFile, ReloadError, ReloadReport},
     tree::Supervisor,

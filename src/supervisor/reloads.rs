@@ -11,10 +11,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    events::unix,
+    fingerprint::Fingerprint,
+    moments::unix,
     planner::{Draft, look_at},
     prepare::Prepared,
-    read::Fingerprint,
     status::{ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
 };
 use crate::{

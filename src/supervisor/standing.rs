@@ -6,7 +6,8 @@ use std::{collections::HashSet, sync::atomic::Ordering::Relaxed, time::Instant};
 use actix::{Context, Handler, Message};
 
 use super::{
-    module_child::{ModuleChild, Phase, SlotState},
+    module_child::{ModuleChild, Phase},
+    slot::SlotState,
     status::{ModuleState, ServiceState},
     topology::Node,
     tree::Supervisor,

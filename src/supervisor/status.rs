@@ -9,12 +9,14 @@ use crate::triggers::TriggerFacts;
 mod bindings;
 mod code;
 mod configuration;
+mod exit;
 mod modules;
 
 pub use self::{
     bindings::{BACKEND_STATES, BackendStatus, BindingStatus, CacheStatus, HostCallCount, LoadStatus},
     code::{GenerationOrigin, GenerationOutcome, GenerationStatus, SwapCounts, SwapErrorStatus, SwapReport},
     configuration::{ChangeStatus, ConfigurationStatus, DropInStatus, RefusedFile, ReloadError, ReloadReport},
+    exit::ExitStatus,
     modules::{InstanceStatus, Latency, ModuleState, ModuleStatus},
 };
 
@@ -101,27 +103,6 @@ impl WorkerState {
             Self::Stalled => "stalled",
         }
     }
-}
-
-/// How something ended.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-pub struct ExitStatus {
-    /// The reason's stable name: `trapped`, `deadline_exceeded`, `limit_exceeded`, `exited`, `panicked`, `load_failed`,
-    /// `start_failed`, `unhealthy`, `backend_ended`, `ended`, `binding_ended`, `stopped`.
-    pub reason: String,
-    /// The error and its causes, outermost first.
-    pub causes: Vec<String>,
-    /// The guest's backtrace, innermost frame first; left out of lists.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub backtrace: Vec<String>,
-    /// The operation that was being called.
-    pub operation: Option<String>,
-    /// Id of the call.
-    pub call: Option<u64>,
-    /// Who made the call.
-    pub origin: Option<String>,
-    /// When, in seconds since the Unix epoch.
-    pub at: f64,
 }
 
 /// One trigger.

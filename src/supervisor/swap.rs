@@ -17,11 +17,13 @@ use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering::Relaxed, tim
 use actix::{AsyncContext, Context, Handler, Message};
 
 use super::{
-    events::{Subject, What, unix},
+    events::{Subject, What},
     generations::{Code, Sha256},
     loader::{Loaded, Outcome, Source},
-    module_child::{Phase, SlotState, Then},
+    module_child::{Phase, Then},
     module_error::ModuleError,
+    moments::unix,
+    slot::SlotState,
     status::{GenerationOrigin, SwapErrorStatus},
     swaps::{Reply, Rolling, Stage, SwapError, SwapRequest, SwapRun, SwapSource, answer},
     topology::Node,

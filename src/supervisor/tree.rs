@@ -19,6 +19,7 @@ use super::{
     binding_child::{BindingChild, BindingPhase, Closed},
     children::Children,
     decide::{Decision, Exit, Histories, decide},
+    ending::UnderWay,
     engines::Engines,
     events::{Events, Subject, What},
     follow::Follower,
@@ -26,13 +27,14 @@ use super::{
     handle::EndReason,
     keeper::Keeper,
     loader::{Acceptance, Loader, Stores},
-    module_child::{ModuleChild, Phase, Then, exit_status, wall},
+    module_child::{ModuleChild, Phase, Then},
+    moments::wall,
     reloads::Reloads,
     standing::Undecided,
-    status::{ModuleState, ServiceState, Status},
+    status::{ExitStatus, ModuleState, ServiceState, Status},
     stops::HowToStop,
     topology::{Node, Topology},
-    trigger_child::{Ended, TriggerChild, TriggerPhase, UnderWay},
+    trigger_child::{Ended, TriggerChild, TriggerPhase},
 };
 use crate::{
     actors::{ExitReport, Modules, QueueBudget, Workers},
@@ -192,7 +194,7 @@ impl Supervisor {
         let what = What::Exited {
             instance: place.and_then(|place| place.instance),
             worker: place.map(|place| place.worker),
-            exit: exit_status(report),
+            exit: ExitStatus::of(report),
             decision: decision.to_owned(),
             backoff_s: wait.filter(|wait| !wait.is_zero()).map(|wait| wait.as_secs_f64()),
         };

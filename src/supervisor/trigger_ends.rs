@@ -6,11 +6,12 @@ use std::time::Instant;
 use actix::{AsyncContext, Context, Handler, Message};
 
 use super::{
+    ending::{Ending, Leaving},
     messages::DrainTriggers,
     module_child::Then,
     topology::Node,
     tree::Supervisor,
-    trigger_child::{Ended, Ending, Leaving, TriggerPhase},
+    trigger_child::{Ended, TriggerPhase},
 };
 use crate::actors::ExitReport;
 

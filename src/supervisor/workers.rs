@@ -8,7 +8,7 @@ use actix::{AsyncContext, Context, Handler, Message};
 
 use super::{
     events::{Subject, What},
-    module_child::SlotState,
+    slot::SlotState,
     status::{WorkerState, WorkerStatus},
     tree::Supervisor,
 };

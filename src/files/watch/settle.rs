@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::files::read::Fingerprint;
+use crate::files::fingerprint::Fingerprint;
 
 /// No file is kept waiting for longer than this many times `settle` after its first change. Twice would read files that
 /// are copied slowly once more than needed; eight times would be felt after a drop.

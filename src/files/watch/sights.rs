@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{Watch, WatchMode},
-    files::read::{Fingerprint, is_being_written},
+    files::{fingerprint::Fingerprint, read::is_being_written},
 };
 
 /// How often everything is looked at in spite of the kernel's notices. What a notice missed waits for this long at most;

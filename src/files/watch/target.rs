@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{route::Route, settle::Settling};
-use crate::files::{names::is_temporary, read::Fingerprint};
+use crate::files::{fingerprint::Fingerprint, names::is_temporary};
 
 /// A path of which every change is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::{
 use super::{Notice, Target, TargetKind, Watcher};
 use crate::{
     config::{Watch, WatchMode},
-    files::read::{Fingerprint, read_settled},
+    files::{fingerprint::Fingerprint, read::read_settled},
 };
 
 /// Long beside the moments at which a busy machine does not run a test, so that two acts of a test are one change.

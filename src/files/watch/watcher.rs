@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf, sync::Arc, thread, time::Instant};
 
 use super::{Target, inbox::Inbox, notices::Notices, sights::Sights};
-use crate::{config::Watch, files::read::Fingerprint};
+use crate::{config::Watch, files::fingerprint::Fingerprint};
 
 /// What the watcher tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

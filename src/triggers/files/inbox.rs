@@ -13,8 +13,10 @@ use std::{
 use super::rest::{self, Seen};
 use crate::{
     files::{
+        fingerprint::Fingerprint,
         names::is_temporary,
-        read::{Fingerprint, ReadError, ReadFile, facts_at, read_settled_at},
+        open::facts_at,
+        read::{ReadError, ReadFile, read_settled_at},
     },
     triggers::TriggerError,
 };

@@ -18,7 +18,7 @@ use super::{
     inbox::{DONE, FAILED, Inbox},
     names,
 };
-use crate::files::read::{Fingerprint, facts_at, is_being_written_at};
+use crate::files::{fingerprint::Fingerprint, open::facts_at, read::is_being_written_at};
 
 /// Where a file goes.
 #[derive(Debug, Clone)]

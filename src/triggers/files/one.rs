@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::AfterFile,
-    files::read::{Fingerprint, ReadError},
+    files::{fingerprint::Fingerprint, read::ReadError},
     host::chain,
 };
 

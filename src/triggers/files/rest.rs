@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::files::read::Fingerprint;
+use crate::files::fingerprint::Fingerprint;
 
 /// A state of a file, and since when it has been seen in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

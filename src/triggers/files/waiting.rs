@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{moves::Goal, report::Failure, rest::Seen};
-use crate::files::read::Fingerprint;
+use crate::files::fingerprint::Fingerprint;
 
 /// Names that are known at once. What is beyond is only counted, and listed again when half of these are gone: a million files
 /// cost no more memory than these, and a listing for every eight thousand.

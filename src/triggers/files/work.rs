@@ -22,7 +22,7 @@ use super::{
     shared::Shared,
     waiting::{MOST, Memory, Waiting},
 };
-use crate::{config::Backoff, files::read::Fingerprint, host::chain};
+use crate::{config::Backoff, files::fingerprint::Fingerprint, host::chain};
 
 /// The wait for a module that takes no calls, for a directory that is gone, and for a file that cannot be moved away. A module
 /// that is started again has its files within seconds. Nobody else waits for the same, so nothing is left to chance.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Watch,
     files::{
-        read::Fingerprint,
+        fingerprint::Fingerprint,
         watch::{self, Target, TargetKind, Watcher},
     },
     host::chain,
