@@ -6,73 +6,23 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    ffi::{CString, OsStr},
-    path::{Path, PathBuf},
+    ffi::OsStr,
+    path::Path,
 };
 
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
-use thiserror::Error;
-
 use crate::config::{DropIn, check_name};
+
+mod accounts;
+mod refusal;
+
+use self::accounts::{Accounts, SystemAccounts, UnknownAccount};
+pub(super) use self::refusal::Refusal;
 
 /// Permission bit: others may write.
 const OTHERS_WRITE: u32 = 0o002;
 
 /// Permission bit of a directory: only the owner of an entry may remove or rename it.
 const STICKY: u32 = 0o1000;
-
-/// Why a file is not accepted.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It cannot name a module.
-    #[error("file `{file}` names no module: a name has 1 to 64 of a-z, 0-9, `_` and `-` before its ending")]
-    Name {
-        /// The file's name.
-        file: String,
-    },
-    /// Its owner is not trusted.
-    #[error("file `{file}` belongs to {owner}; accepted are files of {accepted}")]
-    Owner {
-        /// The file's name.
-        file: String,
-        /// Whose it is.
-        owner: String,
-        /// Whose it could be.
-        accepted: String,
-    },
-    /// It is a link that somebody made who is not trusted.
-    #[error("file `{file}` is a link that belongs to {owner}; accepted are links of {accepted}")]
-    LinkOwner {
-        /// The link's name.
-        file: String,
-        /// Whose it is.
-        owner: String,
-        /// Whose it could be.
-        accepted: String,
-    },
-    /// Everybody may write it.
-    #[error("file `{file}` of {owner} can be written by everybody (mode {mode:04o}); accepted after `chmod o-w`")]
-    Writable {
-        /// The file's name.
-        file: String,
-        /// Whose it is.
-        owner: String,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Everybody may replace what is in the directory.
-    #[error(
-        "everybody can replace files in directory `{}` (mode {mode:04o}): none of them is accepted before `chmod o-w` \
-         or `chmod +t`",
-        directory.display()
-    )]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-}
 
 /// What is known of a file without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,31 +36,6 @@ pub(super) struct Facts {
     pub(super) link_owner: Option<u32>,
 }
 
-/// A name in the configuration that no account has. It accepts nobody.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub(super) enum UnknownAccount {
-    /// There is no such user.
-    #[error("`drop_in.owners` names user `{name}`: there is none; its files are not accepted")]
-    User {
-        /// The name.
-        name: String,
-    },
-    /// There is no such group.
-    #[error("`drop_in.groups` names group `{name}`: there is none; files of its members are not accepted")]
-    Group {
-        /// The name.
-        name: String,
-    },
-    /// The accounts cannot be read.
-    #[error("`drop_in` names `{name}`, which cannot be looked up: {why}")]
-    Lookup {
-        /// The name.
-        name: String,
-        /// Why not.
-        why: nix::Error,
-    },
-}
-
 /// The name of a module that a file gives, if it may.
 ///
 /// # Errors
@@ -119,50 +44,6 @@ pub(super) fn module_name(file: &OsStr) -> Result<&str, Refusal> {
     let name = Path::new(file).file_stem().and_then(OsStr::to_str);
     name.filter(|name| check_name(name).is_ok())
         .ok_or_else(|| Refusal::Name { file: file.to_string_lossy().into_owned() })
-}
-
-/// Users and groups, as the system knows them.
-pub(super) trait Accounts {
-    /// The number of the user of this name.
-    ///
-    /// # Errors
-    /// When the accounts cannot be read.
-    fn user(&self, name: &str) -> nix::Result<Option<u32>>;
-    /// The number of the group of this name.
-    ///
-    /// # Errors
-    /// When the accounts cannot be read.
-    fn group(&self, name: &str) -> nix::Result<Option<u32>>;
-    /// The name of a user and the numbers of all groups that they are in; `None` where the number has no account.
-    ///
-    /// # Errors
-    /// When the accounts cannot be read.
-    fn membership(&self, user: u32) -> nix::Result<Option<(String, BTreeSet<u32>)>>;
-}
-
-/// The accounts of this system.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SystemAccounts;
-
-impl Accounts for SystemAccounts {
-    fn user(&self, name: &str) -> nix::Result<Option<u32>> {
-        Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
-    }
-
-    fn group(&self, name: &str) -> nix::Result<Option<u32>> {
-        Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
-    }
-
-    fn membership(&self, user: u32) -> nix::Result<Option<(String, BTreeSet<u32>)>> {
-        let Some(user) = User::from_uid(Uid::from_raw(user))? else { return Ok(None) };
-        // The user's own group is among them.
-        let groups = match CString::new(user.name.as_str()) {
-            Ok(name) => getgrouplist(&name, user.gid)?,
-            // Such a name cannot be asked for.
-            Err(_) => vec![user.gid],
-        };
-        Ok(Some((user.name, groups.into_iter().map(Gid::as_raw).collect())))
-    }
 }
 
 /// Who is trusted. Made anew by each reload, because accounts change.
@@ -429,13 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_knows_root() {
-        assert_eq!(SystemAccounts.user("root"), Ok(Some(0)));
-        assert_eq!(SystemAccounts.group("root"), Ok(Some(0)));
-        let (name, groups) = SystemAccounts.membership(0).unwrap().unwrap();
-        assert_eq!(name, "root");
-        assert!(groups.contains(&0));
-        assert_eq!(SystemAccounts.user("no user has this name"), Ok(None));
+    fn the_daemons_own_user_is_trusted() {
         let (mut rules, problems) = Rules::new(&drop_in(&[], &[]));
         assert_eq!(problems, []);
         assert_eq!(rules.check_file("a.wasm", facts(rustix::process::geteuid().as_raw(), 0o644)), Ok(()));
