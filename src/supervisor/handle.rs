@@ -1,31 +1,23 @@
-//! The handle by which everyone else reaches the supervisor, and the order of the end.
+//! The handle by which everyone else reaches the supervisor: what is asked of the daemon as a whole.
 
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Message, dev::ToEnvelope};
-use bytes::Bytes;
 use parking_lot::RwLock;
 use thiserror::Error;
-use tokio::{
-    sync::{oneshot, watch},
-    time::timeout_at,
-};
+use tokio::sync::watch;
 
 use super::{
     events::Events,
-    messages::{
-        Act, ActOnTrigger, Backends, Drain, DrainTriggers, EndModule, EndWorkers, GetBroker, GetModule, GetOrder,
-        GetStatus, IsBusy, NoBroker, NoRun, Reload, RollBack, RunTrigger, Sent, Swap, ToEnd, Want,
-    },
+    messages::{GetBroker, GetStatus, NoBroker, Reload},
     reloads::ReloadOutcome,
     standing::{GetStanding, Standing},
-    status::{BindingStatus, ModuleStatus, Status, SwapReport, TriggerStatus},
-    swaps::SwapError,
+    status::{BindingStatus, Status},
     tree::Supervisor,
     workers::AskTurns,
 };
 use crate::{
-    actors::{CallReply, CallRequest, How, Modules, Turns},
+    actors::{CallReply, CallRequest, Modules, Turns},
     bindings::{
         messaging::Broker,
         metrics::{GuestFamily, GuestMetrics},
@@ -33,18 +25,16 @@ use crate::{
     config::Config,
 };
 
+mod modules;
+mod shutdown;
+mod triggers;
+
 /// How long the supervisor may take to answer. It never waits for anything, so this is met only when its thread starves.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long an operator's action may take to show its effect before the answer says how far it got: a large module
 /// compiles in some seconds.
 pub const SETTLE: Duration = Duration::from_secs(60);
-
-/// How often a stopping daemon looks whether calls still run.
-const DRAIN_CHECK: Duration = Duration::from_millis(10);
-
-/// What each stage of a stop gets after the grace time, so that a hung worker or disk cannot hold the process.
-const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// The supervisor did not answer: it is gone, or its thread starves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -132,14 +122,6 @@ impl SupervisorHandle {
         self.ask(AskTurns).await
     }
 
-    /// Describes one module; `None` for one that does not exist.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
-        self.ask(GetModule(name.to_owned())).await
-    }
-
     /// Describes every binding.
     ///
     /// # Errors
@@ -160,126 +142,6 @@ impl SupervisorHandle {
     /// [`NoAnswer`]; the inner one is why nobody does.
     pub async fn broker(&self, binding: &str) -> Result<Result<Arc<dyn Broker>, NoBroker>, NoAnswer> {
         self.ask(GetBroker(binding.to_owned())).await
-    }
-
-    /// Loads a module that does not run, with a clear history. Answers when it runs or has failed; `None` for a module
-    /// that does not exist, or when the daemon stops.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn start_module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
-        self.act(name, Want::Start).await
-    }
-
-    /// Lets a module finish what it has and stops it. Answers when it has stopped; `None` as with a start.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn stop_module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
-        self.act(name, Want::Stop).await
-    }
-
-    /// Gives a module fresh instances, each after its running call. Answers when they run; `None` as with a start.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn restart_module(&self, name: &str) -> Result<Option<ModuleStatus>, NoAnswer> {
-        self.act(name, Want::Restart).await
-    }
-
-    /// Describes one trigger; `None` for one that does not exist.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn trigger(&self, name: &str) -> Result<Option<TriggerStatus>, NoAnswer> {
-        Ok(self.ask(GetStatus).await?.triggers.into_iter().find(|trigger| trigger.name == name))
-    }
-
-    /// Starts a trigger that is not at work, with a clear history. Answers when it is at work or has failed; `None` for a
-    /// trigger that does not exist, or when the daemon stops.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn start_trigger(&self, name: &str) -> Result<Option<TriggerStatus>, NoAnswer> {
-        self.act_on_trigger(name, Want::Start).await
-    }
-
-    /// Lets a trigger finish what it began and stops it. Answers when it has stopped; `None` as with a start.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn stop_trigger(&self, name: &str) -> Result<Option<TriggerStatus>, NoAnswer> {
-        self.act_on_trigger(name, Want::Stop).await
-    }
-
-    /// Drains a trigger and starts it anew. Answers when it is at work; `None` as with a start.
-    ///
-    /// # Errors
-    /// [`NoAnswer`].
-    pub async fn restart_trigger(&self, name: &str) -> Result<Option<TriggerStatus>, NoAnswer> {
-        self.act_on_trigger(name, Want::Restart).await
-    }
-
-    /// Lets a schedule begin a call at once.
-    ///
-    /// # Errors
-    /// [`NoAnswer`]; the inner one is why there is no call.
-    pub async fn run_trigger(&self, name: &str) -> Result<Result<(), NoRun>, NoAnswer> {
-        self.ask(RunTrigger(name.to_owned())).await
-    }
-
-    async fn act_on_trigger(&self, name: &str, action: Want) -> Result<Option<TriggerStatus>, NoAnswer> {
-        let asked = ActOnTrigger { trigger: name.to_owned(), action };
-        let Some(settled) = self.ask(asked).await? else { return Ok(None) };
-        // Settled or not, the status says how far it got.
-        drop(tokio::time::timeout(SETTLE, settled).await);
-        self.trigger(name).await
-    }
-
-    async fn act(&self, name: &str, action: Want) -> Result<Option<ModuleStatus>, NoAnswer> {
-        let Some(settled) = self.ask(Act { module: name.to_owned(), action }).await? else { return Ok(None) };
-        // Settled or not, the status says how far it got.
-        drop(tokio::time::timeout(SETTLE, settled).await);
-        self.module(name).await
-    }
-
-    /// Gives a module code that an operator sent, and waits until all instances have it, or the old goes on; `None` for a
-    /// module that does not exist. The code holds until the module's file changes, also when the daemon is started anew.
-    ///
-    /// # Errors
-    /// [`NoAnswer`]; the inner one is why the old code goes on.
-    pub async fn swap(
-        &self,
-        name: &str,
-        code: Bytes,
-        force: bool,
-    ) -> Result<Option<Result<SwapReport, SwapError>>, NoAnswer> {
-        let sent = Sent { code, force };
-        let swapped = self.ask(Swap { module: name.to_owned(), sent }).await?;
-        self.swapped(name, swapped).await
-    }
-
-    /// Gives a module the code back that ran before; otherwise as a swap. No state is handed over.
-    ///
-    /// # Errors
-    /// As [`SupervisorHandle::swap`].
-    pub async fn roll_back(&self, name: &str) -> Result<Option<Result<SwapReport, SwapError>>, NoAnswer> {
-        let swapped = self.ask(RollBack(name.to_owned())).await?;
-        self.swapped(name, swapped).await
-    }
-
-    async fn swapped(
-        &self,
-        name: &str,
-        swapped: Option<oneshot::Receiver<Result<bool, SwapError>>>,
-    ) -> Result<Option<Result<SwapReport, SwapError>>, NoAnswer> {
-        let Some(swapped) = swapped else { return Ok(None) };
-        let changed = match swapped.await {
-            Ok(Ok(changed)) => changed,
-            Ok(Err(error)) => return Ok(Some(Err(error))),
-            Err(_gone) => return Ok(Some(Err(SwapError::Refused("the module is gone".to_owned())))),
-        };
-        Ok(self.module(name).await?.map(|module| Ok(SwapReport { changed, module })))
     }
 
     /// Reads the configuration again and applies what differs, or only plans that; `why` is for the event. Answers when
@@ -328,75 +190,6 @@ impl SupervisorHandle {
             if ended.changed().await.is_err() {
                 return EndReason::SupervisorEnded;
             }
-        }
-    }
-
-    /// Stops the daemon's children: takes no new calls, finishes what was accepted, ends modules and bindings in the
-    /// reverse order of their start. What still runs after `grace`, or after a module's own `shutdown`, is ended with an
-    /// error to its caller. `why` is for the event.
-    pub async fn shutdown(&self, grace: Duration, why: &str) {
-        let deadline = tokio::time::Instant::now() + grace;
-        self.drain_triggers(deadline).await;
-        let drained = self.drain(deadline, why).await;
-        if !drained {
-            tracing::warn!(grace_ms = grace.as_millis(), "grace time is over, ending calls that still run");
-        }
-        // Nothing runs any more, or is ended now: this only waits for workers that hang, together and not in turn. What is
-        // waited for besides is the last call of a module, which may take what is left of the grace time.
-        let mut until = tokio::time::Instant::now() + LAST_WAIT;
-        for ToEnd { module, name, calls } in self.ask(GetOrder).await.unwrap_or_default().into_iter().rev() {
-            let began = tokio::time::Instant::now();
-            let in_order = drained && began < deadline;
-            if in_order && calls {
-                let ended = self.end_module(module, How::WhenFree, deadline).await;
-                until += began.elapsed();
-                if ended {
-                    continue;
-                }
-                tracing::warn!(module = &*name, "grace time is over, ending the module's last call");
-            }
-            let how = if in_order && !calls { How::WhenFree } else { How::Now };
-            if !self.end_module(module, how, until).await {
-                tracing::error!(module = &*name, "module did not end in time");
-            }
-        }
-        self.end_bindings().await;
-    }
-
-    /// Ends a module and waits for that; `false` where it has not ended by then.
-    async fn end_module(&self, module: usize, how: How, until: tokio::time::Instant) -> bool {
-        match self.ask(EndModule { module, how }).await {
-            Ok(Some(gone)) => timeout_at(until, gone).await.is_ok(),
-            Ok(None) | Err(NoAnswer) => true,
-        }
-    }
-
-    /// Lets triggers take nothing new and finish what they began, while everything that they call is still there.
-    async fn drain_triggers(&self, deadline: tokio::time::Instant) {
-        let endings = self.ask(DrainTriggers).await.unwrap_or_default();
-        let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
-        futures_util::future::join_all(endings.into_iter().map(|ending| ending.end(left()))).await;
-    }
-
-    /// Waits until no call runs or waits; `false` when the deadline came first.
-    async fn drain(&self, deadline: tokio::time::Instant, why: &str) -> bool {
-        if self.ask(Drain { why: why.to_owned() }).await.is_err() {
-            return false;
-        }
-        while self.ask(IsBusy).await.unwrap_or(false) {
-            if tokio::time::Instant::now() >= deadline {
-                return false;
-            }
-            tokio::time::sleep(DRAIN_CHECK).await;
-        }
-        true
-    }
-
-    /// Closes the backends one after the other, last started first, each within its `shutdown`.
-    async fn end_bindings(&self) {
-        let Ok(Backends(backends)) = self.ask(EndWorkers).await else { return };
-        for backend in backends {
-            backend.close().await;
         }
     }
 }
