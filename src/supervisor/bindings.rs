@@ -11,11 +11,12 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     binding_child::{BindingPhase, Closed, panic_report},
+    exits::Place,
     module_child::Then,
     observer::BackendChanged,
     status::BindingStatus,
     topology::Node,
-    tree::{Place, Supervisor},
+    tree::Supervisor,
 };
 use crate::{
     actors::{ExitReason, ExitReport, causes_of},

@@ -109,6 +109,24 @@ impl Supervisor {
         }
     }
 
+    /// Whether a child belongs to a group that gave up.
+    pub(super) fn in_failed_group(&self, node: Node) -> bool {
+        matches!(self.tree.root_of(node), Node::Group(group) if self.groups.is_failed(group))
+    }
+
+    /// Gives a leaf the chance that an operator wants for it: with its whole group where that gave up. Where it did not, the leaf
+    /// has a clear history and is to be started alone: then this is `false`.
+    pub(super) fn unpark(&mut self, leaf: Node, ctx: &mut Context<Self>) -> bool {
+        self.parked.remove(&leaf);
+        let with_group = self.in_failed_group(leaf);
+        if with_group {
+            self.revive(self.tree.root_of(leaf), ctx);
+        } else {
+            self.histories.clear([leaf]);
+        }
+        with_group
+    }
+
     fn era(&self, leaf: Node) -> u64 {
         match leaf {
             Node::Module(at) => self.modules.get(at).map_or(0, |child| child.era),

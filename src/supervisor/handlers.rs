@@ -186,15 +186,8 @@ impl Supervisor {
             (Want::Start | Want::Restart, Phase::Held | Phase::Stopping(Then::Hold)) => self.groups.hurry(node),
             (Want::Start | Want::Restart, _) if child.is_wanted() => {}
             (Want::Start | Want::Restart, _) => {
-                self.parked.remove(&node);
-                // A member of a group that gave up comes back with its group.
-                let top = self.tree.root_of(node);
-                match top {
-                    Node::Group(group) if self.groups.is_failed(group) => self.revive(top, ctx),
-                    _ => {
-                        self.histories.clear([node]);
-                        self.load(module, ctx);
-                    }
+                if !self.unpark(node, ctx) {
+                    self.load(module, ctx);
                 }
             }
         }

@@ -11,6 +11,7 @@ use futures_util::future::AbortHandle;
 use super::{
     binding_child::BindingChild,
     events::{Subject, What},
+    exits::Place,
     generations::Code,
     instance::{self, InstanceStarted, Recipe, Start},
     module_child::{Phase, Then},
@@ -18,7 +19,7 @@ use super::{
     slot::{Live, SlotState},
     stops::leave,
     topology::Node,
-    tree::{Place, Supervisor},
+    tree::Supervisor,
 };
 use crate::{
     actors::{ExitReason, How, InstanceExited, Leave},

@@ -23,25 +23,26 @@
 //! Code changes in `swap.rs` (from a request to its end), `roll.rs` (one instance after the other) and `probation.rs`, with
 //! `swaps.rs` and `generations.rs` as plain values; `keeper.rs` and `kept.rs` write down what runs instead of a file. The
 //! configuration changes in `reload.rs` (from a request, one of `reloads.rs`, to a plan, made by `planner.rs`), `prepare.rs` (what
-//! can fail) and `apply.rs`. `follow.rs` is told
-//! by `files::watch` that a file rests, `drop_in.rs` with `accept.rs` finds modules in a directory, `files::read` reads none by halves.
+//! can fail) and `apply.rs` (children come, change and go). `follow.rs` is told by `files::watch` that a file rests, `drop_in.rs`
+//! with `accept.rs` finds modules in a directory, `files::read` reads none by halves.
 //!
 //! `openings.rs` decides which instance makes the call of `on_start`, which `on_start.rs` makes and repeats; `farewell.rs`
 //! has that of `on_stop`.
 //!
 //! Read in this order: `topology.rs` (the tree) and `decide.rs` (what follows from an exit), both plain values; `tree.rs` (the
-//! actor, and the way from an exit to its consequence) with `failures.rs` (what failed for good, and new chances); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`,
-//! `groups.rs` (what happens to a child of each kind), with `module_child.rs` and `binding_child.rs` (what a child is); `handlers.rs` with `messages.rs` (what is asked
-//! from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and `workers.rs` notice what
-//! does not end by itself, `events.rs` and `status.rs` say what happened and what is, `standing.rs` says that in few words, `start.rs` puts all together,
-//! `handle.rs` is the way in and the order of the end.
+//! actor), `exits.rs` (the way from an exit to its consequence) with `failures.rs` (what failed for good, and new chances), `states.rs`
+//! (what follows when a state has changed); `modules.rs` with `instances.rs` and `stops.rs`, `bindings.rs`, `groups.rs` (what happens
+//! to a child of each kind), with `module_child.rs`, `slot.rs` and `binding_child.rs` (what a child is); `handlers.rs` with
+//! `messages.rs` (what is asked from outside). Beside them: `loader.rs` and `instance.rs` make code and instances, `health.rs` and
+//! `workers.rs` notice what does not end by itself, `events.rs` and `status.rs` say what happened and what is, `standing.rs` says
+//! that in few words, `start.rs` puts all together, `handle.rs` is the way in and the order of the end.
 //!
 //! A trigger is a child as well, and the last to start: `triggers.rs` lets it wait for those that it calls and starts it on
-//! the threads of connections, `trigger_changes.rs` gives it other settings, `trigger_ends.rs` drains it; `trigger_child.rs` is what it is, `operated.rs` what operators
-//! ask of it. What a module is called with at its start and end is in `openings.rs`, `on_start.rs` and `farewell.rs`.
+//! the threads of connections, `trigger_changes.rs` gives it other settings, `trigger_ends.rs` drains it, and waits for its
+//! `ending.rs`; `trigger_child.rs` is what it is, `operated.rs` what operators ask of it. What a module is called with at its start and end is in `openings.rs`, `on_start.rs` and `farewell.rs`.
 //!
-//! Timers act only on the life that they were set for: every start and stop of a child is a new `era`. After every change of
-//! a leaf `touched` records its new state, goes on with groups, and lets modules start that waited.
+//! Timers (`timers.rs`) act only on the life that they were set for: every start and stop of a child is a new `era`. After every
+//! change of a leaf `touched` records its new state, goes on with groups, and lets modules start that waited.
 
 mod accept;
 mod apply;
@@ -53,6 +54,7 @@ mod drop_in;
 mod ending;
 mod engines;
 pub mod events;
+mod exits;
 mod failures;
 mod farewell;
 mod follow;
@@ -86,10 +88,12 @@ mod roll;
 mod slot;
 mod standing;
 mod start;
+mod states;
 pub mod status;
 mod stops;
 mod swap;
 mod swaps;
+mod timers;
 mod topology;
 mod tree;
 mod trigger_changes;

@@ -68,15 +68,8 @@ impl Supervisor {
             (_, TriggerPhase::Resting) if self.groups.due(node).is_some() => self.groups.hurry(node),
             (_, TriggerPhase::Resting) => self.start_trigger(trigger, ctx),
             (_, TriggerPhase::Stopped | TriggerPhase::Failed) => {
-                self.parked.remove(&node);
-                // A member of a group that gave up comes back with its group.
-                let top = self.tree.root_of(node);
-                match top {
-                    Node::Group(group) if self.groups.is_failed(group) => self.revive(top, ctx),
-                    _ => {
-                        self.histories.clear([node]);
-                        self.start_trigger(trigger, ctx);
-                    }
+                if !self.unpark(node, ctx) {
+                    self.start_trigger(trigger, ctx);
                 }
             }
         }

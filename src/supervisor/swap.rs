@@ -78,11 +78,6 @@ impl Supervisor {
         }
     }
 
-    /// Whether a child belongs to a group that gave up.
-    pub(super) fn in_failed_group(&self, node: Node) -> bool {
-        matches!(self.tree.root_of(node), Node::Group(group) if self.groups.is_failed(group))
-    }
-
     fn begin_swap(&mut self, module: usize, mut request: SwapRequest, ctx: &mut Context<Self>) {
         let Some(child) = self.modules.get_mut(module) else { return };
         let source = std::mem::replace(&mut request.source, SwapSource::File);

@@ -1,7 +1,5 @@
 //! The places of a module: as many as instances are wanted, and what is done to all that is in them.
 
-use std::time::Instant;
-
 use super::ModuleChild;
 use crate::{
     actors::{How, Leave},
@@ -82,14 +80,5 @@ impl ModuleChild {
                 slot.state = SlotState::Leaving(live.clone());
             }
         }
-    }
-
-    /// The earliest restart that waits.
-    pub(in crate::supervisor) fn next_restart(&self) -> Option<Instant> {
-        let until = |slot: &Slot| match slot.state {
-            SlotState::Backoff(until) => Some(until),
-            _ => None,
-        };
-        self.slots.iter().filter_map(until).min().or(self.next_try)
     }
 }

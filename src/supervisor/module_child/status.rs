@@ -1,4 +1,4 @@
-//! What is told of a module: its state, and everything about it.
+//! What is told of a module: its state, its next restart, and everything about it.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Instant};
 
@@ -26,6 +26,15 @@ impl ModuleChild {
             Phase::Failed if self.is_empty() => ModuleState::Failed,
             Phase::Stopped | Phase::Failed => ModuleState::Draining,
         }
+    }
+
+    /// The earliest restart that waits.
+    pub(in crate::supervisor) fn next_restart(&self) -> Option<Instant> {
+        let until = |slot: &Slot| match slot.state {
+            SlotState::Backoff(until) => Some(until),
+            _ => None,
+        };
+        self.slots.iter().filter_map(until).min().or(self.next_try)
     }
 
     /// Everything about the module but its place in the tree.
