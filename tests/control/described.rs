@@ -83,7 +83,7 @@ pub(crate) fn differing() -> ModuleStatus {
     it.swapping = Some("generation 5: 1 of 2 instances have it".into());
     it.generations[1].outcome = GenerationOutcome::OnProbation;
     it.last_swap_error = Some(SwapErrorStatus {
-        at: now() - 61.0,
+        at: now() - 3_670.0,
         origin: GenerationOrigin::RollBack,
         sha256: Some("0123456789abcdef".repeat(4)),
         causes: vec!["its probe failed".into(), "a \u{7} trap".into()],
@@ -186,7 +186,7 @@ pub(crate) fn triggers() -> Vec<TriggerStatus> {
             calls_failed: 2,
             calls_running: 1,
             last_error: (kind == "http").then(|| "it is \u{1b}[2J full".into()),
-            last_error_at: (kind == "http").then(|| now() - 65.0),
+            last_error_at: (kind == "http").then(|| now() - 3_670.0),
             detail,
         }),
     };

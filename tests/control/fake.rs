@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use parking_lot::{Condvar, Mutex};
+use rustix::process::{self, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use wapcd::{
     actors::{CallFailure, CallReply, CallRequest, RanOn, Refusal},
@@ -117,6 +118,9 @@ impl Running {
 
     /// Starts with other settings than usual.
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        // Both ends of each connection are descriptors of this process, and tests beside each other have hundreds.
+        let most = getrlimit(process::Resource::Nofile).maximum;
+        setrlimit(process::Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut settings = settings(&dir);
         change(&mut settings);

@@ -3,13 +3,18 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
+    panic,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
+use base64::Engine as _;
 use serde_json::{Value, json};
+use wapcd::bindings::messaging::{Outgoing, Publishing};
 
 use crate::{
+    children,
     fake::Running,
     http::{get, post, send},
     wapcctl::{code, err, out, wapcctl},
@@ -87,34 +92,45 @@ fn who_listens_gets_a_line_for_each_message_of_the_pattern() {
 fn who_listens_too_slowly_is_told_how_many_messages_are_lost() {
     let running = Running::start();
     let mut listener = Listener::start(&running, "topic=a&group=g");
-    let start = Instant::now();
-    let mut numbers = 0..;
-    loop {
-        let number: u64 = numbers.next().unwrap();
-        assert!(start.elapsed() < PATIENCE, "nothing is ever lost");
-        // Sent without a wait between them, so that some find the queue full before they are read.
-        let broker = running.fake.broker.broker().unwrap();
-        for part in 0..64 {
-            let message = wapcd::bindings::messaging::Outgoing::new("a", format!("{number} {part}").into()).unwrap();
-            assert!(matches!(broker.publish(message), wapcd::bindings::messaging::Publishing::Now(Ok(_))));
-        }
-        // The end has to find room in the queue.
-        #[allow(clippy::disallowed_methods, reason = "no worker runs on the thread of a test")]
-        std::thread::sleep(Duration::from_millis(20));
-        broker.publish(wapcd::bindings::messaging::Outgoing::new("a", "end".into()).unwrap());
-        let (mut told, mut lost, mut ended) = (0, 0, false);
-        while !ended {
-            for document in listener.chunk() {
-                lost += document["lost"].as_u64().unwrap_or_default();
-                told += u64::from(document["topic"] == "a");
-                ended = document["payload"] == "ZW5k";
+    let broker = running.fake.broker.broker().unwrap();
+    let over = AtomicBool::new(false);
+    let mut lost = 0;
+    std::thread::scope(|scope| {
+        // Each message is its number. Many are sent without a wait between them, so that some find the queue full.
+        scope.spawn(|| {
+            for number in 0_u64.. {
+                if over.load(Relaxed) {
+                    break;
+                }
+                let message = Outgoing::new("a", number.to_string().into()).unwrap();
+                assert!(matches!(broker.publish(message), Publishing::Now(Ok(_))));
+                if number % 64 == 0 {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
             }
-        }
-        assert_eq!(told + lost, 65);
-        if lost > 0 {
-            return;
-        }
-    }
+        });
+        let told = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            let (start, mut next) = (Instant::now(), 0);
+            while lost == 0 {
+                assert!(start.elapsed() < PATIENCE, "nothing is ever lost");
+                for document in listener.chunk() {
+                    match document["lost"].as_u64() {
+                        Some(count) => {
+                            lost += count;
+                            next += count;
+                        }
+                        None => {
+                            let number = base64::engine::general_purpose::STANDARD.encode(next.to_string());
+                            assert_eq!(document, json!({"topic": "a", "payload": number}), "{lost} lost");
+                            next += 1;
+                        }
+                    }
+                }
+            }
+        }));
+        over.store(true, Relaxed);
+        told.unwrap_or_else(|failure| panic::resume_unwind(failure));
+    });
 }
 
 #[test]
@@ -148,7 +164,7 @@ fn a_request_is_answered_by_wapcctl_and_by_nobody_else() {
 fn listen(running: &Running, arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("--socket").arg(running.socket()).arg("listen").args(arguments).stdout(Stdio::piped());
-    command.spawn().unwrap()
+    children::spawn(&mut command).unwrap()
 }
 
 #[test]

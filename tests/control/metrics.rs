@@ -14,6 +14,7 @@ use wapcd::{
 };
 
 use crate::{
+    children,
     described::module,
     fake::{self, Fake, Running},
     http::get,
@@ -166,6 +167,7 @@ fn scrapers_that_say_nothing_hurt_nobody_on_the_socket() {
     assert_eq!(get(&running.socket(), "/metrics").status, 200);
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _nobody = children::none_starts();
     runtime.block_on(running.handle.stop(Duration::from_secs(60)));
     assert!(asked.elapsed() < Duration::from_secs(40), "a stop waits for no scraper: {:?}", asked.elapsed());
     assert!(TcpStream::connect(address).is_err());

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use wapcd::{
     control::Kind,
@@ -295,9 +294,6 @@ fn the_status_comes_at_once_beside_calls_that_hang_and_connections_that_idle() {
 
 #[test]
 fn clients_that_connect_and_say_nothing_delay_others_by_seconds_at_most() {
-    // Both ends of each connection are descriptors of this process.
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let running = Running::start();
     // More than the server takes at one time.
     let silent: Vec<_> = (0..600).map(|_| UnixStream::connect(running.socket()).unwrap()).collect();

@@ -13,6 +13,7 @@ use std::{
 use wapcd::control::{ControlSocket, SocketError};
 
 use crate::{
+    children,
     fake::Running,
     http::{get, post},
 };
@@ -21,6 +22,7 @@ use crate::{
 fn a_stale_socket_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wapcd.sock");
+    let _nobody = children::none_starts();
     drop(UnixListener::bind(&path).unwrap());
     assert!(UnixStream::connect(&path).is_err());
     let socket = ControlSocket::bind(&path, 0o600).unwrap();
@@ -52,6 +54,7 @@ fn of_many_that_start_at_once_over_a_stale_socket_one_wins() {
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wapcd.sock");
+        let _nobody = children::none_starts();
         drop(UnixListener::bind(&path).unwrap());
         let barrier = Arc::new(Barrier::new(8));
         let starts: Vec<_> = (0..8)
@@ -144,11 +147,13 @@ fn a_stop_lets_a_running_call_finish_and_removes_the_socket() {
     };
     running.fake.wait_for_calls(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let nobody = children::none_starts();
     runtime.block_on(running.handle.stop(Duration::from_secs(10)));
     let answer = call.join().unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"still here".as_slice()));
     assert!(!path.exists());
     drop(ControlSocket::bind(&path, 0o600).unwrap());
+    drop(nobody);
 }
 
 #[test]

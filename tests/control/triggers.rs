@@ -49,7 +49,7 @@ fn the_table_says_where_calls_come_from_and_what_went_wrong() {
         lines[1].starts_with("web      http      running  ") && lines[1].contains("  127.0.0.1:8443 (TLS)  "),
         "{table}"
     );
-    assert!(lines[1].ends_with("  1m 5s ago: it is \\u{1b}[2J full"), "{table}");
+    assert!(lines[1].ends_with("  1h 1m ago: it is \\u{1b}[2J full"), "{table}");
     assert!(lines[2].contains("  0 0 1 * * *, next now"), "{table}");
     assert!(lines[3].contains("  running, disconnected  ") && lines[3].contains("  orders.*"), "{table}");
     assert!(lines[4].contains("  /srv/inbox, 8 waiting"), "{table}");
@@ -86,7 +86,7 @@ fn the_pages_of_the_other_types_say_what_only_they_have() {
     let running = Running::start();
     let page = |name: &str| out(&wapcctl(&running.socket(), &["trigger", name], b""));
     for (name, lines) in [
-        ("web", ["  connections 3, 4 refused\n", "  responses   20 2xx, 1 4xx, 2 5xx\n", "  last error  1m 5s ago ("]),
+        ("web", ["  connections 3, 4 refused\n", "  responses   20 2xx, 1 4xx, 2 5xx\n", "  last error  1h 1m ago ("]),
         (
             "heard",
             [

@@ -14,13 +14,13 @@ use wapcd::supervisor::{
     status::{BackendStatus, GroupState, ModuleState, ServiceState, WorkerState},
 };
 
-use crate::fake::Running;
+use crate::{children, fake::Running};
 
 pub(crate) fn wapcctl(socket: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("--socket").arg(socket).args(arguments).env_remove("WAPCD_SOCKET");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = children::spawn(&mut command).unwrap();
     let mut input = child.stdin.take().unwrap();
     let stdin = stdin.to_vec();
     // A command that does not read its input closes it; that is its right.
@@ -142,7 +142,8 @@ fn a_modules_page_shows_causes_and_backtrace() {
 fn follow(running: &Running, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("--socket").arg(running.socket()).args(["events", "--follow"]).args(arguments);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = children::spawn(&mut command).unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
     (child, lines)
 }
@@ -333,7 +334,7 @@ fn an_empty_variable_counts_as_unset_and_all_sockets_that_were_tried_are_named()
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("status").env("WAPCD_SOCKET", "").env("XDG_RUNTIME_DIR", dir.path());
-    let output = command.output().unwrap();
+    let output = children::output(&mut command);
     // A daemon of the system may run where this test does.
     if !Path::new("/run/wapcd/wapcd.sock").exists() {
         let own = dir.path().join("wapcd/wapcd.sock");
@@ -388,14 +389,16 @@ fn a_reader_that_had_enough_is_no_panic() {
     let running = Running::start();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("--socket").arg(running.socket()).args(["call", "echo", "x"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = children::spawn(&mut command).unwrap();
     drop(child.stdout.take());
     child.stdin.take().unwrap().write_all(&vec![b'x'; 500_000]).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((code(&output), err(&output).as_str()), (1, ""));
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
-    let output = command.arg("--socket").arg(running.socket()).arg("status").stdout(full).output().unwrap();
+    command.arg("--socket").arg(running.socket()).arg("status").stdout(full).stderr(Stdio::piped());
+    let output = children::spawn(&mut command).unwrap().wait_with_output().unwrap();
     assert_eq!(code(&output), 1);
     assert!(err(&output).contains("cannot write to standard output"), "{}", err(&output));
 }
@@ -404,12 +407,12 @@ fn a_reader_that_had_enough_is_no_panic() {
 fn the_socket_comes_from_the_environment_or_the_runtime_directory() {
     let running = Running::start();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
-    let output = command.arg("bindings").env("WAPCD_SOCKET", running.socket()).output().unwrap();
+    let output = children::output(command.arg("bindings").env("WAPCD_SOCKET", running.socket()));
     assert_eq!(code(&output), 0, "{}", err(&output));
     std::fs::create_dir(running.dir.path().join("wapcd")).unwrap();
     std::os::unix::fs::symlink(running.socket(), running.dir.path().join("wapcd/wapcd.sock")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("bindings").env_remove("WAPCD_SOCKET").env("XDG_RUNTIME_DIR", running.dir.path());
-    let output = command.output().unwrap();
+    let output = children::output(&mut command);
     assert_eq!(code(&output), 0, "{}", err(&output));
 }

@@ -175,10 +175,10 @@ fn the_status_shows_the_configuration_and_every_file_that_was_refused() {
     assert!(text.contains("Z), 5 reloads, 1 refused\ndrop-in directory /var/lib/wapcd/modules, 1 file refused\n"));
     assert!(text.contains("\n!! a\\u{7}.wasm: user 7 owns it\n\nMODULE"), "{text}");
     let problems = vec!["w.toml:3: `\u{1b}`".into(), "w.toml:9: no".into()];
-    running.fake.status.lock().configuration.last_error = Some(ReloadError { at: now() - 65.0, problems });
+    running.fake.status.lock().configuration.last_error = Some(ReloadError { at: now() - 3_670.0, problems });
     running.fake.status.lock().drop_in = None;
     let text = status();
-    assert!(text.contains("\n!! THE LAST RELOAD WAS REFUSED, 1m 5s ago ("), "{text}");
+    assert!(text.contains("\n!! THE LAST RELOAD WAS REFUSED, 1h 1m ago ("), "{text}");
     assert!(text.contains("Z), and changed nothing:\n     w.toml:3: `\\u{1b}`\n     w.toml:9: no\n\nMODULE"), "{text}");
     assert!(!text.contains("drop-in"));
 }
@@ -206,7 +206,7 @@ fn a_modules_page_shows_its_generations_and_why_the_last_swap_failed() {
         "  generation  3, on probation\n",
         "  differs     its file \\u{1b}[2J is refused\n",
         "  swapping    generation 5: 1 of 2 instances have it\n",
-        "  swap error  from roll back, 1m 1s ago (",
+        "  swap error  from roll back, 1h 1m ago (",
         "Z), sha256 0123456789ab\n    its probe failed\n    because: a \\u{7} trap\n",
         "  instance    0: id 5, generation 3, on worker 1, ",
     ] {

@@ -8,10 +8,12 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::children;
+
 fn wapcd(arguments: &[&str], stdin: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wapcd"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.env_remove("WAPCD_LOG").spawn().unwrap();
+    let mut child = children::spawn(command.env_remove("WAPCD_LOG")).unwrap();
     // A command that fails first does not read its input.
     child.stdin.take().unwrap().write_all(stdin).unwrap_or_default();
     child.wait_with_output().unwrap()
