@@ -7,7 +7,7 @@ use std::{fs, thread, time::Duration};
 
 use crate::{
     harness::{Daemon, eventually, module},
-    stalls::thread_of,
+    held::{thread_of, worker_thread},
 };
 
 /// Calls of one round.
@@ -31,7 +31,7 @@ fn worker_of_two() -> Daemon {
 
 /// For how long the only worker has had a core.
 fn on_core(daemon: &Daemon) -> Duration {
-    let path = format!("/proc/{}/task/{}/schedstat", daemon.pid(), thread_of(daemon, 0));
+    let path = format!("/proc/{}/task/{}/schedstat", daemon.pid(), thread_of(daemon, &worker_thread(0)));
     let schedstat = fs::read_to_string(path).unwrap();
     Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
 }

@@ -25,6 +25,7 @@ mod groups;
 mod guests;
 mod harness;
 mod health;
+mod held;
 mod interpreted;
 mod limits;
 mod links;

@@ -2,18 +2,10 @@
 //! call is answered twice or never.
 
 use std::{
-    fs,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::{
-        ptrace,
-        wait::{WaitPidFlag, waitpid},
-    },
-    unistd::Pid,
-};
 #[cfg(feature = "fault-injection")]
 use rustix::process::Signal;
 use wapcd::supervisor::{
@@ -25,6 +17,7 @@ use crate::{
     client::Client,
     facts::{Metrics, Tally, add, assert_metrics_of, outcome},
     harness::{Daemon, eventually, module},
+    held::Held,
 };
 
 /// How soon the control socket answers, whatever the workers do: long before a worker is known to stall.
@@ -39,37 +32,6 @@ const NOTICED: Duration = Duration::from_secs(10);
 
 /// For how long native code blocks a worker: longer than all that is looked at meanwhile takes.
 const BLOCKED: Duration = Duration::from_secs(20);
-
-/// A worker's thread that is held until this is dropped.
-struct Held(Pid);
-
-impl Held {
-    fn new(daemon: &Daemon, worker: usize) -> Self {
-        let thread = Pid::from_raw(thread_of(daemon, worker));
-        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
-        let held = Self(thread);
-        ptrace::interrupt(thread).unwrap();
-        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-        held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // A thread that is gone needs no release.
-        ptrace::detach(self.0, None).unwrap_or_default();
-    }
-}
-
-/// The id of a worker's thread.
-pub(crate) fn thread_of(daemon: &Daemon, worker: usize) -> i32 {
-    let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().map(|thread| thread.unwrap().path());
-    let name = format!("wapcd-worker-{worker}\n");
-    let found: Vec<_> =
-        threads.filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm == name)).collect();
-    assert_eq!(found.len(), 1, "threads with the name {name:?}: {found:?}");
-    found[0].file_name().unwrap().to_str().unwrap().parse().unwrap()
-}
 
 /// Two modules with one instance each, one on each worker, and one with an instance on both.
 fn toml(binding: &str, links: &str) -> String {
@@ -183,7 +145,7 @@ fn a_worker_whose_thread_is_held_is_named_and_keeps_nobody_waiting_but_its_own_c
     let daemon = Daemon::start(&toml("", ""));
     let running = send(&daemon.client(), "here", "wait/2500/echo");
     eventually("the call runs", || daemon.module("here").in_flight == 1);
-    let held = Held::new(&daemon, worker_of(&daemon, "here"));
+    let held = Held::worker(&daemon, worker_of(&daemon, "here"));
     let seen = prove(&daemon, vec![running], || drop(held));
     assert!(seen.get("lost").is_some_and(|lost| *lost >= 1), "the call that ran was lost: {seen:?}");
     assert_whole(&daemon, seen);
@@ -195,7 +157,7 @@ fn a_worker_may_be_held_again_and_again_also_while_nothing_runs_on_it() {
     let worker = worker_of(&daemon, "here");
     let ended = || daemon.events_of(&Subject::Worker(worker)).len();
     for round in 1..=2 {
-        let held = Held::new(&daemon, worker);
+        let held = Held::worker(&daemon, worker);
         eventually("the stall is noticed", || daemon.is_stalled(worker));
         drop(held);
         eventually("the worker turns over", || !daemon.is_stalled(worker));
@@ -227,7 +189,7 @@ fn a_worker_that_native_code_blocks_is_named_and_keeps_nobody_waiting_but_its_ow
 fn a_stalled_worker_that_ends_when_it_is_let_go_is_replaced_and_stalled_no_more() {
     let daemon = Daemon::start(&toml("", ""));
     let worker = worker_of(&daemon, "here");
-    let held = Held::new(&daemon, worker);
+    let held = Held::worker(&daemon, worker);
     eventually("the stall is noticed", || daemon.is_stalled(worker));
     let end = daemon.request("POST", &format!("/v1/workers/{worker}/end"), "", b"").unwrap();
     assert_eq!(end.status, 200);

@@ -1,52 +1,15 @@
 //! Signs of life: given while every worker and the supervisor turn over, and not while one of them hangs.
 
-use std::{fs, time::Duration};
-
-use nix::{
-    sys::{
-        ptrace,
-        wait::{WaitPidFlag, waitpid},
-    },
-    unistd::Pid,
-};
+use std::time::Duration;
 
 use crate::{
     harness::{Daemon, Home, SOON, module, pause_for},
+    held::Held,
     manager::Manager,
 };
 
 /// The time within which signs are wanted.
 const WITHIN: Duration = Duration::from_secs(1);
-
-/// A thread of the daemon that is held until this is dropped.
-struct Held(Pid);
-
-impl Held {
-    fn new(daemon: &Daemon, thread: &str) -> Self {
-        let thread = Pid::from_raw(thread_of(daemon, thread));
-        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
-        let held = Self(thread);
-        ptrace::interrupt(thread).unwrap();
-        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-        held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // A thread that is gone needs no release.
-        ptrace::detach(self.0, None).unwrap_or_default();
-    }
-}
-
-/// The id of the thread of that name, of which there is one.
-fn thread_of(daemon: &Daemon, name: &str) -> i32 {
-    let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().map(|thread| thread.unwrap().path());
-    let is_it = |comm: String| comm.trim_end() == name;
-    let found: Vec<_> = threads.filter(|path| fs::read_to_string(path.join("comm")).is_ok_and(is_it)).collect();
-    assert_eq!(found.len(), 1, "threads with the name {name:?}: {found:?}");
-    found[0].file_name().unwrap().to_str().unwrap().parse().unwrap()
-}
 
 /// Waits for so many further signs.
 fn wait_for_signs(manager: &Manager, count: usize) {
@@ -58,7 +21,7 @@ fn wait_for_signs(manager: &Manager, count: usize) {
 
 /// No sign comes while the thread is held, and they come again afterwards.
 fn assert_missed(manager: &Manager, daemon: &Daemon, thread: &str) {
-    let held = Held::new(daemon, thread);
+    let held = Held::thread(daemon, thread);
     // What was under way when it was held may still be told.
     pause_for(WITHIN);
     let from = manager.count();

@@ -8,6 +8,9 @@ mod client;
 #[allow(dead_code, reason = "the daemon's own tests use all of it")]
 #[path = "../daemon/harness.rs"]
 mod harness;
+#[allow(dead_code, reason = "the daemon's own tests use all of it")]
+#[path = "../daemon/held.rs"]
+mod held;
 
 mod alive;
 mod manager;
