@@ -24,6 +24,7 @@ pub(crate) const TLS: &str =
     "{ address = \"127.0.0.1:0\", tls = { cert = \"cert.pem\", key = { file = \"key.pem\" } } }";
 
 /// A certificate with its key, in PEM.
+#[derive(Clone)]
 pub(crate) struct Pair {
     pub(crate) cert: String,
     pub(crate) key: String,

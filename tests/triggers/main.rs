@@ -8,6 +8,10 @@ mod client;
 #[allow(dead_code, reason = "the daemon's own tests use all of it")]
 #[path = "../daemon/harness.rs"]
 mod harness;
+#[cfg(feature = "fault-injection")]
+#[allow(dead_code, reason = "the daemon's own tests use all of it")]
+#[path = "../daemon/held.rs"]
+mod held;
 #[allow(dead_code, unused_imports, reason = "the bindings' tests use all of it")]
 #[path = "../bindings/servers/mod.rs"]
 mod servers;
@@ -16,6 +20,8 @@ mod broken;
 mod browser;
 mod clients;
 mod files;
+#[cfg(feature = "fault-injection")]
+mod handed_over;
 mod http_routes;
 mod http_server;
 mod http_tls;

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,13 +17,14 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     answer::{Never, Peer, Site},
     body::{Answer, Asked, Busy},
     connections::{Connections, Entry, Order},
     guard::Guard,
+    handover::{Accepted, Handed},
     life::Life,
     stream::Watched,
 };
@@ -58,14 +58,6 @@ pub(super) struct Current {
     pub(super) limits: HttpLimits,
 }
 
-/// A connection that was accepted.
-pub(super) struct Accepted {
-    pub(super) stream: Stream,
-    pub(super) tls: Option<Arc<ServerConfig>>,
-    pub(super) entry: Entry,
-    pub(super) serving: Arc<Serving>,
-}
-
 /// What the requests of one connection share.
 struct Line {
     serving: Arc<Serving>,
@@ -73,31 +65,33 @@ struct Line {
     current: RefCell<Rc<Latest>>,
     peer: Peer,
     life: Rc<RefCell<Life>>,
-    entry: Rc<Entry>,
+    entry: Arc<Entry>,
     multiplexed: bool,
 }
 
 /// What held at the latest request of a connection.
 struct Latest(Arc<Current>);
 
-/// Serves a connection to its end.
-pub(super) async fn serve(accepted: Accepted) {
-    let Accepted { stream, tls, entry, serving } = accepted;
-    let current = serving.current.load_full();
-    let life = Rc::new(RefCell::new(Life::new(&current.limits)));
-    let entry = Rc::new(entry);
-    let peer = Peer { address: address(&stream), secure: tls.is_some() };
-    let mut guard = Guard::new(Rc::clone(&life), Rc::clone(&entry));
-    let mut socket = match Watched::new(stream, Rc::clone(&life)) {
-        Ok(socket) => socket,
+/// Serves a connection to its end. Until the first bytes have come, another worker may, where this one ends.
+pub(super) async fn serve(handed: Handed<Stream>) {
+    let handed = match handed.settle() {
+        Ok(handed) => handed,
         Err(error) => return tracing::debug!(%error, "a connection cannot be served"),
     };
+    let Accepted { tls, entry, serving } = handed.accepted.clone();
+    let current = serving.current.load_full();
+    let life = Rc::new(RefCell::new(Life::new(&current.limits)));
+    let mut guard = Guard::new(Rc::clone(&life), Arc::clone(&entry));
+    let begun = guard.run(handed.begins(), |_| {}).await;
+    let Some(socket) = handed.arrive().filter(|_| matches!(begun, Some(Ok(())))) else { return };
+    let peer = Peer { address: socket.peer(), secure: tls.is_some() };
+    let mut socket = Watched::new(socket, Rc::clone(&life));
     let line = |multiplexed| Line {
         serving: Arc::clone(&serving),
         current: RefCell::new(Rc::new(Latest(Arc::clone(&current)))),
         peer: peer.clone(),
         life: Rc::clone(&life),
-        entry: Rc::clone(&entry),
+        entry: Arc::clone(&entry),
         multiplexed,
     };
     match tls {
@@ -112,13 +106,6 @@ pub(super) async fn serve(accepted: Accepted) {
             let Some(Ok(is_http2)) = is_http2 else { return };
             speak(&mut guard, TokioIo::new(socket), line(is_http2), &current.limits).await;
         }
-    }
-}
-
-fn address(stream: &Stream) -> Option<SocketAddr> {
-    match stream {
-        Stream::Tcp(_, address) => Some(*address),
-        Stream::Unix(_) => None,
     }
 }
 

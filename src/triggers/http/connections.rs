@@ -97,15 +97,19 @@ impl Connections {
             self.refuse();
             return None;
         }
-        let share = share();
-        let (id, order) = (open.next, AtomicU8::new(open.order as u8));
-        let ticket = Arc::new(Ticket { listener, order, waker: AtomicWaker::new() });
+        let ticket = Ticket::new(listener, open.order);
+        Some(self.seat(&mut open, ticket, share()))
+    }
+
+    /// Puts a ticket among those of all, with a place on a worker.
+    fn seat(self: &Arc<Self>, open: &mut Open, ticket: Ticket, share: Share) -> Entry {
+        let (id, ticket) = (open.next, Arc::new(ticket));
         open.next += 1;
         open.tickets.insert(id, Arc::clone(&ticket));
         let known = open.tallies.len().max(share.worker() + 1);
         open.tallies.resize_with(known, Arc::default);
         let tally = open.tallies.get(share.worker()).map(Arc::clone).unwrap_or_default();
-        Some(Entry { id, ticket, tally, all: Arc::clone(self), share })
+        Entry { id, ticket, tally, all: Arc::clone(self), share }
     }
 
     /// Counts one that there is no room for.
@@ -163,6 +167,10 @@ impl Connections {
 }
 
 impl Ticket {
+    fn new(listener: u64, order: Order) -> Self {
+        Self { listener, order: AtomicU8::new(order as u8), waker: AtomicWaker::new() }
+    }
+
     fn tell(&self, order: Order) {
         if self.order.fetch_max(order as u8, AcqRel) < order as u8 {
             self.waker.wake();
@@ -174,6 +182,13 @@ impl Entry {
     /// The worker that it lives on.
     pub(super) fn worker(&self) -> usize {
         self.share.worker()
+    }
+
+    /// The same connection at another place. There is one more until this one is dropped, so that it is never missed.
+    pub(super) fn again(&self, share: Share) -> Self {
+        let mut open = self.all.open.lock();
+        let ticket = Ticket::new(self.ticket.listener, self.order().max(open.order));
+        self.all.seat(&mut open, ticket, share)
     }
 
     /// What it is told.

@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -19,7 +20,7 @@ use super::{
 /// The bounds of one connection.
 pub(super) struct Guard {
     life: Rc<RefCell<Life>>,
-    entry: Rc<Entry>,
+    entry: Arc<Entry>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// When `sleep` ends, while it is being waited for. It may end too early, which costs a look: most requests would only
     /// move it further away.
@@ -30,7 +31,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(life: Rc<RefCell<Life>>, entry: Rc<Entry>) -> Self {
+    pub(super) fn new(life: Rc<RefCell<Life>>, entry: Arc<Entry>) -> Self {
         Self { life, entry, sleep: None, armed: None, listens: false, told: false }
     }
 

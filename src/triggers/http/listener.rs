@@ -12,14 +12,14 @@ use rustix::io::Errno;
 use tokio::{runtime, sync::watch, task::JoinHandle};
 
 use super::{
-    connection::{self, Accepted, Serving},
+    connection::Serving,
+    handover::{Accepted, Usher},
     tls::Identity,
 };
 use crate::{
-    actors::watched,
     config::Listen,
     triggers::{
-        ListenerFacts, TriggerContext,
+        ListenerFacts,
         sockets::{Registered, Stream, is_left_to_others},
     },
 };
@@ -62,7 +62,7 @@ struct Door {
     listen: Listen,
     identity: Arc<ArcSwapOption<Identity>>,
     serving: Arc<Serving>,
-    context: TriggerContext,
+    usher: Arc<Usher>,
 }
 
 impl Listening {
@@ -71,12 +71,12 @@ impl Listening {
         (id, listen): (u64, Listen),
         sockets: Vec<Registered>,
         identity: Option<Arc<Identity>>,
-        (serving, context): (&Arc<Serving>, &TriggerContext),
+        (serving, usher): (&Arc<Serving>, &Arc<Usher>),
         io: &runtime::Handle,
     ) -> Self {
         let identity = Arc::new(ArcSwapOption::new(identity));
-        let (serving, context) = (Arc::clone(serving), context.clone());
-        let door = Door { id, listen: listen.clone(), identity: Arc::clone(&identity), serving, context };
+        let (serving, usher) = (Arc::clone(serving), Arc::clone(usher));
+        let door = Door { id, listen: listen.clone(), identity: Arc::clone(&identity), serving, usher };
         let (end, ends) = watch::channel(false);
         let door = Arc::new(door);
         let addresses = sockets.iter().map(|socket| socket.bound().address()).collect();
@@ -162,18 +162,13 @@ impl Door {
     /// Hands a connection to the worker that has the fewest.
     fn admit(&self, stream: Stream) {
         let most = self.serving.current.load().limits.connections;
-        let share = || self.context.sockets.shares.take(&self.context.workers);
         let identity = self.identity.load();
-        let Some(entry) = self.serving.connections.enter(self.id, most, share) else {
+        let Some(entry) = self.serving.connections.enter(self.id, most, || self.usher.share()) else {
             return refuse(stream, identity.is_some());
         };
         let tls = identity.as_ref().map(|identity| identity.config());
-        let Some(worker) = self.context.workers.get(entry.worker()) else { return };
-        let accepted = Accepted { stream, tls, entry, serving: Arc::clone(&self.serving) };
-        // A worker that has ended drops it, which closes and counts it.
-        worker.spawn_fn(move || {
-            actix::spawn(watched(connection::serve(accepted)));
-        });
+        let serving = Arc::clone(&self.serving);
+        self.usher.hand_over(stream, Accepted { tls, entry: Arc::new(entry), serving });
     }
 }
 
@@ -207,7 +202,7 @@ fn is_last(stream: &Stream) -> bool {
 }
 
 /// Says so to whom there is no room for, as far as that can be done at once.
-fn refuse(stream: Stream, secure: bool) {
+pub(super) fn refuse(stream: Stream, secure: bool) {
     // An answer that is not secured would be taken for a broken handshake.
     if secure {
         return;

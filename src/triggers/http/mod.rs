@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   sockets ─▶ listener.rs ── one task each, on the threads of connections
-//!                  │  the worker that has the fewest connections
+//!                  │  handover.rs: the worker that has the fewest connections, or another if that ends
 //!                  ▼
 //!             connection.rs ── on that worker to its end: handshake, protocol, requests ──▶ answer.rs: Site::answer
 //!                  │ runs under guard.rs: time limits (life.rs), drained or cut (connections.rs)
@@ -28,6 +28,7 @@ mod connection;
 mod connections;
 mod cors;
 mod guard;
+mod handover;
 mod head;
 mod life;
 mod listener;

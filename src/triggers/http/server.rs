@@ -18,6 +18,7 @@ use super::{
     answer::Site,
     connection::{Current, Serving},
     connections::{Connections, Order},
+    handover::Usher,
     listener::Listening,
     secrets::{self, Secrets},
     tls::Identity,
@@ -171,6 +172,7 @@ impl Server {
         self.state.serving.current.store(groundwork.current);
         let mut listening = self.state.listening.lock();
         let mut before = std::mem::take(&mut *listening);
+        let usher = Arc::new(Usher::new(&self.context, &io));
         for Ready { listen, sockets, identity } in groundwork.ready {
             if let Some(at) = before.iter().position(|listening| is_same(&listening.listen, &listen)) {
                 let mut kept = before.swap_remove(at);
@@ -180,8 +182,7 @@ impl Server {
                 listening.push(kept);
             } else {
                 let id = self.next_listener.fetch_add(1, Relaxed);
-                let place = (&self.state.serving, &self.context);
-                listening.push(Listening::start((id, listen), sockets, identity, place, &io));
+                listening.push(Listening::start((id, listen), sockets, identity, (&self.state.serving, &usher), &io));
             }
         }
         drop((listening, held));

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -49,22 +50,15 @@ pub(super) struct Watched {
     shut: bool,
 }
 
-enum Socket {
-    Tcp(TcpStream),
+/// A connection that lives on a thread.
+pub(super) enum Socket {
+    Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
 }
 
 impl Watched {
-    /// To be made where it will live.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(super) fn new(stream: Stream, life: Rc<RefCell<Life>>) -> io::Result<Self> {
-        let socket = match stream {
-            Stream::Tcp(stream, _) => Socket::Tcp(TcpStream::from_std(stream)?),
-            Stream::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
-        };
-        Ok(Self { socket, life, seen: Vec::new(), is_plain: false, half_closed: false, shut: false })
+    pub(super) fn new(socket: Socket, life: Rc<RefCell<Life>>) -> Self {
+        Self { socket, life, seen: Vec::new(), is_plain: false, half_closed: false, shut: false }
     }
 
     /// Whether the client speaks HTTP/2 without having been asked; what it said is still to be read.
@@ -160,7 +154,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Tcp(stream, _) => Pin::new(stream).poll_write(cx, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
         self.told(written)
@@ -179,7 +173,7 @@ impl AsyncWrite for Watched {
             });
         }
         let written = match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Socket::Tcp(stream, _) => Pin::new(stream).poll_write_vectored(cx, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
         };
         self.told(written)
@@ -197,7 +191,7 @@ impl AsyncWrite for Watched {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut {
             ready!(match &mut self.socket {
-                Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+                Socket::Tcp(stream, _) => Pin::new(stream).poll_shutdown(cx),
                 Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             })?;
             self.shut = true;
@@ -212,9 +206,50 @@ impl AsyncWrite for Watched {
 }
 
 impl Socket {
+    /// Makes it live on this thread.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn new(stream: Stream) -> io::Result<Self> {
+        Ok(match stream {
+            Stream::Tcp(stream, peer) => Self::Tcp(TcpStream::from_std(stream)?, peer),
+            Stream::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
+    /// Makes it live nowhere.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn into_stream(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(stream, peer) => Stream::Tcp(stream.into_std()?, peer),
+            Self::Unix(stream) => Stream::Unix(stream.into_std()?),
+        })
+    }
+
+    /// Where it is from; `None` for a Unix socket.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, peer) => Some(*peer),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Waits until there is something to read, or its end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream, _) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
