@@ -6,7 +6,7 @@ use clap::Parser as _;
 use wapcd::{
     command::{
         self, Exit,
-        daemon::{Arguments, Call, Command, Configured, Engine},
+        daemon::{Arguments, Call, Command, Configured, Engine, Run},
     },
     config::{self, Config, ConfigErrors, EngineKind, Environment, LogFormat, LogLevel, Logging},
     control::{ControlServerError, ControlSocket, Server, Settings, SocketError, page},
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     // Before anything opens a descriptor that could be taken for one of them.
     let sockets = Sockets::inherit();
     let done = match Arguments::try_parse() {
-        Ok(Arguments { command: Command::Run(configured) }) => run(configured, sockets),
+        Ok(Arguments { command: Command::Run(arguments) }) => run(arguments, sockets),
         Ok(Arguments { command: Command::Check(configured) }) => check(configured),
         Ok(Arguments { command: Command::Call(arguments) }) => call(arguments),
         Err(error) => return command::usage(&error).into(),
@@ -81,18 +81,18 @@ fn main() -> ExitCode {
     .into()
 }
 
-fn run(configured: Configured, sockets: Sockets) -> Result<(), Failure> {
+fn run(arguments: Run, sockets: Sockets) -> Result<(), Failure> {
     let service = Service::from_process();
-    let done = run_for(&service, configured, sockets);
+    let done = run_for(&service, arguments, sockets);
     if let Err(failure) = &done {
         service.failed(&host::chain(failure));
     }
     done
 }
 
-fn run_for(service: &Service, configured: Configured, sockets: Sockets) -> Result<(), Failure> {
-    let environment = Environment::from_process();
-    let config = config::load(&configured.path(), &environment)?;
+fn run_for(service: &Service, arguments: Run, sockets: Sockets) -> Result<(), Failure> {
+    let environment = Environment { engine: arguments.engine.map(kind), ..Environment::from_process() };
+    let config = config::load(&arguments.configured.path(), &environment)?;
     let logs = logging::start(&config.logging)?;
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!(%error, "cannot have as many descriptors as the process may");
@@ -113,6 +113,7 @@ fn run_for(service: &Service, configured: Configured, sockets: Sockets) -> Resul
 async fn serve(config: Config, surroundings: Surroundings, service: &Service) -> Result<(), Failure> {
     let mut signals = Signals::install().map_err(Failure::Signals)?;
     let (settings, sockets) = (Settings::from(&config), Arc::clone(&surroundings.sockets));
+    let engine = config.daemon.engine.as_str();
     let socket = ControlSocket::open(&settings)?;
     let running = supervisor::start(config, surroundings).await?;
     let grace = || running.config().daemon.shutdown_grace;
@@ -124,7 +125,7 @@ async fn serve(config: Config, surroundings: Surroundings, service: &Service) ->
             return Err(error.into());
         }
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), "wapcd is running");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), process = std::process::id(), engine, "wapcd is running");
     service.attend(&running, &control, &sockets);
     let end = tokio::select! {
         signal = told_to_stop(&mut signals, &running) => signal.map_err(Failure::Signals),
@@ -172,10 +173,14 @@ fn call(arguments: Call) -> Result<(), Failure> {
     let payload = command::payload(arguments.payload).map_err(Failure::Payload)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let deadline = Duration::from_secs(arguments.timeout);
-    let engine = match arguments.engine {
+    let call = single_call::call_once(&arguments.file, kind(arguments.engine), &arguments.operation, payload, deadline);
+    command::write_response(&runtime.block_on(call)?).map_err(Failure::Output)
+}
+
+/// The engine of this name.
+fn kind(engine: Engine) -> EngineKind {
+    match engine {
         Engine::Cranelift => EngineKind::Cranelift,
         Engine::Pulley => EngineKind::Pulley,
-    };
-    let call = single_call::call_once(&arguments.file, engine, &arguments.operation, payload, deadline);
-    command::write_response(&runtime.block_on(call)?).map_err(Failure::Output)
+    }
 }

@@ -64,7 +64,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon in the foreground until SIGTERM or SIGINT; a second signal ends it at once
-    Run(Configured),
+    Run(Run),
     /// Check the configuration as a start would, with all its modules, and start nothing
     Check(Configured),
     /// Call one guest without a daemon: payload from standard input (empty if that is a terminal), response to standard output
@@ -77,6 +77,17 @@ pub struct Configured {
     /// The configuration [default: wapcd.toml in $CONFIGURATION_DIRECTORY, else /etc/wapcd/wapcd.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// The daemon.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Its configuration.
+    #[command(flatten)]
+    pub configured: Configured,
+    /// How all guests run, whatever `daemon.engine` of the configuration says
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub engine: Option<Engine>,
 }
 
 /// One call of one guest.

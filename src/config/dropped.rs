@@ -40,7 +40,7 @@ pub fn dropped(name: &str, wasm: &Path, toml: Option<(&Path, &str)>, config: &Co
     let report = Report::new(path, text);
     let table = reader::parse(&report).unwrap_or_default();
     let mut written = module::read_dropped(Section::new(&report, String::new(), 0..0, &table), base);
-    check::engines([&mut written], config.daemon.engine);
+    check::engines([&mut written], &config.daemon);
     let module = check::dropped(written, config);
     ConfigErrors::from_files(vec![report.into_errors()])?;
     Ok(module)

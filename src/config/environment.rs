@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use super::model::EngineKind;
+
 /// Where state lives when root runs the daemon by hand; the file hierarchy standard's place for it.
 const ROOT_STATE_DIR: &str = "/var/lib/wapcd";
 /// Where sockets live when root runs the daemon by hand; emptied at boot, so that no stale socket survives one.
@@ -16,7 +18,7 @@ const ROOT_RUNTIME_DIR: &str = "/run/wapcd";
 /// The daemon's own directory inside a directory that programs share.
 const SUBDIRECTORY: &str = "wapcd";
 
-/// What the outside gives: the directories of systemd and of XDG, the user, and the machine's cores.
+/// What the outside gives: the directories of systemd and of XDG, the user, the machine's cores, and the command line's engine.
 ///
 /// An empty variable counts as unset, as the XDG specification wants it, and so does a relative path in one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,10 +43,12 @@ pub struct Environment {
     pub cores: usize,
     /// The directory against which a relative path of the configuration file itself is meant.
     pub current_dir: PathBuf,
+    /// The engine that the command line names: all guests run on it, whatever the configuration says.
+    pub engine: Option<EngineKind>,
 }
 
 impl Environment {
-    /// Reads it from the running process.
+    /// Reads it from the running process. The command line is for the caller to add.
     #[must_use]
     pub fn from_process() -> Self {
         Self {
@@ -61,6 +65,7 @@ impl Environment {
             cores: thread::available_parallelism().map_or(1, usize::from),
             // Without a current directory no relative path can be opened, so this value is never seen in a result.
             current_dir: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            engine: None,
         }
     }
 

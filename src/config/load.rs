@@ -133,7 +133,7 @@ pub(super) fn read_sections<'d>(
     let bindings = check::bindings(&written_bindings, &written_modules, written_drop_in.as_ref());
     let drop_in = check::drop_in(written_drop_in, &bindings, &written_bindings);
     let groups = check::groups(written_groups, &written_modules, &written_bindings, &written_triggers);
-    check::engines(&mut written_modules, daemon.engine);
+    check::engines(&mut written_modules, &daemon);
     check::private_directories(&written_modules, &daemon);
     let kept = check::Kept {
         source: &source,

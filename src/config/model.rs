@@ -132,6 +132,8 @@ pub struct Daemon {
     pub shutdown_grace: Duration,
     /// How guests run, all of them.
     pub engine: EngineKind,
+    /// The engine of the configuration; `engine` is another one where the command line names that.
+    pub configured_engine: EngineKind,
     /// Bytes of wasm stack of every guest.
     pub guest_stack: u64,
     /// Bytes of payload that may wait in all queues together.

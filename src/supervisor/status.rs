@@ -31,6 +31,8 @@ pub struct Status {
     pub uptime_s: f64,
     /// Whether it is stopping.
     pub draining: bool,
+    /// What all guests run on: `cranelift` or `pulley`.
+    pub engine: String,
     /// Bytes waiting in all queues.
     pub queue_bytes: u64,
     /// The threads that run guests and bindings.

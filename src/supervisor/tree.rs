@@ -154,6 +154,7 @@ impl Supervisor {
             pid: std::process::id(),
             uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
             draining: self.draining,
+            engine: self.config.daemon.engine.as_str().to_owned(),
             queue_bytes: self.budget.used(),
             workers: self.worker_status(),
             modules: self.module_order().filter_map(|module| self.module_status(module, now)).collect(),

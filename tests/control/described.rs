@@ -143,6 +143,7 @@ pub(crate) fn status() -> Status {
         version: "1.2.3".into(),
         pid: 7,
         uptime_s: 3_700.0,
+        engine: "pulley".into(),
         workers: (0..2).map(worker).collect(),
         groups: vec![group()],
         triggers: triggers(),

@@ -54,9 +54,9 @@ fn tables_are_aligned_and_free_of_escape_sequences() {
          failed  failed     3  -        1       2        1  100       4        3         6  1m 1s  pets   trapped, 3h 0m ago\n"
     );
     let status = out(&wapcctl(&running.socket(), &["status"], b""));
-    assert!(
-        status.starts_with("wapcd 1.2.3 (process 7), up 1h 1m, 2 workers, 1.5 KiB waiting in queues\nconfiguration ")
-    );
+    assert!(status.starts_with(
+        "wapcd 1.2.3 (process 7), up 1h 1m, 2 workers, engine pulley, 1.5 KiB waiting in queues\nconfiguration "
+    ));
     assert!(status.contains("\ncache    keyvalue  running  12       0         0   -  -\n"), "{status}");
     let group = "\npets   running  rest_for_one         9        2  yes       -       bindings.cache, modules.failed\n";
     assert!(status.contains(group), "{status}");

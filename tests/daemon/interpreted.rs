@@ -145,6 +145,29 @@ fn another_engine_is_refused_by_a_reload() {
 }
 
 #[test]
+fn the_engine_of_the_command_line_is_told_and_outlives_reloads() {
+    let compiled = module("menu", "engine = \"cranelift\"");
+    let interpreting = ["sh", "-c", "exec \"$@\" --engine pulley", "sh"];
+    let mut daemon = Home::new(&compiled).spawn_under("log", &interpreting);
+    daemon.wait_until_ready();
+    assert_eq!(daemon.call("menu", "echo", b"text").text(), "text");
+    assert_eq!(daemon.status().engine, "pulley");
+    assert!(daemon.ctl(&["status"]).contains(", engine pulley, "));
+    // Neither what is added, nor what the file says of engines now, makes a difference to that.
+    daemon.home().configure(&(compiled.clone() + &module("other", "")));
+    daemon.ctl(&["reload"]);
+    daemon.home().configure(&(INTERPRETED.to_owned() + &module("menu", "") + &module("other", "")));
+    daemon.ctl(&["reload"]);
+    daemon.home().configure(&(compiled + &module("other", "")));
+    daemon.ctl(&["reload"]);
+    assert_eq!(daemon.call("other", "echo", b"text").text(), "text");
+    assert_eq!(executable_memory(daemon.pid()), [] as [String; 0]);
+    // Without it, the file decides again.
+    let daemon = daemon.stop().start();
+    assert_eq!(daemon.status().engine, "cranelift");
+}
+
+#[test]
 fn the_other_commands_interpret_as_well() {
     let home = Home::new(&(INTERPRETED.to_owned() + &modules()));
     let check = without_new_code().args(["check", "--config"]).arg(home.config()).output().unwrap();

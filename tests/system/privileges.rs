@@ -110,16 +110,22 @@ pub(crate) fn interpreter(machine: &Machine) {
     guests::configure(machine, &guests::module("greeter", ""));
     assert_eq!(machine.call("greeter", "echo", "compiled"), "compiled");
     machine.ok(&format!("{drop_in} && systemctl daemon-reload && systemctl restart wapcd"));
-    let refused = machine.fails("wapcctl call greeter echo --payload compiled");
-    assert!(refused.contains("executable"), "{refused}");
-
-    machine.ok("sed -i 's/^#engine = .*/engine = \"pulley\"/' /etc/wapcd/wapcd.toml");
-    machine.ok("systemctl restart wapcd");
+    // The drop-in alone does it, and a reload keeps it so, of which the configuration knows nothing.
+    assert!(machine.ok("wapcctl status").contains(", engine pulley, "));
+    machine.put("/etc/wapcd/conf.d/late.toml", guests::module("late", "engine = \"cranelift\""));
+    machine.ok("wapcd check && systemctl reload wapcd");
+    assert_eq!(machine.call("late", "echo", "interpreted"), "interpreted");
     assert_eq!(machine.call("greeter", "echo", "interpreted"), "interpreted");
     let trapped = machine.fails("wapcctl call greeter trap");
     assert!(trapped.contains("unreachable"), "{trapped}");
     assert_eq!(machine.call("greeter", "echo", "again"), "again");
     assert_eq!(machine.property("wapcd", "NRestarts"), "0");
+
+    // What it is good for: with no executable memory the compiler cannot run a guest.
+    machine.edit("ExecStart=\nExecStart=/usr/bin/wapcd run --config /etc/wapcd/wapcd.toml");
+    assert!(machine.ok("wapcctl status").contains(", engine cranelift, "));
+    let refused = machine.fails("wapcctl call greeter echo --payload compiled");
+    assert!(refused.contains("executable"), "{refused}");
 }
 
 pub(crate) fn activated_only(machine: &Machine) {

@@ -102,13 +102,15 @@ fn section(name: &'static str, action: ChangeAction, keys: Vec<String>) -> Chang
 }
 
 fn daemon(old: &Daemon, new: &Daemon) -> Differences {
-    // The directory of compiled code follows from the state directory or the environment.
+    // The directory of compiled code follows from the state directory or the environment. Of the engines the one counts that
+    // runs guests.
     let Daemon {
         state_dir,
         runtime_dir,
         workers,
         shutdown_grace,
         engine,
+        configured_engine: _,
         guest_stack,
         queue_bytes,
         code_dir: _,

@@ -25,12 +25,14 @@ pub(in crate::config) fn read(
         return defaults(None, env, report);
     };
     let state_dir = section.get("state_dir");
+    let engine = section.or("engine", defaults::ENGINE, |node| node.choice(ENGINES));
     let daemon = Daemon {
         runtime_dir: section.or("runtime_dir", env.default_runtime_dir(), |node| node.path_in(base)),
         workers: section.or("workers", cores(env), |node| workers(node, env)),
         shutdown_grace: section
             .or("shutdown_grace", defaults::SHUTDOWN_GRACE, |node| node.time(&bounds::SHUTDOWN_GRACE)),
-        engine: section.or("engine", defaults::ENGINE, |node| node.choice(ENGINES)),
+        engine: env.engine.unwrap_or(engine),
+        configured_engine: engine,
         guest_stack: section.or("guest_stack", defaults::GUEST_STACK, |node| node.size(&bounds::GUEST_STACK)),
         queue_bytes: section.or("queue_bytes", defaults::DAEMON_QUEUE_BYTES, |node| node.size(&bounds::QUEUE_BYTES)),
         code_cache: section.or("code_cache", defaults::CODE_CACHE, |node| node.size(&bounds::CODE_CACHE)),
@@ -53,7 +55,8 @@ fn defaults(state_dir: Option<Option<PathBuf>>, env: &Environment, report: &Repo
         runtime_dir: env.default_runtime_dir(),
         workers: cores(env),
         shutdown_grace: defaults::SHUTDOWN_GRACE,
-        engine: defaults::ENGINE,
+        engine: env.engine.unwrap_or(defaults::ENGINE),
+        configured_engine: defaults::ENGINE,
         guest_stack: defaults::GUEST_STACK,
         queue_bytes: defaults::DAEMON_QUEUE_BYTES,
         code_cache: defaults::CODE_CACHE,

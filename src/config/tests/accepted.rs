@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
     super::{
-        Backoff, BindingSettings, Config, Durability, HealthCheck, Instances, KeyValueBackend, KeyValueSettings,
-        Listen, LogFormat, LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart, RestartType, Rules,
-        Shutdown, Space, Template, TriggerSettings, Wasi, parse,
+        Backoff, BindingSettings, Config, Durability, EngineKind, HealthCheck, Instances, KeyValueBackend,
+        KeyValueSettings, Listen, LogFormat, LogLevel, Module, ModuleHealth, OnFull, Operations, RateLimit, Restart,
+        RestartType, Rules, Shutdown, Space, Template, TriggerSettings, Wasi, parse,
     },
-    FILE, good, user,
+    FILE, good, user, with_engine,
 };
 
 fn module<'c>(config: &'c Config, name: &str) -> &'c Module {
@@ -225,6 +225,20 @@ fn what_is_read_is_relative_to_the_file_and_what_is_written_to_the_directories_o
             cache: 16 << 20,
         }
     );
+}
+
+#[test]
+fn the_engine_of_the_command_line_wins_over_that_of_the_daemon_and_of_modules() {
+    for text in [
+        "modules.a.path = \"a\"\n",
+        "daemon.engine = \"cranelift\"\nmodules.a = { path = \"a\", engine = \"cranelift\" }\n",
+        "daemon.engine = \"pulley\"\nmodules.a = { path = \"a\", engine = \"pulley\" }\n",
+    ] {
+        for engine in [EngineKind::Cranelift, EngineKind::Pulley] {
+            let config = with_engine(engine, text).unwrap();
+            assert_eq!((config.daemon.engine, config.modules[0].engine), (engine, engine), "{text}");
+        }
+    }
 }
 
 #[test]

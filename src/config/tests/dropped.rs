@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    super::{Config, ConfigErrors, Declared, Instances, Module, check_name, dropped},
-    good,
+    super::{Config, ConfigErrors, Declared, EngineKind, Instances, Module, check_name, dropped},
+    good, with_engine,
 };
 
 const WASM: &str = "/drop/greeter.wasm";
@@ -43,6 +43,16 @@ fn the_file_beside_it_is_the_content_of_a_modules_table() {
     assert_eq!((module.limits.memory, module.limits.payload), (1 << 20, 1 << 10));
     assert_eq!((module.restart.intensity, module.restart.period.as_secs()), (9, 60));
     assert_eq!(module.swap.probation.unwrap().max_failures, 0);
+}
+
+#[test]
+fn a_dropped_module_runs_on_the_engine_of_the_command_line_and_names_that_of_the_configuration() {
+    let config = with_engine(EngineKind::Pulley, "[drop_in]\n").unwrap();
+    for text in ["", "engine = \"cranelift\"\n"] {
+        assert_eq!(with(text, &config).unwrap().engine, EngineKind::Pulley);
+    }
+    let refused = with("engine = \"pulley\"\n", &config).unwrap_err().to_string();
+    assert!(refused.contains("expected `cranelift`, on which all modules run"), "{refused}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ mod supervision;
 
 use std::path::Path;
 
-use super::{Config, ConfigErrors, Environment, parse};
+use super::{Config, ConfigErrors, EngineKind, Environment, parse};
 
 /// The file that the tests pretend to read.
 const FILE: &str = "/etc/wapcd/wapcd.toml";
@@ -41,6 +41,11 @@ fn user() -> Environment {
 
 fn check(text: &str) -> Result<Config, ConfigErrors> {
     parse(text, Path::new(FILE), &user())
+}
+
+/// The same, with an engine of the command line.
+fn with_engine(engine: EngineKind, text: &str) -> Result<Config, ConfigErrors> {
+    parse(text, Path::new(FILE), &Environment { engine: Some(engine), ..user() })
 }
 
 fn good(text: &str) -> Config {

@@ -3,10 +3,10 @@
 use toml::{Table, Value};
 
 use super::{
-    super::{Change, ChangeAction, Changed, Config, Declared, Member, Module, Plan, plan},
+    super::{Change, ChangeAction, Changed, Config, Declared, EngineKind, Member, Module, Plan, plan},
     check,
     documents::schema,
-    good,
+    good, with_engine,
 };
 
 /// Holds nearly every key.
@@ -199,6 +199,17 @@ fn what_only_a_restart_of_the_daemon_changes_is_refused_by_its_key() {
     ];
     assert_eq!(plan.refused(), refused);
     assert!(super::super::plan(&good(""), &good("logging.level = \"warn\"\n")).refused().is_empty());
+}
+
+#[test]
+fn the_engine_of_the_file_makes_no_difference_where_the_command_line_names_one() {
+    let named = "daemon.engine = \"pulley\"\nmodules.a = { path = \"a\", engine = \"pulley\" }\n";
+    for engine in [EngineKind::Cranelift, EngineKind::Pulley] {
+        assert!(
+            plan(&with_engine(engine, "modules.a.path = \"a\"\n").unwrap(), &with_engine(engine, named).unwrap())
+                .is_empty()
+        );
+    }
 }
 
 #[test]

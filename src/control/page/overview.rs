@@ -19,11 +19,12 @@ use crate::{
 pub fn status(status: &Status, now: f64) -> String {
     let draining = if status.draining { ", stopping" } else { "" };
     let mut page = format!(
-        "wapcd {} (process {}), up {}, {} workers, {} waiting in queues{draining}\n",
+        "wapcd {} (process {}), up {}, {} workers, engine {}, {} waiting in queues{draining}\n",
         visible(&status.version),
         status.pid,
         duration(status.uptime_s),
         status.workers.len(),
+        visible(&status.engine),
         bytes(status.queue_bytes),
     );
     for worker in status.workers.iter().filter(|worker| worker.state == WorkerState::Stalled) {

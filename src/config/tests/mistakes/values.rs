@@ -1,6 +1,9 @@
 //! Values that are refused by themselves: sizes, times, numbers and words.
 
-use super::expect;
+use super::{
+    super::{super::EngineKind, with_engine},
+    expect,
+};
 
 #[test]
 fn sizes_are_refused_without_unit_and_out_of_bounds() {
@@ -170,4 +173,13 @@ fn words_are_refused_with_the_words_that_exist() {
         ("[control]\nsocket_mode = \"1777\"\n", "2:15", "control.socket_mode", &["to \"0777\""]),
         ("[control]\nsocket_mode = \"rw-rw----\"\n", "2:15", "control.socket_mode", &["octal"]),
     ]);
+}
+
+#[test]
+fn a_module_that_names_another_engine_than_the_daemon_is_a_mistake_whatever_the_command_line_names() {
+    let text = "[modules.a]\npath = \"a\"\nengine = \"pulley\"\n";
+    for engine in [EngineKind::Cranelift, EngineKind::Pulley] {
+        let refused = with_engine(engine, text).unwrap_err().to_string();
+        assert!(refused.contains("expected `cranelift`, on which all modules run"), "{refused}");
+    }
 }
