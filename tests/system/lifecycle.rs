@@ -153,7 +153,7 @@ pub(crate) fn remove_and_purge(machine: &Machine) {
         assert_eq!(machine.fails(&format!("systemctl is-active {unit}")), "inactive");
     }
     machine.fails("pgrep -u wapcd");
-    machine.ok("test -e /etc/wapcd/wapcd.toml && test -d /var/lib/wapcd/modules");
+    machine.ok("test -e /etc/wapcd/wapcd.toml && test -d /var/lib/wapcd/modules && test -d /var/lib/wapcd-one");
 
     machine.ok("DEBIAN_FRONTEND=noninteractive apt-get purge --yes wapcd");
     // The lists of apt name what was once there.
@@ -162,4 +162,38 @@ pub(crate) fn remove_and_purge(machine: &Machine) {
     assert_eq!(machine.run("getent passwd wapcd; getent group wapcd").stdout, "");
     assert_eq!(machine.ok("systemctl list-units --all --no-legend '*wapc*'"), "");
     machine.ok("id ada");
+}
+
+/// What is called as if a daemon of the template had made it, and was not made by one; and what is mounted.
+pub(crate) fn purge_spares_what_others_made(machine: &Machine) {
+    machine.ok("mkdir -p /etc/wapcd/shop && touch /etc/wapcd/shop/wapcd.toml && systemctl start wapcd@shop");
+    machine.ok("touch /var/lib/wapcd-shop/mine && systemctl stop wapcd@shop");
+    // A copy before the purge, whoever owns it.
+    machine.ok("cp -a /var/lib/wapcd-shop /var/lib/wapcd-shop.old");
+    // A directory of somebody else's, beside a configuration.
+    machine.ok("mkdir -p /etc/wapcd/notes /var/lib/wapcd-notes && touch /var/lib/wapcd-notes/mine");
+    // A link, beside a configuration.
+    machine.ok("mkdir -p /etc/wapcd/far && install -d -o wapcd /srv/far && touch /srv/far/mine");
+    machine.ok("ln -s /srv/far /var/lib/wapcd-far && chown -h wapcd /var/lib/wapcd-far");
+    // Another file system.
+    machine.ok(
+        "mkdir /var/lib/wapcd/inbox && mount -t tmpfs inbox /var/lib/wapcd/inbox && touch /var/lib/wapcd/inbox/mine",
+    );
+
+    let said = machine.run("DEBIAN_FRONTEND=noninteractive apt-get purge --yes wapcd 2>&1");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let told = |what: &str| said.stdout.lines().any(|line| line.trim_end() == format!("wapcd: {what}"));
+    let spared =
+        ["/srv/far", "/var/lib/wapcd/inbox", "/var/lib/wapcd-far", "/var/lib/wapcd-notes", "/var/lib/wapcd-shop.old"];
+    for path in spared {
+        machine.ok(&format!("test -e {path}/mine"));
+    }
+    for path in ["/var/lib/wapcd", "/var/lib/wapcd-far", "/var/lib/wapcd-notes", "/var/lib/wapcd-shop.old"] {
+        assert!(told(&format!("{path} stays")), "{path}: {}", said.stdout);
+    }
+    machine.ok("test ! -e /var/lib/wapcd/modules && test ! -e /var/lib/wapcd-shop && test ! -e /var/cache/wapcd-shop");
+    machine.ok("test ! -e /etc/wapcd");
+    // No other user gets their number, and with it what is left.
+    assert!(told("user wapcd stays") && told("group wapcd stays"), "{}", said.stdout);
+    assert_eq!(machine.ok("stat --format %U:%G /var/lib/wapcd-shop.old"), "wapcd:wapcd");
 }

@@ -59,6 +59,7 @@ const PROOFS: &[Proof] = &[
     installed("the units pass the checks of systemd, hardened as far as promised", lifecycle::lint),
     installed("an upgrade keeps what an administrator has edited, disabled and enabled", lifecycle::upgrade),
     installed("a removal stops the service, and a purge leaves nothing", lifecycle::remove_and_purge),
+    installed("a purge spares what no daemon has made, and what is mounted", lifecycle::purge_spares_what_others_made),
     installed("a module that a member of the group drops answers, one of a stranger does not", modules::dropped),
     installed("two daemons of the template do not share anything but their user", modules::instances),
     installed("a good reload is applied and a bad one refused, by exit code, in the same process", reload::verdicts),
