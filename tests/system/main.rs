@@ -20,6 +20,7 @@ mod modules;
 mod package;
 mod privileges;
 mod reload;
+mod rights;
 
 use std::{
     env,
@@ -71,6 +72,7 @@ const PROOFS: &[Proof] = &[
     installed("no connection on a socket of the daemon's own is refused over a restart", load::stored),
     installed("lines of the journal are found by module", journal::fields),
     installed("a credential is readable for guests, and for nobody else", privileges::credentials),
+    installed("readers see how the service stands, operators do everything, others nothing", rights::control_socket),
     installed("the sandbox holds", privileges::sandbox),
     installed(
         "without executable memory the interpreter runs guests, and the compiler does not",
