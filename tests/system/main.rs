@@ -73,6 +73,7 @@ const PROOFS: &[Proof] = &[
     installed("lines of the journal are found by module", journal::fields),
     installed("a credential is readable for guests, and for nobody else", privileges::credentials),
     installed("readers see how the service stands, operators do everything, others nothing", rights::control_socket),
+    installed("a port below 1024 takes a socket of systemd, or the right to bind it", privileges::low_port),
     installed("the sandbox holds", privileges::sandbox),
     installed(
         "without executable memory the interpreter runs guests, and the compiler does not",

@@ -128,6 +128,41 @@ pub(crate) fn interpreter(machine: &Machine) {
     assert!(refused.contains("executable"), "{refused}");
 }
 
+pub(crate) fn low_port(machine: &Machine) {
+    const ADDRESS: &str = "127.0.0.1:80";
+    let answers = || {
+        let counted = Callers::start(machine, ADDRESS, "/count", 1).end();
+        assert!(counted.answered >= 1 && counted.failed.is_empty() && counted.cut_off == 0, "{counted:?}");
+    };
+    guests::put(machine);
+    machine.put("/etc/wapcd/conf.d/proof.toml", guests::counting(&format!("\"{ADDRESS}\""), 0));
+    let refused = machine.fails("wapcctl reload");
+    assert!(refused.contains(ADDRESS) && refused.contains("ermission denied"), "{refused}");
+
+    // With what docs/service.md says: that one capability, and no other.
+    let lines: Vec<_> =
+        include_str!("../../docs/service.md").lines().filter(|line| line.ends_with("=CAP_NET_BIND_SERVICE")).collect();
+    assert_eq!(lines.len(), 2);
+    machine.edit(&lines.join("\n"));
+    answers();
+    let status = machine.ok(&format!("cat /proc/{}/status", machine.main_pid()));
+    for kind in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
+        assert!(status.contains(&format!("{kind}:\t0000000000000400\n")), "{kind} in {status}");
+    }
+
+    // With a socket of systemd, without any.
+    machine.ok("systemctl stop wapcd && rm /etc/systemd/system/wapcd.service.d/proof.conf");
+    machine.put("/etc/wapcd/conf.d/proof.toml", guests::counting("\"inherited:web\"", 0));
+    machine.put(
+        "/etc/systemd/system/wapcd.socket.d/proof.conf",
+        format!("[Socket]\nListenStream=\nListenStream={ADDRESS}\n"),
+    );
+    machine.ok("systemctl daemon-reload && systemctl enable --now wapcd.socket && systemctl start wapcd.service");
+    answers();
+    let status = machine.ok(&format!("cat /proc/{}/status", machine.main_pid()));
+    assert!(status.contains("CapBnd:\t0000000000000000\n"), "{status}");
+}
+
 pub(crate) fn activated_only(machine: &Machine) {
     guests::put(machine);
     let own = guests::counting("\"127.0.0.1:8081\"", 0);
