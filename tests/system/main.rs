@@ -63,6 +63,7 @@ const PROOFS: &[Proof] = &[
     installed("a purge spares what no daemon has made, and what is mounted", lifecycle::purge_spares_what_others_made),
     installed("a module that a member of the group drops answers, one of a stranger does not", modules::dropped),
     installed("two daemons of the template do not share anything but their user", modules::instances),
+    installed("a daemon of the template with a user of its own is kept from the others", modules::own_user),
     installed("a good reload is applied and a bad one refused, by exit code, in the same process", reload::verdicts),
     installed("a held worker makes the watchdog restart the service, with its state", failures::watchdog),
     installed("a killed daemon is back with its state", failures::killed),

@@ -53,3 +53,52 @@ pub(crate) fn instances(machine: &Machine) {
     assert_eq!(machine.property("wapcd@two", "MainPID"), process);
     assert_eq!(machine.ok("systemctl is-active wapcd wapcd@two"), "active\nactive");
 }
+
+/// The lines of docs/service.md about a daemon with a user of its own.
+fn own_user_lines() -> Vec<&'static str> {
+    const SERVICE: &str = include_str!("../../docs/service.md");
+    let section =
+        SERVICE.split("\n### ").find(|section| section.starts_with("A daemon with a user of its own\n")).unwrap();
+    section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap().lines().collect()
+}
+
+pub(crate) fn own_user(machine: &Machine) {
+    guests::put(machine);
+    for name in ["shop", "mail"] {
+        machine.put(&format!("/etc/wapcd/{name}/wapcd.toml"), guests::counter());
+    }
+    let count = |name: &str| {
+        let socket = format!("/run/wapcd-{name}/wapcd.sock");
+        machine.ok(&format!("wapcctl --socket {socket} call counter {} --payload '{}'", guests::COUNT, guests::KEY))
+    };
+    machine.ok("systemctl start wapcd@shop wapcd@mail && useradd --groups wapcd ada");
+    let first = [count("shop"), count("mail")];
+    // By default they share a user, as the page says.
+    let look = "test -r /var/lib/wapcd-shop/cache.redb";
+    machine.ok(&format!("runuser -u wapcd -- {look}"));
+    machine.ok("runuser -u ada -- wapcctl --socket /run/wapcd-shop/wapcd.sock status");
+
+    for line in own_user_lines() {
+        machine.ok(line);
+    }
+    assert_ne!(count("shop"), first[0], "it goes on counting");
+    assert_eq!(
+        machine.ok("ps --no-headers -o user:16 -p $(systemctl show --value --property MainPID wapcd@shop)"),
+        "wapcd-shop"
+    );
+    for (path, owner) in [
+        ("/var/lib/wapcd-shop", "750 wapcd-shop:wapcd-shop"),
+        ("/var/cache/wapcd-shop", "700 wapcd-shop:wapcd-shop"),
+        ("/run/wapcd-shop/wapcd.sock", "660 wapcd-shop:wapcd-shop"),
+    ] {
+        assert_eq!(machine.ok(&format!("stat --format '%a %U:%G' {path}")), owner, "{path}");
+    }
+    // Neither the user of the others, nor who may ask them.
+    machine.fails(&format!("runuser -u wapcd -- {look}"));
+    machine.fails("runuser -u wapcd -- wapcctl --socket /run/wapcd-shop/wapcd.sock status");
+    machine.fails("runuser -u wapcd -- kill -0 $(systemctl show --value --property MainPID wapcd@shop)");
+    machine.fails("runuser -u ada -- wapcctl --socket /run/wapcd-shop/wapcd.sock status");
+    machine.fails("runuser -u wapcd-shop -- test -r /var/lib/wapcd-mail/cache.redb");
+    machine.ok("systemctl reload wapcd@shop && runuser -u ada -- wapcctl --socket /run/wapcd-mail/wapcd.sock status");
+    assert_ne!(count("mail"), first[1]);
+}
