@@ -1,20 +1,21 @@
 //! Secured connections of `http` triggers: certificates that are exchanged while connections go on, and who speaks what.
 
 use std::{
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
 use crate::{
-    harness::{Daemon, Home, SOON, eventually, module},
+    harness::{Daemon, Home, SOON, eventually, module, pause_for},
     http_server::ask_with_curl,
     web::{self, ECHO, ask, facts},
 };
@@ -22,6 +23,9 @@ use crate::{
 /// A listener at a free port, with the certificate in the daemon's directory.
 pub(crate) const TLS: &str =
     "{ address = \"127.0.0.1:0\", tls = { cert = \"cert.pem\", key = { file = \"key.pem\" } } }";
+
+/// What takes long, as the path `/slow`; keys of a trigger, which come before its routes.
+const SLOW: &str = "[[triggers.web.routes]]\npath = \"/slow\"\nmodule = \"m\"\noperation = \"wait/300/echo\"\n";
 
 /// A certificate with its key, in PEM.
 #[derive(Clone)]
@@ -51,17 +55,26 @@ pub(crate) fn secured(
     address: SocketAddr,
     trusted: &Pair,
 ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let mut stream = open(address, trusted, rustls::ALL_VERSIONS)?;
+    assert_eq!(ask(&mut stream, ECHO)?.status, 200);
+    Ok(stream)
+}
+
+/// A secured connection that will be, for such a client that speaks these versions.
+fn open(
+    address: SocketAddr,
+    trusted: &Pair,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.cert.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     let client = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-    let mut stream = StreamOwned::new(client, web::connect(address)?);
-    assert_eq!(ask(&mut stream, ECHO)?.status, 200);
-    Ok(stream)
+    Ok(StreamOwned::new(client, web::connect(address)?))
 }
 
 #[test]
@@ -152,6 +165,55 @@ fn credentials_are_exchanged_when_their_file_changes() {
 fn with_token(keys: &str) -> String {
     let trigger = web::trigger("web", "\"127.0.0.1:0\"", keys);
     format!("{}{trigger}authentication = {{ token = {{ file = \"tokens\" }} }}\n", module("m", ""))
+}
+
+#[test]
+fn a_client_that_says_that_it_sends_nothing_more_after_its_request_gets_its_answers() {
+    let pair = pair();
+    let (_daemon, address) = start(&pair, SLOW);
+    let body = "POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+    let empty = "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n";
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13]] {
+        for (requests, answers) in [(body.to_owned(), 1), (empty.repeat(3), 3)] {
+            let mut stream = open(address, &pair, versions).unwrap();
+            stream.write_all(requests.as_bytes()).unwrap();
+            end(&mut stream);
+            let mut said = String::new();
+            stream.read_to_string(&mut said).expect("the connection ends after its answers, and says so");
+            assert_eq!(said.matches("HTTP/1.1 200 OK").count(), answers, "{requests}: {said}");
+        }
+        // What breaks off is no request.
+        let mut stream = open(address, &pair, versions).unwrap();
+        stream.write_all(&body.as_bytes()[..body.len() - 1]).unwrap();
+        end(&mut stream);
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).map(drop).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&said).contains("200 OK"));
+    }
+}
+
+#[test]
+fn a_client_that_ends_a_secured_connection_later_has_gone() {
+    let pair = pair();
+    let (daemon, address) = start(&pair, &SLOW.replace("wait/300", "wait/25000"));
+    let ask = || {
+        let mut stream = open(address, &pair, rustls::ALL_VERSIONS).unwrap();
+        stream.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        stream
+    };
+    let _first: Vec<_> = (0..2).map(|_| ask()).collect();
+    eventually("both instances are at work", || daemon.module("m").in_flight == 2);
+    let mut third = ask();
+    eventually("the third waits", || daemon.module("m").queued == 1);
+    pause_for(Duration::from_secs(1));
+    end(&mut third);
+    eventually("nobody waits", || daemon.module("m").queued == 0);
+}
+
+/// Says that nothing more is sent, and goes on reading.
+fn end(stream: &mut StreamOwned<ClientConnection, TcpStream>) {
+    stream.conn.send_close_notify();
+    stream.flush().unwrap();
 }
 
 #[test]

@@ -12,11 +12,12 @@ use hyper::{
     Request, Response,
     body::Incoming,
     header::{CONNECTION, HeaderValue},
-    rt::{Executor, Read, Write},
+    rt::Executor,
     server::conn::{http1, http2},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
     body::{Answer, Asked, Busy},
     connections::{Connections, Entry, Order},
     guard::Guard,
+    half_close::HalfClosing,
     handover::{Accepted, Handed},
     life::Life,
     stream::Watched,
@@ -99,18 +101,23 @@ pub(super) async fn serve(handed: Handed<Stream>) {
             let secured = guard.run(TlsAcceptor::from(config).accept(socket), |_| {}).await;
             let Some(Ok(secured)) = secured else { return };
             let is_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(&mut guard, TokioIo::new(secured), line(is_http2), &current.limits).await;
+            speak(&mut guard, secured, line(is_http2), &current.limits).await;
         }
         None => {
             let is_http2 = guard.run(socket.begins_http2(), |_| {}).await;
             let Some(Ok(is_http2)) = is_http2 else { return };
-            speak(&mut guard, TokioIo::new(socket), line(is_http2), &current.limits).await;
+            speak(&mut guard, socket, line(is_http2), &current.limits).await;
         }
     }
 }
 
 /// Speaks the protocol that was agreed on.
-async fn speak<I: Read + Write + Unpin + 'static>(guard: &mut Guard, io: I, line: Line, limits: &HttpLimits) {
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    guard: &mut Guard,
+    stream: S,
+    line: Line,
+    limits: &HttpLimits,
+) {
     let head = usize::try_from(limits.head).unwrap_or(usize::MAX);
     let line = Rc::new(line);
     let service = service_fn(|request| {
@@ -121,11 +128,12 @@ async fn speak<I: Read + Write + Unpin + 'static>(guard: &mut Guard, io: I, line
         let mut builder = http2::Builder::new(Local);
         builder.max_concurrent_streams(STREAMS).max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
         line.life.borrow_mut().multiplex();
-        guard.run(builder.serve_connection(io, service), http2::Connection::graceful_shutdown).await
+        guard.run(builder.serve_connection(TokioIo::new(stream), service), http2::Connection::graceful_shutdown).await
     } else {
         let mut builder = http1::Builder::new();
         // Time limits are the guard's. A client that has gone is noticed, so that its call is not started for nobody; one that
-        // has only closed its side is kept from being taken for that by `Watched`.
+        // has only closed its side is kept from being taken for that by `HalfClosing`.
+        let io = TokioIo::new(HalfClosing::new(stream, Rc::clone(&line.life)));
         builder.header_read_timeout(None::<Duration>).half_close(false);
         builder.max_header_size(head).max_buf_size(head.max(READ_BUFFER));
         guard.run(builder.serve_connection(io, service), http1::Connection::graceful_shutdown).await

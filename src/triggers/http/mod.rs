@@ -6,7 +6,7 @@
 //!                  ▼
 //!             connection.rs ── on that worker to its end: handshake, protocol, requests ──▶ answer.rs: Site::answer
 //!                  │ runs under guard.rs: time limits (life.rs), drained or cut (connections.rs)
-//!                  └ reads and writes by stream.rs and body.rs, which tell its life what happens
+//!                  └ reads and writes by stream.rs, half_close.rs and body.rs, which tell its life what happens
 //! ```
 //!
 //! Connections are served with hyper, not with actix-http: measured here both answer equally many requests a second (1 KiB
@@ -28,6 +28,7 @@ mod connection;
 mod connections;
 mod cors;
 mod guard;
+mod half_close;
 mod handover;
 mod head;
 mod life;

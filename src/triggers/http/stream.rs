@@ -40,12 +40,6 @@ pub(super) struct Watched {
     life: Rc<RefCell<Life>>,
     /// What was read to see which protocol it is, and is still to be read.
     seen: Vec<u8>,
-    /// Whether its client may close its side and wait for the answer: one request after the other, and nothing between that
-    /// has an end of its own, as TLS and HTTP/2 have.
-    is_plain: bool,
-    /// Whether its client has done so. The library that reads requests takes that for a client that has gone, so it is told
-    /// only when there is nothing to be answered.
-    half_closed: bool,
     /// Whether the end of what is written was told.
     shut: bool,
 }
@@ -58,7 +52,7 @@ pub(super) enum Socket {
 
 impl Watched {
     pub(super) fn new(socket: Socket, life: Rc<RefCell<Life>>) -> Self {
-        Self { socket, life, seen: Vec::new(), is_plain: false, half_closed: false, shut: false }
+        Self { socket, life, seen: Vec::new(), shut: false }
     }
 
     /// Whether the client speaks HTTP/2 without having been asked; what it said is still to be read.
@@ -77,35 +71,10 @@ impl Watched {
             let differs = !PREFACE.starts_with(&seen);
             if read.is_empty() || differs || seen.len() == PREFACE.len() {
                 let is_http2 = !differs && seen.len() == PREFACE.len();
-                (self.seen, self.is_plain) = (seen, !is_http2);
+                self.seen = seen;
                 return Ok(is_http2);
             }
         }
-    }
-
-    /// What its client's end means, seen for the first time: pending where it waits for an answer.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (is_receiving, has_just_asked) = {
-            let life = self.life.borrow();
-            (life.is_receiving(), life.has_just_asked(Instant::now))
-        };
-        self.half_closed = is_receiving || has_just_asked;
-        if is_receiving {
-            // The body may have had its end before this, which whoever reads it sees in this turn. So ask again.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.half_closed { self.poll_answered(cx) } else { Poll::Ready(Ok(())) }
-    }
-
-    /// Its client's end, when what it waits for is answered.
-    fn poll_answered(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let mut life = self.life.borrow_mut();
-        if !life.is_answering() {
-            return Poll::Ready(Ok(()));
-        }
-        life.wait(cx.waker());
-        Poll::Pending
     }
 
     /// Throws away what still comes, until its end. Answers are lost where a connection is closed before they were read.
@@ -138,16 +107,12 @@ impl AsyncRead for Watched {
             buffer.put_slice(self.seen.drain(..some).as_slice());
             return Poll::Ready(Ok(()));
         }
-        if self.half_closed {
-            return self.poll_answered(cx);
-        }
         let before = buffer.filled().len();
         ready!(self.socket.poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             self.life.borrow_mut().read();
-            return Poll::Ready(Ok(()));
         }
-        if buffer.remaining() > 0 && self.is_plain { self.poll_end(cx) } else { Poll::Ready(Ok(())) }
+        Poll::Ready(Ok(()))
     }
 }
 
