@@ -45,10 +45,10 @@ fn try_schedule(daemon: &Daemon) -> Option<Schedule> {
 }
 
 /// Waits until what it says of itself is so.
-fn wait_for(daemon: &Daemon, what: &str, condition: impl Fn(&Schedule) -> bool) -> Schedule {
+fn wait_for(daemon: &Daemon, what: &str, mut condition: impl FnMut(&Schedule) -> bool) -> Schedule {
     let mut found = None;
     eventually(what, || {
-        found = try_schedule(daemon).filter(&condition);
+        found = try_schedule(daemon).filter(&mut condition);
         found.is_some()
     });
     found.unwrap()
@@ -123,8 +123,14 @@ fn a_worker_that_is_blocked_keeps_no_other_schedule_from_its_times() {
         config("operation = \"echo\"\nevery = \"100ms\""),
     ));
     // Its calls wait for the worker, its times do not.
-    let seen = wait_for(&daemon, "times at which a call waits", |schedule| schedule.skipped >= 10);
-    assert!(seen.latest < 2.5 && seen.facts.calls_running == 1, "{seen:?}");
+    let mut waits = None;
+    let seen = wait_for(&daemon, "times at which one call waits", |schedule| {
+        let (call, skipped) = (schedule.facts.calls_ok, schedule.skipped);
+        let since = *waits.filter(|(waiting, _)| *waiting == call).get_or_insert((call, skipped));
+        waits = Some(since);
+        schedule.facts.calls_running == 1 && skipped >= since.1 + 10
+    });
+    assert!(seen.latest < 2.5, "{seen:?}");
     wait_for(&daemon, "calls again", |schedule| schedule.facts.calls_ok > seen.facts.calls_ok + 1);
 }
 
