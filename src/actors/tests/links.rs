@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Calls binding `b` twice, the first time with success or it traps, and answers as the second call was answered.
-const TWICE: &str = r#"(module
+pub(super) const TWICE: &str = r#"(module
     (import "wapc" "__guest_response" (func $response (param i32 i32)))
     (import "wapc" "__guest_error" (func $error (param i32 i32)))
     (import "wapc" "__host_call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
@@ -64,7 +64,7 @@ struct Guest {
     asked: mpsc::Receiver<()>,
 }
 
-fn link(namespace: Option<&str>) -> Arc<Link> {
+pub(super) fn link(namespace: Option<&str>) -> Arc<Link> {
     let namespace = namespace.map(str::to_owned);
     Arc::new(Link {
         binding: "b".to_owned(),

@@ -5,6 +5,7 @@ mod at_once;
 mod counting;
 mod fairness;
 mod health;
+mod here;
 mod links;
 mod placement;
 mod places;
