@@ -65,7 +65,7 @@ pub use call::{BindingCall, Caller, Chain, Trace};
 pub use context::BindingContext;
 pub use counters::{BindingCounters, BindingCounts};
 pub use error::BindingError;
-pub use io::Io;
+pub use io::{Io, IoTurn};
 pub use needs::problems;
 pub use observer::{BackendState, BackendStatus, CacheStatus, Deaf, Denial, Observer};
 pub use registry::{operations, start_backend};

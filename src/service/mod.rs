@@ -4,7 +4,7 @@
 //! ```text
 //!   supervisor ── Standing, when events tell of a change ──▶ report.rs ──▶ board.rs ── READY, STATUS, RELOADING, STOPPING ─┐
 //!        │  └──── ReloadStep, on its own thread ──────────────────────────────▲ (text.rs: the words)                       ▼
-//!        ├─────── Turns of the workers, by way of its mailbox ──▶ watchdog.rs ── WATCHDOG ──────────────────────────▶ notifier.rs
+//!        ├─────── turns of workers and threads of connections ──▶ watchdog.rs ── WATCHDOG ──────────────────────────▶ notifier.rs
 //!        └─────── how far a start or reload has got ──▶ patience.rs ── EXTEND_TIMEOUT_USEC ────────────────────────────────┘
 //! ```
 //!

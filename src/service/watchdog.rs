@@ -1,16 +1,23 @@
-//! The sign of life: given only when every worker, the supervisor and the threads of the control server have turned over since
-//! the last one, so that a thread that hangs makes the service manager start the daemon anew.
+//! The sign of life: given only when every worker, the supervisor, the threads of connections and those of the control server
+//! have turned over since the last one, so that a thread that hangs makes the service manager start the daemon anew.
 
 use std::{sync::Arc, time::Duration};
 
 use super::board::Board;
-use crate::{actors::Turns, control::Pulse, supervisor::SupervisorHandle};
+use crate::{
+    control::Pulse,
+    supervisor::{SupervisorHandle, ThreadTurns},
+};
 
 /// Looks in the time within which a sign is to be given. Who is asked at one look has answered at the next, so a sign comes
 /// with each, and a thread that does not turn over for two of them is not missed yet, with the fourth to spare for a look that
 /// comes late. With two looks the first answer that comes late would be taken for a hang; many more would wake every thread
 /// for nothing.
 const LOOKS: u32 = 4;
+
+/// The look without a sign at which the log says so, long before the service manager ends the daemon: an answer that only
+/// comes late is no news.
+const TELLING: u32 = 2;
 
 /// The signs of life that are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +41,38 @@ impl Watchdog {
 
     /// Gives signs of life for as long as there is some, and the daemon lives.
     pub(super) async fn keep_alive(self, board: Arc<Board>, running: SupervisorHandle, control: Pulse) {
-        let mut before: Option<(Vec<Turns>, Vec<u64>)> = None;
+        let mut before: Option<(ThreadTurns, Vec<u64>)> = None;
+        let mut missed = 0;
         loop {
             tokio::time::sleep(self.within / LOOKS).await;
             // By way of the supervisor's mailbox, which it only empties when it turns over.
-            let Ok(workers) = running.ask_turns().await else { continue };
-            let now = (workers, control.ask());
+            let Ok(threads) = running.ask_turns().await else { continue };
+            let now = (threads, control.ask());
             if let Some(before) = &before {
-                if !have_turned(&before.0, &now.0) || !have_turned(&before.1, &now.1) {
+                if let Some(threads) = hanging(before, &now) {
+                    missed += 1;
+                    if missed == TELLING {
+                        tracing::warn!(threads, "no sign of life is given, because a thread does not turn over");
+                    }
                     continue;
                 }
+                missed = 0;
                 board.live();
             }
             before = Some(now);
         }
+    }
+}
+
+/// Where a thread has not turned over since; `None` if all have.
+fn hanging(before: &(ThreadTurns, Vec<u64>), now: &(ThreadTurns, Vec<u64>)) -> Option<&'static str> {
+    let (threads, control) = before;
+    if !have_turned(&threads.workers, &now.0.workers) {
+        Some("workers")
+    } else if !have_turned(&threads.connections, &now.0.connections) {
+        Some("connections")
+    } else {
+        (!have_turned(control, &now.1)).then_some("control")
     }
 }
 
@@ -59,6 +84,7 @@ fn have_turned<T: PartialEq>(before: &[T], now: &[T]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::Turns;
 
     #[test]
     fn signs_are_given_where_this_process_is_asked_for_them() {

@@ -14,10 +14,10 @@ use super::{
     standing::{GetStanding, Standing},
     status::{BindingStatus, Status},
     tree::Supervisor,
-    workers::AskTurns,
+    workers::{AskTurns, ThreadTurns},
 };
 use crate::{
-    actors::{CallReply, CallRequest, Modules, Turns},
+    actors::{CallReply, CallRequest, Modules},
     bindings::{
         messaging::Broker,
         metrics::{GuestFamily, GuestMetrics},
@@ -114,11 +114,11 @@ impl SupervisorHandle {
         self.ask(GetStanding).await
     }
 
-    /// Asks every worker to turn over once more, and tells how often each has until now. None while they end.
+    /// Asks every worker and the threads of connections to turn over once more, and tells what they have done until now.
     ///
     /// # Errors
     /// [`NoAnswer`].
-    pub async fn ask_turns(&self) -> Result<Vec<Turns>, NoAnswer> {
+    pub async fn ask_turns(&self) -> Result<ThreadTurns, NoAnswer> {
         self.ask(AskTurns).await
     }
 

@@ -117,6 +117,7 @@ pub use self::{
     start::{StartError, engine_settings, execution, start},
     swaps::SwapError,
     topology::{Branch, Node, Topology},
+    workers::ThreadTurns,
 };
 
 /// A restart that waits for longer is told to whoever waits for a module to start, instead of waited for.

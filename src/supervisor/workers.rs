@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{AsyncContext, Context, Handler, Message};
+use actix::{AsyncContext, Context, Handler, Message, MessageResult};
 
 use super::{
     events::{Subject, What},
@@ -12,7 +12,10 @@ use super::{
     status::{WorkerState, WorkerStatus},
     tree::Supervisor,
 };
-use crate::actors::{ExitReason, ExitReport, InstanceExited, Turns, WorkerEnded};
+use crate::{
+    actors::{ExitReason, ExitReport, InstanceExited, Turns, WorkerEnded},
+    bindings::IoTurn,
+};
 
 /// How often each worker is asked to turn over. A hang is seen within [`STALL`] and one beat; twice as often is the larger
 /// part of what an idle daemon does.
@@ -22,10 +25,20 @@ const BEAT: Duration = Duration::from_secs(1);
 /// there are many; whatever takes a second blocks the thread.
 const STALL: Duration = Duration::from_secs(1);
 
-/// Asks every worker to turn over once more. The answer, at once, is how often each has until now, as far as it was asked.
+/// Asks every worker, and the threads of connections, to turn over once more. The answer, at once, is what they have done until
+/// now.
 #[derive(Message)]
-#[rtype(result = "Vec<Turns>")]
+#[rtype(result = "ThreadTurns")]
 pub(super) struct AskTurns;
+
+/// How often threads have turned over when they were asked to. One for which two answers are the same hangs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadTurns {
+    /// Of each worker; none once they have been asked to end.
+    pub workers: Vec<Turns>,
+    /// Of the threads of connections, on which triggers accept; none before they are needed.
+    pub connections: Vec<IoTurn>,
+}
 
 /// What is known of each worker's turns.
 #[derive(Debug, Default)]
@@ -150,13 +163,13 @@ impl Supervisor {
 }
 
 impl Handler<AskTurns> for Supervisor {
-    type Result = Vec<Turns>;
+    type Result = MessageResult<AskTurns>;
 
     fn handle(&mut self, _: AskTurns, ctx: &mut Context<Self>) -> Self::Result {
         if !self.workers.are_stopping() {
             self.ask_workers(Instant::now(), ctx);
         }
-        self.workers.turns()
+        MessageResult(ThreadTurns { workers: self.workers.turns(), connections: self.context.io.turns() })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     harness::{Daemon, Home, SOON, module, pause_for},
-    held::Held,
+    held::{Held, thread_of, threads_of},
     manager::Manager,
 };
 
@@ -21,12 +21,17 @@ fn wait_for_signs(manager: &Manager, count: usize) {
 
 /// No sign comes while the thread is held, and they come again afterwards.
 fn assert_missed(manager: &Manager, daemon: &Daemon, thread: &str) {
-    let held = Held::thread(daemon, thread);
+    assert_all_missed(manager, &[thread_of(daemon, thread)], thread);
+}
+
+/// The same of several that are held at once.
+fn assert_all_missed(manager: &Manager, threads: &[i32], what: &str) {
+    let held = Held::all(threads);
     // What was under way when it was held may still be told.
     pause_for(WITHIN);
     let from = manager.count();
     pause_for(3 * WITHIN);
-    assert_eq!(manager.count_of(from, manager.count(), "WATCHDOG=1"), 0, "{thread} is held");
+    assert_eq!(manager.count_of(from, manager.count(), "WATCHDOG=1"), 0, "{what} is held");
     drop(held);
     wait_for_signs(manager, 2);
 }
@@ -47,6 +52,20 @@ fn signs_come_from_the_start_on_also_while_guests_compute_and_miss_while_a_threa
     assert_missed(&manager, &daemon, "wapcd-worker-1");
     assert_missed(&manager, &daemon, "wapcd");
     assert_missed(&manager, &daemon, "control");
+}
+
+#[test]
+fn signs_miss_while_the_threads_hang_that_accept_connections() {
+    let manager = Manager::new();
+    let web = "[triggers.web]\ntype = \"http\"\nlisten = \"127.0.0.1:0\"\n\
+               [[triggers.web.routes]]\npath = \"/\"\nmodule = \"orders\"\noperation = \"echo\"\n";
+    let daemon = manager.spawn_watched(Home::new(&format!("{}{web}", module("orders", ""))), WITHIN);
+    manager.wait_for(0, "READY=1");
+    wait_for_signs(&manager, 3);
+    let threads = threads_of(&daemon, |name| name.starts_with("io"));
+    assert!(!threads.is_empty());
+    assert_all_missed(&manager, &threads, "every thread of connections");
+    daemon.log_line(&["no sign of life is given", "connections"]);
 }
 
 #[test]
