@@ -163,3 +163,58 @@ impl Portable for Socket {
         self.into_stream()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use arc_swap::ArcSwap;
+    use tokio::{io::AsyncReadExt as _, net::UnixStream};
+
+    use super::{
+        super::{
+            connection::Current,
+            connections::Connections,
+            tests::{settings, site},
+        },
+        *,
+    };
+    use crate::{actors::Modules, triggers::Caller};
+
+    /// What the client of a connection reads that is handed over where there is no worker, after `then`, with the counts of open
+    /// connections and of refused ones.
+    async fn said(keys: &str, then: impl FnOnce(&Connections)) -> (String, [u64; 2]) {
+        let current = Arc::new(Current { site: site(keys).unwrap(), limits: settings(keys).limits });
+        let serving = Arc::new(Serving {
+            current: ArcSwap::new(current),
+            caller: Caller::new(&Arc::from("api"), Modules::default()),
+            connections: Arc::default(),
+            workers: 1,
+        });
+        let workers = WorkerHandles::default();
+        let usher = Arc::new(Usher { workers, sockets: Arc::default(), io: runtime::Handle::current() });
+        let (server, mut client) = UnixStream::pair().unwrap();
+        let entry = Arc::new(serving.connections.enter(1, 1, || usher.share()).unwrap());
+        let accepted = Accepted { tls: None, entry, serving: Arc::clone(&serving) };
+        usher.hand_over(Stream::Unix(server.into_std().unwrap()), accepted);
+        then(&serving.connections);
+        let mut said = String::new();
+        let reading = client.read_to_string(&mut said);
+        tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap().unwrap();
+        serving.connections.empty().await;
+        (said, [serving.connections.count(), serving.connections.refused()])
+    }
+
+    #[actix::test]
+    async fn a_connection_that_no_worker_is_there_for_is_refused_in_its_time() {
+        let (said, counts) = said("limits = { head_timeout = \"50ms\" }", |_| ()).await;
+        assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+        assert_eq!(counts, [0, 1]);
+    }
+
+    #[actix::test]
+    async fn a_connection_that_is_cut_is_not_handed_over_again() {
+        let cut = |connections: &Connections| connections.tell(Order::Cut);
+        assert_eq!(said("limits = { head_timeout = \"1h\" }", cut).await, (String::new(), [0, 0]));
+    }
+}

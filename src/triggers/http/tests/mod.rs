@@ -54,7 +54,7 @@ struct Bench {
 }
 
 /// The settings of the trigger `api` with these keys and tables.
-fn settings(toml: &str) -> HttpSettings {
+pub(super) fn settings(toml: &str) -> HttpSettings {
     let text = format!(
         "[modules.web]\npath = \"web.wasm\"\n[triggers.api]\ntype = \"http\"\nlisten = \"127.0.0.1:0\"\n{toml}"
     );
@@ -65,7 +65,7 @@ fn settings(toml: &str) -> HttpSettings {
     }
 }
 
-fn site(toml: &str) -> Result<Site, TriggerError> {
+pub(super) fn site(toml: &str) -> Result<Site, TriggerError> {
     Site::new(&Arc::from("api"), &settings(toml), None)
 }
 
