@@ -1,5 +1,7 @@
 //! Applies a reload that was planned and whose code is there: children come, change, restart and go. Nothing here can be
 //! refused any more; what a single child then fails with is its own, and told.
+//!
+//! Here is the order of it; children that come are in `added.rs`, those that go on in `changed.rs`, and those that go in `gone.rs`.
 
 use std::{collections::HashSet, sync::Arc};
 
