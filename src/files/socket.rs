@@ -216,6 +216,8 @@ fn stream_socket() -> Result<OwnedFd, Errno> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]
@@ -239,6 +241,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.sock");
         drop(UnixListener::bind(&path).unwrap());
+        // A process that another test has just started may have it open for a moment.
+        while UnixStream::connect(&path).is_ok() {
+            std::thread::yield_now();
+        }
         let socket = SocketFile::bind(&path, 0o640, 16).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         socket.set_mode(0o600).unwrap();

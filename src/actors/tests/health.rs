@@ -71,7 +71,8 @@ async fn a_call_that_comes_during_a_check_waits_and_is_answered() {
 #[actix::test]
 async fn a_check_that_traps_or_takes_too_long_is_an_exit() {
     let mut module = Fixture::new(settings());
-    let short = Duration::from_millis(30);
+    // Long enough for it to come to its host call.
+    let short = Duration::from_secs(1);
     let late = ExitReason::DeadlineExceeded { in_host_call: true };
     for (operation, limit, reason) in [("trap", NEVER, ExitReason::Trapped), ("hold", short, late)] {
         let instance = module.here().await;
