@@ -5,7 +5,10 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,8 +18,11 @@ use wapcd::supervisor::status::{ModuleState, ModuleStatus, ServiceState, Status,
 
 use crate::client::Client;
 
-/// How long a daemon may take for anything that should happen soon. Only a failure takes so long.
+/// How long a daemon may take for anything that should happen soon, where more would show that it waits for something.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// How long a condition is waited for, on a machine with much else to do. Only a failure takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The guests of real toolchains and the quick start.
 pub(crate) fn guest_file(path: &str) -> PathBuf {
@@ -33,7 +39,7 @@ pub(crate) fn menu() -> &'static [u8] {
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < SOON, "not within {} s: {what}", SOON.as_secs());
+        assert!(start.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
         pause();
     }
 }
@@ -138,6 +144,15 @@ impl Home {
     }
 }
 
+/// This host under an address that no other test has, so that a port at it is free until a daemon takes it: one that the
+/// system gave away may be somebody else's by then.
+#[allow(dead_code, reason = "not all programs of tests use it")]
+pub(crate) fn own_host() -> String {
+    static HOSTS: AtomicU32 = AtomicU32::new(0);
+    let (process, host) = (std::process::id(), HOSTS.fetch_add(1, Relaxed));
+    format!("127.{}.{}.{}", 1 + process / 250 % 250, 1 + process % 250, 1 + host % 250)
+}
+
 /// A command without the settings of whoever runs the tests.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
@@ -226,9 +241,11 @@ impl Daemon {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The log so far.
+    /// The whole lines of the log so far: of one that is just being written there may be a part.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 
     /// The first line of the log that has all of these texts, as JSON; waits for it.

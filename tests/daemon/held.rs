@@ -10,7 +10,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::harness::Daemon;
+use crate::harness::{Daemon, eventually};
 
 /// Threads that are held until this is dropped, which must be on the thread that made it.
 pub(crate) struct Held(Vec<Pid>);
@@ -52,10 +52,13 @@ pub(crate) fn worker_thread(worker: usize) -> String {
     format!("wapcd-worker-{worker}")
 }
 
-/// The id of the thread of that name, of which there is one.
+/// The id of the thread of that name, of which there is one: another that it has just started may have its name for a moment.
 pub(crate) fn thread_of(daemon: &Daemon, name: &str) -> i32 {
-    let found = threads_of(daemon, |thread| thread == name);
-    assert_eq!(found.len(), 1, "threads with the name {name:?}: {found:?}");
+    let mut found = Vec::new();
+    eventually(&format!("there is one thread with the name {name:?}"), || {
+        found = threads_of(daemon, |thread| thread == name);
+        found.len() == 1
+    });
     found[0]
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// An `on_start` that takes its time.
-const SLOW: &str = "on_start = { operation = \"wait/1500/echo\", timeout = \"1m\" }";
+const SLOW: &str = "on_start = { operation = \"wait/4000/echo\", timeout = \"1m\" }";
 
 #[test]
 fn ready_is_said_once_the_slowest_module_has_started_and_a_lazy_one_is_not_waited_for() {
@@ -85,7 +85,7 @@ fn an_abstract_address_is_as_good_and_a_stop_is_told_with_what_it_waits_for() {
     let manager = Manager::abstract_one();
     let mut daemon = manager.start(&module("orders", ""));
     let client = daemon.client();
-    let running = std::thread::spawn(move || client.call("orders", "wait/1500/echo", b"done").text());
+    let running = std::thread::spawn(move || client.call("orders", "wait/4000/echo", b"done").text());
     crate::harness::eventually("the call runs", || daemon.module("orders").in_flight == 1);
     daemon.signal(Signal::TERM);
     let stopping = manager.wait_for(0, "STOPPING=1");

@@ -1,10 +1,14 @@
 //! Sockets that outlive the daemon: a client that comes between two daemons is served by the next.
 
 use std::{
+    io,
     net::{TcpListener, TcpStream},
     os::{
-        fd::{AsFd, AsRawFd as _, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        fd::{AsFd, AsRawFd as _, OwnedFd, RawFd},
+        unix::{
+            net::{UnixListener, UnixStream},
+            process::CommandExt as _,
+        },
     },
     sync::{
         Arc,
@@ -12,15 +16,15 @@ use std::{
     },
 };
 
-use rustix::{
-    io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
-    process::Signal,
-};
+use rustix::process::Signal;
 
 use crate::{
-    harness::{Daemon, Home, SOON, eventually, module},
+    harness::{Daemon, Home, SOON, command, eventually, module, own_host},
     manager::Manager,
 };
+
+/// The number of the first socket that a daemon is given: from it on nothing else is open in it.
+const FIRST: RawFd = 700;
 
 /// A module, and a trigger that listens there.
 fn toml(listen: &str) -> String {
@@ -51,24 +55,34 @@ fn connect_unix(home: &Home) -> UnixStream {
 
 /// Starts a daemon with these sockets, under these names, as a service manager does; only their order tells which is which.
 fn spawn_with(manager: &Manager, home: Home, sockets: &[(&str, &dyn AsFd)]) -> Daemon {
-    // From a number on that nothing else has, and open in the daemon.
-    let copy = |(_, socket): &(&str, &dyn AsFd)| {
-        let copy = fcntl_dupfd_cloexec(socket.as_fd(), 700).unwrap();
-        fcntl_setfd(&copy, FdFlags::empty()).unwrap();
-        copy
+    let numbers: Vec<RawFd> = sockets.iter().map(|(_, socket)| socket.as_fd().as_raw_fd()).collect();
+    let mut command = command(env!("CARGO_BIN_EXE_wapcd"));
+    let copy = move || {
+        for (number, place) in numbers.iter().zip(FIRST..) {
+            #[allow(unsafe_code, reason = "no safe library that is used here copies to a number")]
+            // SAFETY: it takes numbers only, and what had the new one is open in this process no more in any case.
+            let copied = unsafe { libc::dup2(*number, place) };
+            if copied == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
     };
-    let copies: Vec<OwnedFd> = sockets.iter().map(copy).collect();
-    let first = copies[0].as_raw_fd();
-    assert!(copies.iter().zip(first..).all(|(copy, number)| copy.as_raw_fd() == number), "{copies:?}");
+    // In the daemon's own process: here they would be open in all that the other tests start meanwhile, too.
+    #[allow(unsafe_code, reason = "this is how a program is started with descriptors of certain numbers")]
+    // SAFETY: the closure makes system calls only, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(copy);
+    }
     let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
-    let (first, count, names) = (first.to_string(), copies.len().to_string(), names.join(":"));
+    let (first, count, names) = (FIRST.to_string(), sockets.len().to_string(), names.join(":"));
     let variables = [
         ("NOTIFY_SOCKET", manager.address()),
         ("LISTEN_FDS", &count),
         ("LISTEN_FDS_FIRST_FD", &first),
         ("LISTEN_FDNAMES", &names),
     ];
-    home.spawn_with("log", &variables)
+    home.spawn_by("log", command, &variables)
 }
 
 /// Takes the socket that was stored under that name.
@@ -156,7 +170,9 @@ fn requests_that_come_all_through_a_restart_are_all_answered() {
 #[test]
 fn stored_sockets_are_found_by_their_address_and_those_that_nobody_wants_are_closed() {
     let manager = Manager::new();
-    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    // An address of its own, at which nobody listens when the daemon does not.
+    let host = own_host();
+    let bind = || TcpListener::bind((host.as_str(), 0)).unwrap();
     let (wanted, unwanted, given) = (bind(), bind(), bind());
     let address = |listener: &TcpListener| listener.local_addr().unwrap();
     let (at, left, by_name) = (address(&wanted), address(&unwanted), address(&given));
