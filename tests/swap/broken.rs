@@ -13,13 +13,15 @@ use crate::{
 pub(crate) const MODULE_SIZE: usize = 4 << 20;
 /// Bytes of memory that a guest may have there.
 pub(crate) const MEMORY: u64 = 4 << 20;
-/// Milliseconds that a call and a start may take there.
+/// Milliseconds that a call and a start may take where one that never ends is tried.
 pub(crate) const CALL_TIMEOUT_MS: u64 = 400;
+/// The same where calls must be answered all the time, also while compilers have all cores.
+pub(crate) const PATIENT_MS: u64 = 60_000;
 
 /// The keys of a module with these limits.
-pub(crate) fn limits() -> String {
+pub(crate) fn limits(call_timeout_ms: u64) -> String {
     format!(
-        "limits = {{ module_size = \"{} MiB\", memory = \"{} MiB\", call_timeout = \"{CALL_TIMEOUT_MS}ms\" }}",
+        "limits = {{ module_size = \"{} MiB\", memory = \"{} MiB\", call_timeout = \"{call_timeout_ms}ms\" }}",
         MODULE_SIZE >> 20,
         MEMORY >> 20
     )
@@ -107,7 +109,7 @@ fn nested() -> Vec<u8> {
     [&[0], blocks.as_slice(), &[0x41, 0x01, 0x0b]].concat()
 }
 
-/// All of them.
+/// All of them but the one that is [`endless`].
 pub(crate) fn corpus() -> Vec<Broken> {
     let mut corpus = no_modules();
     corpus.extend(cut_off());
@@ -236,7 +238,6 @@ fn bad_starts() -> Vec<Broken> {
         bytes("trapping in _initialize", guest("", "(func (export \"_initialize\") unreachable)"), "`_initialize`"),
         bytes("trapping in _start", guest("", "(func (export \"_start\") unreachable)"), "`_start`"),
         bytes("trapping in its start section", guest("", "(func $s unreachable) (start $s)"), "(start section)"),
-        bytes("spinning at its start", starting(Start::Spins), "deadline"),
         bytes("exiting with 1 at its start", starting(Start::Exits(1)), "exited with code 1"),
         bytes("calling itself at its start", starting(Start::Overflows), "stack limit"),
         bytes("calling itself in _initialize", guest("", overflow), "stack limit"),
@@ -247,6 +248,11 @@ fn bad_starts() -> Vec<Broken> {
             "out of bounds",
         ),
     ]
+}
+
+/// A guest that never comes to the end of its start, which takes as long as a call may.
+pub(crate) fn endless() -> Broken {
+    bytes("spinning at its start", starting(Start::Spins), "deadline")
 }
 
 /// What is no file.

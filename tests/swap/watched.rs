@@ -47,7 +47,7 @@ impl Stage {
         let settle = SETTLE.as_millis();
         let poll = if watch.contains("poll") { "" } else { "poll = \"10m\"\n" };
         let home = Home::new(&format!(
-            "[watch]\nsettle = \"{settle}ms\"\n{poll}{watch}[modules.watched]\npath = \"code/guest.wasm\"\n"
+            "[watch]\nsettle = \"{settle}ms\"\n{poll}{watch}[modules.watched]\npath = \"code/guest.wasm\"\nlimits = {{ call_timeout = \"1m\" }}\n"
         ));
         fs::create_dir(home.path().join("code")).unwrap();
         prepare(&home.path().join("code"));
