@@ -156,8 +156,10 @@ fn a_body_that_stalls_or_trickles_ends_in_its_time_and_gives_its_place_back() {
         let mut text = Vec::new();
         while !text.ends_with(b"}") {
             let mut piece = [0; 2048];
-            let count = stream.read(&mut piece).unwrap();
-            assert!(count > 0, "only {}", String::from_utf8_lossy(&text));
+            let count = stream.read(&mut piece).unwrap_or_else(|error| {
+                panic!("{error} after {:?}", String::from_utf8_lossy(&text));
+            });
+            assert!(count > 0, "only {:?}", String::from_utf8_lossy(&text));
             text.extend_from_slice(&piece[..count]);
         }
         String::from_utf8_lossy(&text).into_owned()

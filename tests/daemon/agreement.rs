@@ -39,7 +39,7 @@ fn toml() -> String {
          [defaults.restart]\nintensity = 10000\nbackoff = {{ initial = \"2ms\", max = \"20ms\" }}\n\
          [bindings.cache]\ntype = \"keyvalue\"\nbackend = \"memory\"\n\
          [bindings.faulty]\ntype = \"faulty\"\nrestart = {{ intensity = 10000, backoff = {{ initial = \"2ms\", max = \"20ms\" }} }}\n\
-         health = {{ interval = \"500ms\", timeout = \"500ms\", failures = 2 }}\n{}",
+         health = {{ interval = \"1s\", timeout = \"1s\", failures = 2 }}\n{}",
         modules.collect::<String>()
     )
 }

@@ -56,14 +56,14 @@ fn the_first_exit_is_mended_at_once_and_the_waits_after_it_grow_up_to_a_bound() 
 
 #[test]
 fn a_back_off_is_seen_everywhere_and_calls_that_come_meanwhile_wait_for_the_fresh_instance() {
-    let keys = restart("backoff = { initial = \"3s\", max = \"1h\", jitter = 0 }");
-    let daemon = Daemon::start(&module("bad", &keys));
+    let keys = restart("backoff = { initial = \"5s\", max = \"1h\", jitter = 0 }");
+    let daemon = Daemon::start(&module("bad", &format!("limits = {{ call_timeout = \"1m\" }}\n{keys}")));
     trap(&daemon, "bad");
     trap(&daemon, "bad");
     wait_for(&daemon, "bad", ModuleState::Backoff);
     let (status, at) = (daemon.module("bad"), now());
     let next = status.next_try.unwrap();
-    assert!(next > at && next < at + 3.01, "{next} at {at}");
+    assert!(next > at && next < at + 5.01, "{next} at {at}");
     assert!(status.instances.is_empty() && status.uptime_s.is_none());
     let client = daemon.client();
     let waiting = thread::spawn(move || client.call("bad", "number", b""));
@@ -153,7 +153,7 @@ fn a_module_that_failed_gets_a_new_chance_from_its_file_when_its_time_has_come()
     assert!(status.next_try.is_some());
     assert_eq!(status.last_exit.unwrap().reason, "load_failed");
     // Once more in vain.
-    eventually("it was tried again", || exits(&daemon, "late").len() == 2);
+    eventually("it was tried again", || exits(&daemon, "late").len() >= 2);
     daemon.home().write("late.wasm", menu());
     wait_for(&daemon, "late", ModuleState::Running);
     assert_eq!(daemon.call("late", "echo", b"at last").text(), "at last");
@@ -192,7 +192,7 @@ fn modules_wait_for_a_binding_that_is_on_its_way_and_start_without_it_when_it_is
     let database = first.home().path().join("state/cache.redb");
     let links = "links = [\"cache\"]\n";
     let toml = table(database.to_str().unwrap(), "50ms")
-        + &module("patient", &format!("{links}binding_wait = \"1m\""))
+        + &module("patient", &format!("{links}binding_wait = \"1m\"\nlimits.call_timeout = \"1m\""))
         + &module("hasty", &format!("{links}binding_wait = \"10s\""))
         + &module("alone", "");
     let second = Home::new(&toml).spawn("log");
@@ -205,7 +205,7 @@ fn modules_wait_for_a_binding_that_is_on_its_way_and_start_without_it_when_it_is
     assert!(second.ctl(&["module", "patient"]).contains("binding cache"));
     wait_for(&second, "hasty", ModuleState::Running);
     assert_eq!(second.module("patient").state, ModuleState::Starting);
-    assert!(second.log().contains("starts without what it waited for"));
+    second.log_line(&["starts without what it waited for"]);
     assert_eq!(binding(&second, "cache").last_exit.unwrap().reason, "start_failed");
     let client = second.client();
     let waiting = thread::spawn(move || client.call("patient", "host/cache//increment", br#"{"key":"a"}"#));
@@ -222,13 +222,15 @@ fn a_backend_that_does_not_open_again_is_tried_with_growing_waits_while_its_call
     let toml = "[bindings.flaky]\ntype = \"faulty\"\nhealth = { interval = \"1s\", timeout = \"1s\", failures = 1 }\n\
                 restart = { intensity = 20, backoff = { initial = \"1s\", jitter = 0 } }\n"
         .to_owned()
-        + &module("user", "links = [\"flaky\"]");
+        + &module("user", "links = [\"flaky\"]\nlimits = { call_timeout = \"1m\" }");
     let daemon = Daemon::start(&toml);
     let ask = |operation: &str| daemon.call("user", &format!("host/flaky//{operation}"), b"").kind();
     assert_eq!(ask("broken_start"), "ok");
     assert_eq!(ask("sick"), "ok");
-    eventually("it is in back-off", || binding(&daemon, "flaky").state == ServiceState::Backoff);
-    assert!(binding(&daemon, "flaky").next_try.is_some());
+    eventually("it is in back-off, and says until when", || {
+        let flaky = binding(&daemon, "flaky");
+        flaky.state == ServiceState::Backoff && flaky.next_try.is_some()
+    });
     // Its caller waits, and is answered by the backend that opens at last.
     let before = ids(&daemon, ["user"]);
     assert_eq!(ask("echo"), "ok");

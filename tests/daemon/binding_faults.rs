@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn start() -> Daemon {
-    let health = "health = { interval = \"30ms\", timeout = \"30ms\", failures = 2 }";
+    let health = "health = { interval = \"1s\", timeout = \"1s\", failures = 2 }";
     let quick = "restart = { backoff = { initial = \"1ms\", max = \"1ms\" } }";
     let mut daemon = Daemon::start(&format!(
         "[bindings.later]\ntype = \"faulty\"\n{quick}\n\
@@ -83,7 +83,7 @@ fn every_fault_of_a_binding_is_named_in_its_status_and_told_alike_everywhere() {
     assert_eq!(failed.len(), 2, "{checks:?}");
     let lines: Vec<Value> = failed.iter().map(|event| daemon.line_of(event)).collect();
     assert!(lines.iter().all(|line| line["message"] == "health check failed" && line["of"] == 2), "{lines:?}");
-    pause_for(Duration::from_millis(100));
+    pause_for(Duration::from_millis(1_500));
     assert_eq!(binding(&daemon, "ailing").restarts, 1, "it is well again");
 }
 

@@ -22,7 +22,9 @@ fn both_run(daemon: &Daemon) {
 
 /// A daemon whose group of `a` and `b` waits for its restart.
 fn in_back_off(initial: &str) -> Daemon {
-    let backoff = format!("restart.backoff = {{ initial = \"{initial}\", max = \"{initial}\", jitter = 0 }}");
+    let backoff = format!(
+        "limits.call_timeout = \"1m\"\nrestart.backoff = {{ initial = \"{initial}\", max = \"{initial}\", jitter = 0 }}"
+    );
     let daemon =
         Daemon::start(&(modules(&["a", "b"], &backoff) + &group("g", "one_for_all", &["a", "b"], "intensity = 5")));
     both_run(&daemon);

@@ -36,7 +36,7 @@ fn is_refused(status: &ModuleStatus) -> bool {
 #[test]
 fn a_swap_ends_when_a_reload_takes_the_place_away_whose_turn_it_is() {
     let toml = |instances| {
-        module("a", &format!("instances = {instances}"))
+        module("a", &format!("instances = {instances}\nlimits = {{ call_timeout = \"1m\" }}"))
             + "[modules.a.swap]\nprobe = { operation = \"wait/3500/echo\", payload = \"\" }\n"
     };
     let home = Home::new(&toml(2));

@@ -47,7 +47,7 @@ fn start() -> Daemon {
     let frail = "restart = { intensity = 10000, backoff = { initial = \"20ms\", max = \"60ms\", jitter = 0.5 } }";
     let links = "links = [\"faulty\"]";
     let home = Home::new(&format!(
-        "[bindings.faulty]\ntype = \"faulty\"\n[defaults.restart]\nintensity = 10000\n[defaults.limits]\ncall_timeout = \"3s\"\n{}{}{}{}\
+        "[bindings.faulty]\ntype = \"faulty\"\n[defaults.restart]\nintensity = 10000\n[defaults.limits]\ncall_timeout = \"20s\"\n{}{}{}{}\
          [modules.late]\npath = \"late.wasm\"\ninstances = \"per-worker\"\n",
         module("here", links),
         module("there", links),

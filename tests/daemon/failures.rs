@@ -48,9 +48,10 @@ fn what_cannot_be_loaded_or_started_says_why() {
 
 #[test]
 fn a_full_queue_and_a_wait_that_is_too_long_are_counted() {
-    let daemon = Daemon::start(&module("full", "queue = 1\nqueue_timeout = \"2s\""));
+    let daemon =
+        Daemon::start(&module("full", "queue = 1\nqueue_timeout = \"4s\"\nlimits = { call_timeout = \"1m\" }"));
     let client = daemon.client();
-    let running = thread::spawn(move || outcome(&client.call("full", "wait/3000/echo", b"")));
+    let running = thread::spawn(move || outcome(&client.call("full", "wait/9000/echo", b"")));
     eventually("the call runs", || daemon.module("full").in_flight == 1);
     let client = daemon.client();
     let waiting = thread::spawn(move || outcome(&client.call("full", "echo", b"")));

@@ -41,7 +41,7 @@ const HARMLESS: Fault = Fault {
     restarts: 0,
 };
 
-const SLOW: &str = "links = [\"faulty\"]\nlimits = { call_timeout = \"150ms\" }";
+const SLOW: &str = "links = [\"faulty\"]\nlimits = { call_timeout = \"2s\" }";
 
 const FAULTS: &[Fault] = &[
     Fault {
@@ -54,9 +54,9 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "computes",
-        keys: "limits = { call_timeout = \"150ms\" }",
+        keys: "limits = { call_timeout = \"2s\" }",
         calls: &[("spin", "", "deadline_exceeded")],
-        exit: Some(("deadline_exceeded", "deadline of 150 ms exceeded after", &[])),
+        exit: Some(("deadline_exceeded", "deadline of 2000 ms exceeded after", &[])),
         call: Some(("spin", "control")),
         restarts: 1,
         ..HARMLESS
@@ -118,7 +118,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "sick",
-        keys: "health = { operation = \"fail\", interval = \"50ms\", timeout = \"50ms\", failures = 2 }\n\
+        keys: "health = { operation = \"fail\", interval = \"1s\", timeout = \"1s\", failures = 2 }\n\
                restart = { intensity = 1, reset_on_success = false, backoff = { initial = \"1ms\", max = \"1ms\" } }",
         state: ModuleState::Failed,
         exit: Some(("unhealthy", "2 health checks in a row failed", &[])),
@@ -127,7 +127,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "traps-in-its-check",
-        keys: "health = { operation = \"trap\", interval = \"500ms\", timeout = \"500ms\" }\n\
+        keys: "health = { operation = \"trap\", interval = \"1s\", timeout = \"1s\" }\n\
                restart = { intensity = 1, retry_failed = \"never\", backoff = { initial = \"1ms\", max = \"1ms\" } }",
         state: ModuleState::Failed,
         exit: Some(("trapped", "unreachable", &["inner_trap", "outer_trap", "menu"])),

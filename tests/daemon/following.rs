@@ -2,7 +2,7 @@
 //! not read hurts nobody.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     process::{Output, Stdio},
     thread,
@@ -68,13 +68,20 @@ pub(crate) fn assert_whole(events: &[Event]) {
     assert!(matches!(events[0].what, What::DaemonStarted { .. }), "{:?}", events[0]);
 }
 
-/// Runs `wapcctl events --follow`, whose output is read all the time.
+/// Runs `wapcctl events --follow`, whose output is read all the time; it follows when this returns.
 fn wapcctl(daemon: &Daemon, arguments: &[&str]) -> thread::JoinHandle<Output> {
     let mut command = command(env!("CARGO_BIN_EXE_wapcctl"));
     command.arg("--socket").arg(&daemon.client().socket).args(["events", "--follow"]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
-    thread::spawn(move || child.wait_with_output().unwrap())
+    let mut child = command.spawn().unwrap();
+    let mut from = child.stdout.take().unwrap();
+    // What has been is told first.
+    let mut stdout = vec![0];
+    from.read_exact(&mut stdout).unwrap();
+    thread::spawn(move || {
+        from.read_to_end(&mut stdout).unwrap();
+        Output { stdout, ..child.wait_with_output().unwrap() }
+    })
 }
 
 fn toml() -> String {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wapcd::supervisor::status::ModuleState;
 
-use crate::harness::{Daemon, eventually, guest_file, module};
+use crate::harness::{Daemon, eventually, guest_file, module, own_host};
 
 /// The guests of `tests/guests`, with the limits that the menu's failures need.
 const LANGUAGES: [&str; 5] = ["rust", "assemblyscript", "c", "c-wasi", "zig"];
@@ -168,12 +168,12 @@ fn the_quick_start_runs_as_its_readme_says() {
         assert!(toml.contains(line));
         toml = toml.replace(line, "");
     }
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let metrics = free();
-    for (address, other) in [("127.0.0.1:9464", metrics.clone()), ("127.0.0.1:8080", free())] {
+    let host = own_host();
+    let metrics = format!("{host}:9464");
+    for address in ["127.0.0.1:9464", "127.0.0.1:8080"] {
         assert!(toml.contains(address));
-        toml = toml.replace(address, &other);
     }
+    toml = toml.replace("127.0.0.1", &host);
     for name in ["greeter", "counter", "reporter", "shout", "relay"] {
         let file = guest_file(&format!("examples/quickstart/{name}/{name}.wasm"));
         toml = toml.replace(&format!("{name}/{name}.wasm"), file.to_str().unwrap());

@@ -50,17 +50,21 @@ fn exercise(daemon: &Daemon) {
         assert_eq!(trapped.kind(), "trapped", "{}", trapped.text());
         assert!(trapped.text().contains("\"backtrace\":[\""), "{}", trapped.text());
         assert_eq!(daemon.call("menu", "grow", b"").kind(), "limit-exceeded");
-        let endless = daemon.call("menu", "spin", b"");
+        let endless = daemon.call("spinner", "spin", b"");
         assert_eq!(endless.kind(), "deadline-exceeded", "{}", endless.text());
         assert_eq!(daemon.call("rust", "echo", b"a real guest").text(), "a real guest");
     }
 }
 
 fn modules() -> String {
-    let keys = "limits.call_timeout = \"500ms\"\nlinks = [{ binding = \"module\", namespace = \"other\" }]\nrestart.intensity = 100\nrestart.backoff.max = \"1ms\"\n\
+    let keys = "limits.call_timeout = \"1m\"\nlinks = [{ binding = \"module\", namespace = \"other\" }]\nrestart.intensity = 100\nrestart.backoff.max = \"1ms\"\n\
                 restart.backoff.initial = \"1ms\"";
     let rust = guest_file("tests/guests/rust/guest.wasm");
-    format!("{}{}[modules.rust]\npath = {rust:?}\n", module("menu", keys), module("other", ""))
+    let spinner = module(
+        "spinner",
+        "limits.call_timeout = \"1s\"\nrestart.intensity = 100\nrestart.backoff.max = \"1ms\"\nrestart.backoff.initial = \"1ms\"",
+    );
+    format!("{}{}{spinner}[modules.rust]\npath = {rust:?}\n", module("menu", keys), module("other", ""))
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn program(how: &str, settings: &str) -> String {
     format!(
         "[bindings.geo]\ntype = \"process\"\ncommand = \"python3\"\nargs = [{script:?}, {how:?}]\n\
          env = {{ PYTHONPATH = {library:?}, PYTHONDONTWRITEBYTECODE = \"1\" }}\n{settings}\n{}",
-        module("asker", "links = [\"geo\"]")
+        module("asker", "links = [\"geo\"]\nlimits = { call_timeout = \"1m\" }")
     )
 }
 
@@ -110,7 +110,7 @@ fn a_program_that_always_dies_fails_by_its_intensity_and_others_go_on() {
 
 #[test]
 fn a_program_that_hangs_is_found_by_its_health_and_holds_up_nobody_else() {
-    let health = "health = { interval = \"100ms\", timeout = \"100ms\", failures = 2 }";
+    let health = "health = { interval = \"1s\", timeout = \"1s\", failures = 2 }";
     let daemon = Daemon::start(&format!(
         "{}{}",
         program("", &format!("{health}\n{QUICK}\nshutdown = \"200ms\"")),
@@ -162,9 +162,10 @@ fn floods_of_its_output_and_errors_leave_the_daemon_alone() {
     assert!(ask(&daemon, "flood", "").1.starts_with("unavailable: "));
     eventually("it answers again", || ask(&daemon, "echo", "well") == (200, "well".to_owned()));
     assert_eq!(daemon.call("other", "echo", b"x").status, 200);
-    let lines = daemon.log().lines().filter(|line| line.contains("wapcd::process")).count();
-    assert!((1000..5000).contains(&lines), "{lines} lines");
     daemon.log_line(&["program floods, lines dropped"]);
+    let lines = daemon.log().lines().filter(|line| line.contains("wapcd::process")).count();
+    // A burst, and then by the second as long as it takes.
+    assert!((1000..50_000).contains(&lines), "{lines} lines");
     daemon.stop();
 }
 

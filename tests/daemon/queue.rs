@@ -84,7 +84,7 @@ fn a_full_queue_rejects_at_once_and_says_when_to_come_again() {
 fn callers_of_a_full_queue_that_waits_are_all_answered() {
     let daemon = Daemon::start(&patient("menu", "queue = 1\non_full = \"wait\""));
     let start = Instant::now();
-    let running = occupy(&daemon, "menu", 100);
+    let running = occupy(&daemon, "menu", BUSY);
     // Short calls: one that is woken finds the instance idle as often as not, and must still wake the next.
     let callers: Vec<_> = (0..8)
         .map(|_| {
@@ -99,7 +99,7 @@ fn callers_of_a_full_queue_that_waits_are_all_answered() {
 
 #[test]
 fn a_caller_that_waits_for_room_gives_up_at_its_deadline_and_is_never_started() {
-    let toml = module("menu", "queue = 1\non_full = \"wait\"\nlimits = { call_timeout = \"600ms\" }");
+    let toml = module("menu", "queue = 1\non_full = \"wait\"\nlimits = { call_timeout = \"3s\" }");
     let daemon = Daemon::start(&toml);
     let running = occupy(&daemon, "menu", 10_000);
     let waiting = send(&daemon.client(), "menu", "echo", b"");
@@ -155,7 +155,7 @@ fn bytes_in_all_queues_together_are_bounded_and_given_back_to_every_module() {
 #[test]
 fn a_payload_larger_than_the_queue_waits_for_an_idle_instance() {
     let daemon = Daemon::start(&patient("menu", "queue_bytes = \"100 B\"\non_full = \"wait\""));
-    let running = occupy(&daemon, "menu", 300);
+    let running = occupy(&daemon, "menu", BUSY);
     let start = Instant::now();
     assert_eq!(daemon.call("menu", "echo", &[0; 200]).status, 200);
     assert!(start.elapsed() < SOON, "it waited for its deadline: {:?}", start.elapsed());
@@ -164,7 +164,7 @@ fn a_payload_larger_than_the_queue_waits_for_an_idle_instance() {
 
 #[test]
 fn a_call_that_waits_longer_than_queue_timeout_expires_and_is_never_started() {
-    let daemon = Daemon::start(&module("menu", "queue_timeout = \"100ms\""));
+    let daemon = Daemon::start(&module("menu", "queue_timeout = \"1s\"\nlimits = { call_timeout = \"1m\" }"));
     let running = occupy(&daemon, "menu", BUSY);
     let expired = daemon.call("menu", "number", b"");
     assert_eq!((expired.status, expired.kind().as_str(), expired.instance()), (504, "expired", None));

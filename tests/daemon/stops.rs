@@ -114,7 +114,7 @@ fn the_end_of_the_daemon_leaves_each_module_its_shutdown_and_no_more() {
     let mut daemon = Daemon::start(&toml);
     let running = occupy(&daemon);
     let client = daemon.client();
-    let slow = thread::spawn(move || client.call("slow", "wait/600/echo", b"done"));
+    let slow = thread::spawn(move || client.call("slow", "wait/3000/echo", b"done"));
     eventually("the call runs", || daemon.module("slow").in_flight == 1);
     daemon.signal(Signal::TERM);
     let (ended, took) = running.join().unwrap();

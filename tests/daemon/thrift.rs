@@ -2,21 +2,32 @@
 //! time while every worker computes.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     fs, thread,
     time::{Duration, Instant},
 };
 
 use crate::harness::{Daemon, eventually, module, pause_for};
 
-/// Nanoseconds that all threads of a process have run.
-fn processor_time(pid: u32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+/// Nanoseconds that each thread of a process has run.
+fn processor_times(pid: u32) -> BTreeMap<OsString, u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(Result::unwrap);
     let time = |task: fs::DirEntry| {
         // A thread may end in between.
-        let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        schedstat.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0)
+        let schedstat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        Some((task.file_name(), schedstat.split(' ').next()?.parse().ok()?))
     };
-    tasks.map(|task| time(task.unwrap())).sum()
+    tasks.filter_map(time).collect()
+}
+
+/// Nanoseconds that the threads of a process run within such a time. Those that end in it are left out, so that what they
+/// had run before is nobody's gain.
+fn run_within(pid: u32, time: Duration) -> u64 {
+    let before = processor_times(pid);
+    pause_for(time);
+    let after = processor_times(pid);
+    after.iter().map(|(thread, time)| time.saturating_sub(before.get(thread).copied().unwrap_or_default())).sum()
 }
 
 /// Resident memory in KiB.
@@ -35,16 +46,10 @@ fn an_idle_daemon_with_a_hundred_modules_uses_less_than_a_thousandth_of_a_core()
         assert_eq!(daemon.call(&format!("m{n}"), "echo", b"").status, 200);
     }
     assert_eq!(daemon.call("m0", "trap", b"").kind(), "trapped");
-    eventually("the connections are closed", || {
-        let before = processor_time(daemon.pid());
-        pause_for(Duration::from_millis(200));
-        processor_time(daemon.pid()) - before < 200_000
-    });
+    eventually("the connections are closed", || run_within(daemon.pid(), Duration::from_millis(200)) < 200_000);
     let share = || {
-        let (before, start) = (processor_time(daemon.pid()), Instant::now());
-        pause_for(Duration::from_secs(4));
-        let used = processor_time(daemon.pid()) - before;
-        used as f64 / start.elapsed().as_nanos() as f64
+        let start = Instant::now();
+        run_within(daemon.pid(), Duration::from_secs(4)) as f64 / start.elapsed().as_nanos() as f64
     };
     // What an idle daemon does it does always: connections that end late, and neighbours, are in some of the times only.
     let mut shares = Vec::new();
