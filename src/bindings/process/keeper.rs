@@ -31,8 +31,12 @@ use crate::{
 };
 
 /// How long what a program wrote before its end is still read. It is in the pipes, so this is met only where a process that
-/// left the group keeps them open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// left the group keeps them open; and on a machine so busy that these threads do not run for so long, its last line would be
+/// missing just when somebody looks for it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The same of a program that may still run: nobody knows whether there are any.
+const LAST_WORDS_IN_LIFE: Duration = Duration::from_millis(200);
 
 /// How long a program that closed its input or output may take to end by itself, so that its status can be told.
 const GOING: Duration = Duration::from_secs(1);
@@ -192,19 +196,23 @@ async fn serve(
     let mut reader = Task(tokio::spawn(async move { read(stdout, most, &answers).await }));
     // Nobody has the binding any more where this fails: then nobody waits either.
     let told_to_stop = async { orders.wait_for(|order| *order == Order::Stop).await.is_ok() };
-    let failing = tokio::select! {
+    let (failing, patience) = tokio::select! {
         biased;
         failing = &mut reader.0 => return failing.unwrap_or_else(|panic| Failing::Wrong(panic.to_string())),
-        _ = &mut writer.0 => Failing::Ended(None),
-        () = running.exited() => Failing::Ended(None),
+        _ = &mut writer.0 => (Failing::Ended(None), LAST_WORDS_IN_LIFE),
+        () = running.exited() => {
+            // What it has started ends with it, and keeps its output open no longer.
+            running.signal(Signal::KILL);
+            (Failing::Ended(None), LAST_WORDS)
+        }
         in_order = told_to_stop => {
             session.close();
             stop_in_order(running, if in_order { plan.shutdown } else { Shutdown::Kill }).await;
-            Failing::Stopped
+            (Failing::Stopped, LAST_WORDS_IN_LIFE)
         }
     };
     // What it answered before it ended counts.
-    match (failing, timeout(LAST_WORDS, &mut reader.0).await) {
+    match (failing, timeout(patience, &mut reader.0).await) {
         (Failing::Ended(None), Ok(Ok(wrong))) => wrong,
         (failing, _) => failing,
     }
@@ -236,7 +244,8 @@ impl Aftermath {
             Failing::Wrong(_) | Failing::Stopped => false,
         };
         let exit = running.reap().await;
-        if timeout(LAST_WORDS, &mut self.log).await.is_err() {
+        let patience = if matches!(failing, Failing::Stopped) { LAST_WORDS_IN_LIFE } else { LAST_WORDS };
+        if timeout(patience, &mut self.log).await.is_err() {
             self.log.abort();
         }
         let (binding, pid, last) = (&*self.binding, self.pid, self.last.lock().clone());

@@ -182,8 +182,10 @@ async fn many_calls_are_in_flight_and_answered_in_any_order() {
 #[tokio::test]
 async fn what_nobody_waits_for_is_cancelled_and_a_late_answer_is_taken() {
     let program = start(&[]);
-    let short = Duration::from_millis(100);
-    assert_eq!(program.ask_for("keep", "", short).await.unwrap_err(), "nobody waits any longer");
+    let kept = program.submit("keep", "");
+    // Answered behind what was asked before: that was written, and nobody waits for it from here on.
+    program.ask("echo", "").await.unwrap();
+    drop(kept);
     assert_eq!(program.json("cancelled", "").await, serde_json::json!([1]));
     program.ask("late", "").await.unwrap();
     assert_eq!(program.ask("echo", "well").await.unwrap(), "well");
@@ -286,7 +288,8 @@ async fn a_stop_lets_it_finish_what_it_has() {
 
 #[tokio::test]
 async fn one_that_ignores_the_end_and_the_signal_is_killed_within_its_time() {
-    let shutdown = Duration::from_secs(6);
+    // A quarter of it is left for a machine that is busy with something else.
+    let shutdown = Duration::from_secs(12);
     let program =
         start_with(settings(&["stubborn"]), |binding, _| binding.shutdown = Shutdown::After(shutdown)).unwrap();
     let pid = program.pid().await;
