@@ -181,7 +181,7 @@ mod tests {
         });
         assert!(heard.recv_timeout(Duration::from_millis(50)).is_err());
         drop(running);
-        heard.recv_timeout(Duration::from_secs(10)).unwrap();
+        heard.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 
     /// Looks again and again until what two looks after each other say of each thread, and before those of all together,

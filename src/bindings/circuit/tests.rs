@@ -73,7 +73,7 @@ fn server(say: Say) -> Server {
     let settings = Settings { failures: 3, backoff: Backoff { initial: wait, max: wait, factor: 1.0, jitter: 0.0 } };
     let (io, changes) = (Io::default(), Arc::new(Changes::default()));
     let observer = Arc::clone(&changes) as Arc<dyn Observer>;
-    let patience = Duration::from_secs(1);
+    let patience = Duration::from_secs(3);
     let circuit = Circuit::new("db".into(), settings, patience, observer, io.handle().unwrap(), probe);
     Server { circuit, say, asked, changes, _io: io }
 }
@@ -117,7 +117,7 @@ impl Server {
 
 #[actix::test]
 async fn calls_wait_for_what_comes_of_the_first_try() {
-    let server = server(Say::WellAfter(50));
+    let server = server(Say::WellAfter(500));
     assert_eq!(server.circuit.status().state, BackendState::Connecting);
     let outcomes = join_all((0..50).map(|_| server.well())).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
@@ -178,37 +178,41 @@ async fn calls_that_nobody_waits_for_any_longer_count_and_cannot_disconnect_a_se
     server.until_asked(2).await;
     assert_eq!((server.asked(), server.changes()), (2, vec![BackendState::Connected]));
     *server.say.lock() = Say::Hang;
-    for _ in 0..4 {
-        assert!(tokio::time::timeout(Duration::from_millis(2), hang()).await.is_err());
+    // The answer that it is well may still be on its way, and those that hang before it comes do not count.
+    let end = Instant::now() + Duration::from_secs(20);
+    while server.circuit.status().state != BackendState::Disconnected {
+        assert!(Instant::now() < end, "asked {} times", server.asked());
+        tokio::time::timeout(Duration::from_millis(2), hang()).await.ok();
     }
-    server.until(BackendState::Disconnected).await;
-    assert_eq!(server.circuit.status().why.unwrap(), "no answer within 1000 ms");
+    // It was well a moment ago: the first try is given less time than any other.
+    let why = server.circuit.status().why.unwrap();
+    assert!(["no answer within 1000 ms", "no answer within 3000 ms"].contains(&&*why), "{why}");
 }
 
 #[actix::test]
 async fn a_crowd_of_failures_asks_the_server_once() {
     let server = server(Say::Well);
     server.until(BackendState::Connected).await;
-    *server.say.lock() = Say::WellAfter(50);
+    // Longer than all of this takes, and shorter than the circuit is patient with a server that was well.
+    *server.say.lock() = Say::WellAfter(700);
     for _ in 0..100 {
         server.failing().await;
         server.circuit.lost(&"the connection is gone");
     }
-    assert!(server.asked() <= 2, "{}", server.asked());
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    server.until_asked(2).await;
     assert_eq!((server.asked(), server.changes()), (2, vec![BackendState::Connected]));
     // It is asked again when there is a new reason, once the last answer is there.
     while server.asked() == 2 {
         server.circuit.lost(&"the connection is gone");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(server.asked(), 3);
+    assert_eq!((server.asked(), server.changes()), (3, vec![BackendState::Connected]));
 }
 
 #[actix::test]
 async fn a_question_that_hangs_or_panics_is_a_failed_try() {
     for (say, why) in [
-        (Say::Hang, "no answer within 1000 ms"),
+        (Say::Hang, "no answer within 3000 ms"),
         (Say::Panic, "asking it panicked: what a question"),
         (Say::PanicAtOnce, "asking it panicked: what a question"),
     ] {
@@ -234,10 +238,12 @@ async fn nobody_is_asked_when_the_last_clone_is_gone() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(other);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let before = asked.load(SeqCst);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(asked.load(SeqCst), before);
+    // The question, which counts, is gone as well.
+    let end = Instant::now() + Duration::from_secs(20);
+    while Arc::strong_count(&asked) > 1 {
+        assert!(Instant::now() < end, "asked {} times", asked.load(SeqCst));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[actix::test]
@@ -263,5 +269,5 @@ async fn a_question_that_hangs_ends_with_the_circuit() {
     drop(circuit);
     assert!(heard.recv_timeout(Duration::from_millis(50)).is_err());
     drop(other);
-    heard.recv_timeout(Duration::from_secs(10)).unwrap();
+    heard.recv_timeout(Duration::from_secs(20)).unwrap();
 }

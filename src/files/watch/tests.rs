@@ -41,6 +41,8 @@ struct Watching {
     notices: mpsc::Receiver<Notice>,
     /// How often each path was reported, and its last state.
     reports: BTreeMap<PathBuf, (usize, Option<Fingerprint>)>,
+    /// How long this thread was to pause.
+    paused: Duration,
 }
 
 impl Watching {
@@ -48,7 +50,7 @@ impl Watching {
         let (sender, notices) = mpsc::channel();
         let watcher = Watcher::start(settings(mode), move |notice| sender.send(notice).unwrap_or_default()).unwrap();
         watcher.set(targets);
-        Self { watcher, notices, reports: BTreeMap::new() }
+        Self { watcher, notices, reports: BTreeMap::new(), paused: Duration::ZERO }
     }
 
     fn take(&mut self, wait: Duration) -> Option<PathBuf> {
@@ -85,6 +87,7 @@ impl Watching {
 
     /// Lets the watcher work for a moment, as time between two acts of somebody else.
     fn pause(&mut self, pause: Duration) {
+        self.paused += pause;
         let until = Instant::now() + pause;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             self.take(left);
@@ -218,13 +221,17 @@ fn one_change(what: &str, mode: WatchMode, target: impl Fn(&Path) -> Target, cha
     watching.settled(what, &path);
     watching.begin();
     tick(&path);
+    let began = Instant::now();
     let expected = change(&mut watching, &path);
+    // Where the machine does something else in the midst of a change of several steps, the file has rested between two.
+    let rested = began.elapsed().saturating_sub(watching.paused) >= SETTLE / 2;
     let took = watching.settled(what, &path);
     assert!(took < SETTLE * 4 + settings(mode).poll + SLACK, "{what}: told after {took:?}");
     let content = read_settled(&path, 100).ok().map(|read| String::from_utf8(read.bytes).unwrap());
     assert_eq!(content.as_deref(), expected, "{what}");
     watching.quiet(what);
-    assert_eq!(watching.count(&path), 1, "{what}");
+    let told = watching.count(&path);
+    assert!(told == 1 || told > 1 && rested, "{what}: told {told} times");
     assert_eq!(watching.reports.len(), 1, "{what}: {:#?}", watching.reports);
 }
 

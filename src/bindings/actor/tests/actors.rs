@@ -152,14 +152,18 @@ async fn refuses_what_waits_and_what_comes_with_the_reason_until_it_serves_again
 #[actix::test]
 async fn calls_in_flight_keep_their_answers_while_others_wait() {
     let actor = Fixture::serving(Order::Nothing).await;
+    let (held, is_held) = tokio::sync::oneshot::channel();
     let (in_flight, waited, ()) = tokio::join!(
         actor.send("much_later"),
         async {
             settle().await;
             actor.address.send(Hold).await.unwrap();
+            held.send(()).unwrap();
             actor.send("now").await
         },
         async {
+            // Who serves before it is held would leave it held.
+            is_held.await.unwrap();
             actor.until(|actor| actor.counters.read().calls_ok == 1).await;
             actor.serve().await;
         }
@@ -279,7 +283,7 @@ fn an_actor_that_its_worker_takes_along_says_so() {
         let _address = address.await.unwrap();
         worker.stop();
         tokio::task::spawn_blocking(move || worker.join().unwrap()).await.unwrap();
-        settle().await;
+        actor.until(|actor| !actor.panics().is_empty()).await;
         assert_eq!(actor.panics(), ["its worker ended"]);
         assert!(exits.lock().iter().all(|exit| exit.gone));
     });

@@ -230,7 +230,7 @@ impl Fixture {
 
     /// Waits until what the test wants is true.
     pub(super) async fn until(&self, what: impl Fn(&Self) -> bool) {
-        for _ in 0..1000 {
+        for _ in 0..4000 {
             if what(self) {
                 return;
             }

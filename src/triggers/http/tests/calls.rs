@@ -18,7 +18,7 @@ async fn the_public_learns_the_kind_of_an_end_and_nothing_of_the_inside() {
         ("fail", "", (502, "guest-error"), "guest-error", "secret"),
         ("fail", "error_status = 422", (422, "guest-error"), "guest-error", "secret"),
         ("trap", "", (500, "internal"), "trapped", "unreachable"),
-        ("spin", "timeout = \"20ms\"", (504, "deadline-exceeded"), "deadline-exceeded", "web"),
+        ("spin", "timeout = \"500ms\"", (504, "deadline-exceeded"), "deadline-exceeded", "web"),
         ("bad", "payload = \"http\"", (502, "bad-reply"), "bad-reply", "99"),
         ("echo", "payload = \"http\"", (502, "bad-reply"), "bad-reply", "method"),
     ] {
