@@ -54,11 +54,15 @@ fn serve(listener: TcpListener, daemon: SocketAddr) {
     });
 }
 
-/// Answers one request, whose head a browser sends in one piece.
+/// Answers one request, which has a head alone.
 fn answer(mut stream: TcpStream, page: &str) -> io::Result<()> {
-    let mut request = [0; 4096];
-    let read = stream.read(&mut request)?;
-    let (status, body) = if request[..read].starts_with(b"GET / ") { ("200 OK", page) } else { ("404 -", "") };
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        request.push(byte[0]);
+    }
+    let (status, body) = if request.starts_with(b"GET / ") { ("200 OK", page) } else { ("404 -", "") };
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
@@ -71,7 +75,7 @@ fn visit(url: &str) -> String {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new("timeout")
         .args([
-            "60",
+            "180",
             "chromium",
             "--headless",
             "--no-sandbox",

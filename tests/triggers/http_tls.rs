@@ -41,7 +41,9 @@ pub(crate) fn pair() -> Pair {
 
 /// A daemon that listens with this certificate.
 pub(crate) fn start(pair: &Pair, keys: &str) -> (Daemon, SocketAddr) {
-    let home = Home::new(&format!("{}{}", module("m", "instances = \"per-worker\""), web::trigger("web", TLS, keys)));
+    // Longer than what is looked at while a call takes its time, shorter than the end of a daemon may take.
+    let module = module("m", "instances = \"per-worker\"\nlimits = { call_timeout = \"10s\" }");
+    let home = Home::new(&format!("{module}{}", web::trigger("web", TLS, keys)));
     home.write("cert.pem", &pair.cert);
     home.write("key.pem", &pair.key);
     let daemon = home.start();

@@ -86,8 +86,7 @@ fn what_fails_comes_again_after_the_delay_and_goes_to_the_dead_letters_in_the_en
         assert_eq!(header(name).as_deref(), Some(value), "{name}");
     }
     eventually("it is not delivered again", || peer.open("ORDERS", "work") == (0, 0));
-    let events = daemon.ctl(&["events"]);
-    assert!(events.contains("gave `orders.new` up, it is in `dead.orders`: bad"), "{events}");
+    eventually("it is told", || daemon.ctl(&["events"]).contains("gave `orders.new` up, it is in `dead.orders`: bad"));
 }
 
 #[test]
@@ -97,8 +96,7 @@ fn what_is_given_up_without_dead_letters_is_told() {
     peer.store("orders.new", "x");
     facts_are(&daemon, "t", "it is given up", |facts| facts.given_up == 1);
     eventually("it is not delivered again", || peer.open("ORDERS", "work") == (0, 0));
-    let events = daemon.ctl(&["events"]);
-    assert!(events.contains("gave `orders.new` up: "), "{events}");
+    eventually("it is told", || daemon.ctl(&["events"]).contains("gave `orders.new` up: "));
 }
 
 #[test]
@@ -246,6 +244,7 @@ fn a_drain_gives_back_what_it_has_not_begun_and_ends_what_it_has() {
     (0..60).for_each(|_| peer.store("orders.new", "x"));
     facts_are(&daemon, "t", "it has begun", |facts| facts.ok > 1);
     daemon.stop();
-    let (new, unacknowledged) = peer.open("ORDERS", "work");
-    assert!(new > 0 && unacknowledged == 0, "{new} {unacknowledged}");
+    // By the server's own time it would come again later than anybody waits here.
+    eventually("what was not begun is given back", || peer.open("ORDERS", "work").1 == 0);
+    assert!(peer.open("ORDERS", "work").0 > 0);
 }

@@ -6,12 +6,18 @@ use std::{
     thread,
 };
 
-use crate::harness::{Daemon, SOON, eventually};
+use crate::{
+    harness::{Daemon, SOON, eventually},
+    web,
+};
 
 const CONNECTIONS: usize = 16;
 
 /// All requests of the test that counts.
 const REQUESTS: usize = 2000;
+
+/// How often they are made at most, where the machine holds the daemon up.
+const TRIES: usize = 5;
 
 /// A daemon with this many instances of the menu, whose operations are paths, and a store.
 fn daemon(instances: &str) -> Daemon {
@@ -26,7 +32,7 @@ fn daemon(instances: &str) -> Daemon {
          [triggers.web]\ntype = \"http\"\nlisten = \"unix:web.sock\"\n{routes}"
     ));
     daemon.wait_for_instances("m", if instances == "1" { 1 } else { 2 });
-    eventually("it listens", || Connection::try_open(&daemon).is_some());
+    web::wait_until_up(&daemon, "web");
     daemon
 }
 
@@ -34,16 +40,12 @@ fn daemon(instances: &str) -> Daemon {
 struct Connection(BufReader<UnixStream>);
 
 impl Connection {
-    fn try_open(daemon: &Daemon) -> Option<Self> {
-        let stream = UnixStream::connect(daemon.home().path().join("run/web.sock")).ok()?;
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        Some(Self(BufReader::new(stream)))
-    }
-
-    /// So many connections, of which each worker has as many: each has been answered once.
+    /// So many connections, of which each worker has as many: each has been answered once, and nobody was there before.
     fn open(daemon: &Daemon, count: usize) -> Vec<Self> {
         let opened = |_| {
-            let mut connection = Self::try_open(daemon).unwrap();
+            let stream = UnixStream::connect(daemon.home().path().join("run/web.sock")).unwrap();
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            let mut connection = Self(BufReader::new(stream));
             assert_eq!(connection.post("/echo", b"hello"), (200, b"hello".to_vec()));
             connection
         };
@@ -102,14 +104,31 @@ fn requests(daemon: &Daemon, connections: &mut [Connection]) -> usize {
     crossings(daemon) - before
 }
 
+/// Makes all of them so that none wakes another thread, and says how many calls each connection's instance had meanwhile, the
+/// question included. What a worker does that the machine holds up for a second is looked after by other threads: then they
+/// are made again.
+fn requests_that_stay(daemon: &Daemon, connections: &mut [Connection]) -> Vec<usize> {
+    let stalls = || daemon.log().matches("\"worker stalled\"").count();
+    for _ in 0..TRIES {
+        let stalled = stalls();
+        let before: Vec<_> = connections.iter_mut().map(Connection::number).collect();
+        let crossed = requests(daemon, connections);
+        let calls =
+            connections.iter_mut().zip(before).map(|(connection, before)| connection.number() - before).collect();
+        if crossed == 0 {
+            return calls;
+        }
+        assert!(stalls() > stalled, "{crossed} wake-ups of other threads in {REQUESTS} requests");
+    }
+    panic!("the machine holds the daemon up all the time");
+}
+
 #[test]
 fn a_request_crosses_no_thread_from_socket_to_guest_to_binding_and_back() {
     let daemon = daemon("\"per-worker\"");
+    // One on each worker: its instance is always idle.
     let mut connections = Connection::open(&daemon, 2);
-    let before: Vec<_> = connections.iter_mut().map(Connection::number).collect();
-    assert_eq!(requests(&daemon, &mut connections), 0, "one connection on each worker: its instance is always idle");
-    for (connection, before) in connections.iter_mut().zip(before) {
-        let calls = connection.number() - before;
+    for calls in requests_that_stay(&daemon, &mut connections) {
         assert!(calls > REQUESTS / 2, "each worker has served its connection: {calls}");
     }
 }
@@ -120,10 +139,8 @@ fn requests_of_many_connections_are_spread_over_the_workers_and_stay_there() {
     // Eight calls that wait for each other on a machine that is busy with other things wait for longer than they are patient.
     assert_eq!(daemon.request("POST", "/v1/patience/3600000", "", b"").unwrap().status, 200);
     let mut connections = Connection::open(&daemon, CONNECTIONS);
-    let before = connections[0].number();
-    assert_eq!(requests(&daemon, &mut connections), 0, "wake-ups of other threads in {REQUESTS} requests");
-    let calls = connections[0].number() - before;
-    assert_eq!(calls, REQUESTS / 2 + 1, "on one worker, and this question");
+    let calls = requests_that_stay(&daemon, &mut connections)[0];
+    assert_eq!(calls, REQUESTS / 2 + CONNECTIONS / 2, "half of them on one worker, and each connection's question");
 }
 
 #[test]

@@ -27,7 +27,9 @@ struct Schedule {
 
 /// A schedule called `s` that calls the menu, with these keys.
 fn config(keys: &str) -> String {
-    format!("{}[triggers.s]\ntype = \"schedule\"\nmodule = \"menu\"\n{keys}\n", module("menu", ""))
+    // No call here is to end at its deadline, however long it was to take.
+    let menu = module("menu", "limits = { call_timeout = \"1m\" }");
+    format!("{menu}[triggers.s]\ntype = \"schedule\"\nmodule = \"menu\"\n{keys}\n")
 }
 
 fn trigger(daemon: &Daemon) -> TriggerStatus {
@@ -82,7 +84,8 @@ fn an_interval_calls_its_guest_again_and_again_and_tells_when_next() {
     let began = now();
     let daemon = Daemon::start(&config("operation = \"echo\"\nevery = \"100ms\""));
     let seen = wait_for(&daemon, "five calls", |schedule| schedule.facts.calls_ok >= 5);
-    assert_eq!((seen.facts.calls_failed, seen.skipped), (0, 0));
+    // A call that takes next to nothing is over before the next time, unless the machine does something else meanwhile.
+    assert!(seen.facts.calls_failed == 0 && seen.skipped < seen.facts.calls_ok, "{seen:?}");
     assert_eq!(seen.next.len(), 5);
     for two in seen.next.windows(2) {
         assert!((two[1] - two[0] - 0.1).abs() < 1e-4, "{:?}", seen.next);
@@ -165,8 +168,9 @@ fn what_passed_while_the_daemon_was_dead_is_made_up_for_by_one_call() {
     let toml = config("operation = \"echo\"\ncron = \"* * * * * *\"\ncatch_up = true");
     let daemon = Daemon::start(&toml);
     wait_for(&daemon, "calls", |schedule| schedule.facts.calls_ok >= 2);
+    let file = daemon.home().path().join("state/schedules/s.json");
+    eventually("it is written down", || file.exists());
     let home = daemon.kill();
-    let file = home.path().join("state/schedules/s.json");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     pause_for(Duration::from_millis(3_100));
     let text = fs::read_to_string(&file).unwrap();

@@ -65,8 +65,8 @@ fn a_module_whose_only_instance_ends_starts_again() {
 
 #[test]
 fn a_guest_that_ends_in_on_start_is_replaced_for_the_next_attempt() {
-    for (payload, why) in [("t", "unreachable"), ("s", "50 ms")] {
-        let keys = GATED.replace("\"g\"", &format!("\"{payload}\", timeout = \"50ms\""));
+    for (payload, timeout, why) in [("t", "1m", "unreachable"), ("s", "50ms", "50 ms")] {
+        let keys = GATED.replace("\"g\"", &format!("\"{payload}\", timeout = \"{timeout}\""));
         let daemon = spawn(home(&hooked("m", &format!("{keys}instances = 2"))));
         eventually("attempts have failed", || failed_starts(&daemon).len() > 2);
         assert!(failed_starts(&daemon).iter().all(|(_, told)| told.contains(why)), "{:?}", failed_starts(&daemon));

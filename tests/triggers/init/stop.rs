@@ -74,8 +74,9 @@ fn the_end_of_the_daemon_is_a_stop_and_a_kill_is_none() {
 
 #[test]
 fn one_that_fails_is_told_and_keeps_nothing_from_stopping() {
-    for (payload, why) in [("f", "on purpose"), ("t", "unreachable"), ("s", "50 ms")] {
-        let on_stop = format!("on_stop = {{ operation = \"close\", payload = \"{payload}\", timeout = \"50ms\" }}");
+    for (payload, timeout, why) in [("f", "20s", "on purpose"), ("t", "20s", "unreachable"), ("s", "50ms", "50 ms")] {
+        let on_stop =
+            format!("on_stop = {{ operation = \"close\", payload = \"{payload}\", timeout = \"{timeout}\" }}");
         let daemon = home(&hooked("m", &on_stop)).start();
         assert_eq!(act(&daemon, "m", "stop").state, ModuleState::Stopped);
         let told = failed_stops(&daemon);
