@@ -227,14 +227,21 @@ async fn of_a_group_each_message_goes_to_one(opened: &Opened) {
         assert_eq!(next(&mut alone).await.payload, job.to_string());
         assert_eq!(next(&mut others).await.payload, job.to_string());
     }
-    let mut done = Vec::new();
-    for member in &mut members {
-        let before = done.len();
-        while let Some(message) = next_at_once(member).await {
-            done.push(String::from_utf8(message.payload.to_vec()).unwrap().parse::<u32>().unwrap());
+    let mut done = [const { Vec::new() }; 3];
+    let start = Instant::now();
+    while done.iter().map(Vec::len).sum::<usize>() < jobs as usize {
+        assert!(start.elapsed() < SOON, "only these are done: {done:?}");
+        for (member, done) in members.iter_mut().zip(&mut done) {
+            while let Some(message) = next_at_once(member).await {
+                done.push(String::from_utf8(message.payload.to_vec()).unwrap().parse::<u32>().unwrap());
+            }
         }
-        assert!(done.len() > before, "a member of the group gets nothing");
     }
+    for member in &mut members {
+        assert_eq!(next_at_once(member).await, None, "more than there were");
+    }
+    assert!(done.iter().all(|done| !done.is_empty()), "a member of the group gets nothing: {done:?}");
+    let mut done = done.concat();
     done.sort_unstable();
     assert_eq!(done, (0..jobs).collect::<Vec<_>>());
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use wapcd::{
 use super::{MAX_OBJECT, binding, get, put, s3};
 use crate::{
     harness::{SOON, open, try_open},
-    servers::{Certificates, Proxy, S3, server},
+    servers::{Certificates, Proxy, S3, free_port, server},
 };
 
 #[actix::test]
@@ -181,8 +180,8 @@ struct Tls {
 
 impl Tls {
     fn start(certificates: &Certificates) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new("moto_server");
+        let port = free_port();
+        let mut command = Command::new(S3::program());
         command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--ssl"]);
         command.arg("--ssl-cert").arg(certificates.path("server.pem"));
         command.arg("--ssl-key").arg(certificates.path("server.key"));

@@ -2,6 +2,10 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -50,6 +54,8 @@ pub(crate) struct Proxy {
     state: watch::Sender<State>,
     /// Whether new connections are taken, as the proxy has brought about.
     listens: watch::Receiver<bool>,
+    /// Connections that were made so far.
+    made: Arc<AtomicUsize>,
     runtime: Option<Runtime>,
 }
 
@@ -59,9 +65,10 @@ impl Proxy {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (state, seen) = watch::channel(State { mode: Mode::Pass, cuts: 0 });
         let (tell, listens) = watch::channel(false);
-        let proxy = Self { port: ports::free(), state, listens, runtime: Some(runtime) };
-        let addresses = (local(proxy.port), local(port));
-        proxy.runtime.as_ref().unwrap().spawn(serve(addresses.0, addresses.1, seen, tell));
+        let made = Arc::new(AtomicUsize::new(0));
+        let proxy = Self { port: ports::free(), state, listens, made: Arc::clone(&made), runtime: Some(runtime) };
+        let way = Way { at: local(proxy.port), server: local(port), made };
+        proxy.runtime.as_ref().unwrap().spawn(serve(way, seen, tell));
         proxy.wait_until(true);
         proxy
     }
@@ -74,6 +81,11 @@ impl Proxy {
     /// Its address.
     pub(crate) fn address(&self) -> String {
         local(self.port).to_string()
+    }
+
+    /// How many connections were taken so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.made.load(SeqCst)
     }
 
     /// Everything reaches the server again; connections that were cut stay so.
@@ -138,10 +150,17 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
+/// Where connections come in, where they lead, and how many there were.
+struct Way {
+    at: SocketAddr,
+    server: SocketAddr,
+    made: Arc<AtomicUsize>,
+}
+
 /// Takes connections while it should.
-async fn serve(at: SocketAddr, server: SocketAddr, mut state: watch::Receiver<State>, listens: watch::Sender<bool>) {
+async fn serve(way: Way, mut state: watch::Receiver<State>, listens: watch::Sender<bool>) {
     while state.wait_for(|state| state.mode != Mode::Refuse).await.is_ok() {
-        let listener = TcpListener::bind(at).await.unwrap();
+        let listener = TcpListener::bind(way.at).await.unwrap();
         listens.send_replace(true);
         let mut refuses = state.clone();
         let mut refused = std::pin::pin!(refuses.wait_for(|state| state.mode == Mode::Refuse));
@@ -151,7 +170,8 @@ async fn serve(at: SocketAddr, server: SocketAddr, mut state: watch::Receiver<St
                 _ = &mut refused => break,
                 accepted = listener.accept() => {
                     let (client, _) = accepted.unwrap();
-                    tokio::spawn(connection(client, server, state.clone()));
+                    way.made.fetch_add(1, SeqCst);
+                    tokio::spawn(connection(client, way.server, state.clone()));
                 }
             }
         }

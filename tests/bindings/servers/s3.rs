@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     ops::{Deref, DerefMut},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -46,6 +46,11 @@ impl S3 {
     /// Starts one with an empty bucket.
     pub(crate) fn start() -> Self {
         Self { running: Running::start(Moto, |_| ()) }
+    }
+
+    /// The program of the store.
+    pub(crate) fn program() -> PathBuf {
+        MOTO.find()
     }
 
     /// `http://` and the address.
