@@ -236,7 +236,8 @@ fn guests_that_compute_share_their_thread_evenly() {
 
 /// Thread time of a call that only computes, the part of it in which the guest did not, and how often it was interrupted.
 async fn lost_beside_nobody(module: &CompiledModule) -> (Duration, Duration, u32) {
-    let mut host = host_of(module, LONG, from_this_thread()).await;
+    // The machine's other work is in the time of a call, and in nothing that is measured of it.
+    let mut host = host_of(module, LONG * 15, from_this_thread()).await;
     let mut call = pin!(host.call("any", ""));
     let (mut computed, mut slices, began) = (Duration::ZERO, 0, on_core());
     poll_fn(|cx| {
@@ -261,30 +262,36 @@ fn a_guest_that_computes_has_its_thread_almost_whole_while_nobody_else_needs_it(
            (br_if $on (i64.lt_u (local.get $n) (i64.const 100000000))))",
     ));
     // Parts of the same thread's time in the same call: the machine's speed, which changes with its load, is in both.
+    // Some quiet turns of a few microseconds, unoptimised and with two looks at the clock in each, are a hundredth of a
+    // slice. The shortest silence that could be awaited in vain, 100 microseconds after an answer, is five.
+    let most = 0.035;
     let mut least = f64::INFINITY;
-    for _ in 0..TRIES {
+    for _ in 0..MANY_TRIES {
         on_one_thread(async {
             let (all, lost, slices) = lost_beside_nobody(&module).await;
             assert!(slices > 5, "{slices} slices in {all:?}");
             least = least.min(lost.as_secs_f64() / all.as_secs_f64());
         });
+        if least < most {
+            break;
+        }
     }
-    // Some quiet turns of a few microseconds, unoptimised and with two looks at the clock in each, are a hundredth of a
-    // slice. The shortest silence that could be awaited in vain, 100 microseconds after an answer, is five.
-    assert!(least < 0.035, "{least:.4} of the thread's time is lost");
+    assert!(least < most, "{least:.4} of the thread's time is lost");
 }
 
 #[test]
 fn guests_that_compute_end_at_their_deadlines_however_many_there_are() {
+    // So many that what the ticking thread is late on a busy machine is little beside their turns.
+    const GUESTS: u32 = 40;
     on_one_thread(async {
         let deadline = Duration::from_millis(150);
         // Half of what one would be late that waits for its turn in order to end.
-        let most = 10 * SLICE;
+        let most = GUESTS / 2 * SLICE;
         let mut least = Duration::MAX;
         for _ in 0..MANY_TRIES {
             // Each beside a timer of the same thread: what that is late, and what the machine does meanwhile, is in both.
             let mut all = Vec::new();
-            for _ in 0..20 {
+            for _ in 0..GUESTS {
                 let spinner = spinner(deadline).await;
                 let timer = spawn_local(async move {
                     tokio::time::sleep(deadline).await;

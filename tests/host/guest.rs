@@ -20,7 +20,7 @@ pub(crate) fn settings() -> EngineSettings {
 
 /// One engine for all tests of the process: a pool reserves address space.
 pub(crate) static ENGINE: LazyLock<WasmtimeEngine> =
-    LazyLock::new(|| WasmtimeEngine::new(EngineSettings { instances: 64, ..settings() }).unwrap());
+    LazyLock::new(|| WasmtimeEngine::new(EngineSettings { instances: 128, ..settings() }).unwrap());
 
 /// The menu guest, compiled once.
 pub(crate) static MENU: LazyLock<CompiledModule> = LazyLock::new(|| compile(&menu()));
