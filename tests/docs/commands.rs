@@ -4,7 +4,6 @@
 use std::{
     ffi::OsString,
     fs,
-    net::TcpListener,
     os::unix::{fs::symlink, net::UnixStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -16,14 +15,19 @@ use tempfile::TempDir;
 
 use crate::{
     output::normal,
+    ports,
     repository::{blocks, fenced, root, text},
 };
 
 /// How long the daemon may take to load its modules on a machine that is busy with other tests.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 
 /// How long a command that only looks is given to see what the document shows; less than the waits that documents show.
 const AGAIN: Duration = Duration::from_secs(3);
+
+/// How often it looks at least, some of the looks of that time: where the machine has other things to do, both the daemon and
+/// a look at it take longer.
+const LOOKS: usize = 100;
 
 /// The same where a document shows no waits, but code that is compiled before anything is to be seen.
 const AGAIN_COMPILED: Duration = Duration::from_secs(30);
@@ -44,10 +48,7 @@ impl Example {
     /// Runs what the block does before it starts the daemon, and then the daemon.
     fn start(name: &str, before: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // Both at once, so that they differ.
-        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let addresses = free.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
-        drop(free);
+        let addresses = [(); 2].map(|()| format!("127.0.0.1:{}", ports::free()));
         for example in ["quickstart", "supervision", "swapping"] {
             let (from, to) = (root().join("examples").join(example), dir.path().join("examples").join(example));
             fs::create_dir_all(&to).unwrap();
@@ -112,9 +113,11 @@ impl Example {
         let acting = ["call", "start", "stop", "restart", "swap", "rollback", "reload", "curl", "publish"];
         let acts = line.split_whitespace().any(|word| acting.contains(&word));
         let deadline = Instant::now() + if self.name == "swapping" { AGAIN_COMPILED } else { AGAIN };
+        let mut looks = 0;
         loop {
             let seen = normal(&self.run(line));
-            if seen == expected || acts || Instant::now() > deadline {
+            looks += 1;
+            if seen == expected || acts || (looks >= LOOKS && Instant::now() > deadline) {
                 return seen;
             }
         }

@@ -13,4 +13,6 @@ mod configurations;
 mod layers;
 mod links;
 mod output;
+#[path = "../bindings/servers/ports.rs"]
+mod ports;
 mod repository;
