@@ -60,19 +60,19 @@ fn worker_of(process: i32) -> i32 {
 }
 
 pub(crate) fn watchdog(machine: &Machine) {
-    machine.edit("WatchdogSec=3s");
+    machine.edit("WatchdogSec=6s");
     guests::configure(machine, &guests::counter());
     let before = guests::count(machine);
     let process = machine.main_pid();
     // A daemon that is well lives on past its watchdog's time, at work and idle.
-    machine.ok("sleep 7");
+    machine.ok("sleep 13");
     assert_eq!(machine.main_pid(), process);
 
     let held = Held::new(machine, process);
     machine.until("test $(systemctl show --value --property NRestarts wapcd) = 1");
     machine.until("systemctl is-active wapcd");
     drop(held);
-    machine.ok("journalctl --no-pager -u wapcd | grep -q 'Watchdog timeout'");
+    machine.until("journalctl --no-pager -u wapcd | grep -q 'Watchdog timeout'");
     assert_ne!(machine.main_pid(), process);
     assert_eq!(guests::count(machine), before + 1);
 }
@@ -100,7 +100,10 @@ pub(crate) fn crash_loop(machine: &Machine) {
     machine.until(
         "systemctl is-failed wapcd && journalctl --no-pager -u wapcd | grep -q 'Start request repeated too quickly'",
     );
-    assert_eq!(machine.property("wapcd", "NRestarts"), "9");
+    // Ten starts in a minute are the limit, of which the installation may have been one: on a slow machine they are counted
+    // anew in the midst of it.
+    let restarts: u32 = machine.property("wapcd", "NRestarts").parse().unwrap();
+    assert!((9..30).contains(&restarts), "{restarts}");
     assert_eq!(machine.property("wapcd", "ExecMainStatus"), "1");
     machine.fails("systemctl start wapcd");
 

@@ -30,5 +30,5 @@ pub(crate) fn fields(machine: &Machine) {
     // What fails is found by its priority, with its reason.
     machine.fails("wapcctl call mail trap");
     machine.until("journalctl --no-pager --priority warning MODULE=mail | grep -q .");
-    machine.ok("journalctl --no-pager MODULE=mail WAPCD_EXIT_REASON=trapped | grep -q .");
+    machine.until("journalctl --no-pager MODULE=mail WAPCD_EXIT_REASON=trapped | grep -q .");
 }

@@ -16,7 +16,8 @@ const CALL_MS: u32 = 30;
 /// Every request was answered, as often as the guest has counted, and some were.
 fn assert_none_lost(machine: &Machine, counted: &Counted) {
     assert_eq!(counted.failed, Vec::<String>::new());
-    assert!(counted.answered > 100, "{counted:?}");
+    // Some hundred, where the machine has nothing else to do.
+    assert!(counted.answered > 20, "{counted:?}");
     assert_eq!(guests::count(machine), counted.answered + 1, "calls that ran, this one included: {counted:?}");
 }
 

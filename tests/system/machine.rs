@@ -10,7 +10,18 @@ use std::{
 use crate::package::Packages;
 
 /// How long anything may take that is waited for; far more than it needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What whoever reads of a failure wants to have seen in the box: who runs, what failed, and what was said.
+const TESTIMONY: &[&str] = &[
+    "systemctl is-system-running; systemctl --no-pager --no-legend --failed; systemctl --no-pager list-jobs",
+    "systemctl --no-pager --full --lines 0 status 'wapcd*'",
+    "systemctl show --property Result,ExecMainStatus,NRestarts,StatusText,NFileDescriptorStore wapcd",
+    "timeout 20 wapcctl status",
+    "df -h / /run /tmp; free -m; cat /proc/loadavg",
+    "journalctl --no-pager --lines 60 --output short-precise --unit 'wapcd*'",
+    "journalctl --no-pager --lines 40 --output short-precise --priority warning",
+];
 
 /// A release of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +107,36 @@ impl Machine {
     pub(crate) fn until(&self, line: &str) {
         let began = Instant::now();
         while self.run(line).code != Some(0) {
-            assert!(began.elapsed() < PATIENCE, "not after {PATIENCE:?}: {line}\n{:?}", self.run(line));
+            // With what stood in place of its variables and commands.
+            let traced = || self.run(&format!("set -x; {line}"));
+            assert!(began.elapsed() < PATIENCE, "not after {PATIENCE:?}: {line}\n{:?}", traced());
             pause(Duration::from_millis(100));
         }
+    }
+
+    /// Waits until a property of a unit is this.
+    pub(crate) fn until_property(&self, unit: &str, property: &str, expected: &str) {
+        let began = Instant::now();
+        loop {
+            let found = self.property(unit, property);
+            if found == expected {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{property} of {unit} is {found:?}, and not {expected:?} after {PATIENCE:?}"
+            );
+            pause(Duration::from_millis(100));
+        }
+    }
+
+    /// What is to be seen in the box after something failed.
+    pub(crate) fn testimony(&self) -> String {
+        let said = |line: &&str| {
+            let Said { stdout, stderr, .. } = self.run(line);
+            format!("--- {line}\n{stdout}\n{stderr}")
+        };
+        TESTIMONY.iter().map(said).collect::<Vec<_>>().join("\n")
     }
 
     /// A file of the box, as it is seen from outside.

@@ -98,8 +98,11 @@ fn main() -> ExitCode {
     let packages = &Packages::new(&PathBuf::from(package));
     let chosen: &Vec<&Proof> = &PROOFS.iter().filter(|proof| proof.name.contains(filter)).collect();
     let failed: usize = thread::scope(|scope| {
-        let lanes = Suite::ALL
-            .map(|suite| scope.spawn(move || chosen.iter().filter(|proof| !prove(suite, packages, proof)).count()));
+        let lanes = Suite::ALL.map(|suite| {
+            let lane = move || chosen.iter().filter(|proof| !prove(suite, packages, proof)).count();
+            // What a proof that fails says has the release before it.
+            thread::Builder::new().name(suite.to_string()).spawn_scoped(scope, lane).unwrap()
+        });
         lanes.into_iter().map(|lane| lane.join().unwrap()).sum()
     });
     println!("{} proofs on {} systems, {failed} failed", chosen.len(), Suite::ALL.len());
@@ -109,20 +112,23 @@ fn main() -> ExitCode {
 /// Whether a proof holds on a release.
 fn prove(suite: Suite, packages: &Packages, proof: &Proof) -> bool {
     let began = Instant::now();
-    let machine = Machine::boot(suite, packages);
+    let mut booted = None;
     let proved = catch_unwind(AssertUnwindSafe(|| {
+        let machine = booted.insert(Machine::boot(suite, packages));
         if proof.installed {
             machine.install();
         }
-        (proof.run)(&machine);
+        (proof.run)(machine);
     }));
     let (seconds, name) = (began.elapsed().as_secs_f32(), proof.name);
-    match proved {
-        Ok(()) => println!("ok      {suite:8} {seconds:5.1} s  {name}"),
-        Err(_) => {
-            let journal = machine.run("journalctl --no-pager --lines 40 --output short-precise --unit 'wapcd*'").stdout;
-            println!("FAILED  {suite:8} {seconds:5.1} s  {name}\n--- journal of the box:\n{journal}");
+    match (proved, booted) {
+        (Ok(()), _) => {
+            println!("ok      {suite:8} {seconds:5.1} s  {name}");
+            return true;
         }
+        (Err(_), Some(machine)) => println!("FAILED  {suite:8} {seconds:5.1} s  {name}\n{}", machine.testimony()),
+        // What its start said is with the panic.
+        (Err(_), None) => println!("FAILED  {suite:8} {seconds:5.1} s  {name}\n--- the box did not come up"),
     }
-    proved.is_ok()
+    false
 }

@@ -36,7 +36,7 @@ pub(crate) fn instances(machine: &Machine) {
         |instance: &str, module: &str| ctl(instance, &format!("call {module} echo --payload hi")).stdout == "hi";
     assert!(answers("one", "one") && answers("two", "two"));
     assert!(!answers("one", "two") && !answers("two", "one"));
-    assert_eq!(machine.property("wapcd@one", "StatusText"), "1 module running");
+    machine.until_property("wapcd@one", "StatusText", "1 module running");
     for path in ["/var/lib/wapcd-one", "/var/cache/wapcd-two", "/run/wapcd-one"] {
         assert_eq!(machine.ok(&format!("stat --format %U {path}")), "wapcd");
     }
