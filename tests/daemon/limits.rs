@@ -107,9 +107,14 @@ fn a_flood_of_one_module_is_not_felt_by_the_callers_of_another() {
             })
         })
         .collect();
-    eventually("the flood is there", || daemon.module("flooded").queued > 40);
-    let calm = times(&daemon, "calm", "echo", 50);
-    assert!(daemon.module("flooded").queued > 40, "the flood went on all the time");
+    // Where its callers have no core for a while it ebbs: then once more.
+    let is_there = || daemon.module("flooded").queued > 40;
+    let mut calm = Vec::new();
+    eventually("the flood is there, and went on all the time", || {
+        eventually("the flood is there", is_there);
+        calm = times(&daemon, "calm", "echo", 50);
+        is_there()
+    });
     over.store(true, Relaxed);
     let mut flooded: Vec<Duration> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
     flooded.sort_unstable();
