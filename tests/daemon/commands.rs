@@ -1,6 +1,6 @@
 //! Both commands beside a daemon: exit codes, payloads and what they print.
 
-use crate::harness::{Daemon, Home, command, guest_file, module};
+use crate::harness::{Daemon, Home, command, eventually, guest_file, module};
 
 fn wapcctl(arguments: &[&str]) -> std::process::Output {
     command(env!("CARGO_BIN_EXE_wapcctl")).args(arguments).stdin(std::process::Stdio::null()).output().unwrap()
@@ -31,6 +31,7 @@ fn wapcctl_shows_a_trap_with_its_backtrace_and_the_state_of_everything() {
     assert!(trap.stdout.is_empty());
     let text = String::from_utf8(trap.stderr).unwrap();
     assert!(text.contains("the guest trapped") && text.contains("inner_trap"), "{text}");
+    eventually("it is replaced", || daemon.module("menu").restarts == 1);
     let page = daemon.ctl(&["module", "menu"]);
     assert!(page.contains("trapped") && page.contains("outer_trap") && page.contains("operation `trap`"), "{page}");
     let status: serde_json::Value = serde_json::from_str(&daemon.ctl(&["status", "--json"])).unwrap();

@@ -98,6 +98,7 @@ fn a_trap_names_the_guests_functions_innermost_first() {
     assert!(menu[0].starts_with("inner_trap") && menu[1].starts_with("outer_trap"), "{menu:?}");
     let rust = frames("rust");
     assert!(rust.iter().any(|frame| frame.contains("trap")), "{rust:?}");
+    eventually("it is told of", || daemon.module("menu").last_exit.is_some());
     assert_eq!(daemon.module("menu").last_exit.unwrap().backtrace, menu);
 }
 

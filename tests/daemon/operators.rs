@@ -66,8 +66,10 @@ fn a_lazy_module_is_loaded_by_its_first_callers_who_are_all_answered() {
         callers.into_iter().map(|caller| caller.join().unwrap().text().parse().unwrap()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+    // An instance answers before it is known to run.
+    eventually("it runs", || daemon.module("menu").state == ModuleState::Running);
     let running = daemon.module("menu");
-    assert_eq!((running.state, running.generation, running.instances.len()), (ModuleState::Running, 1, 1));
+    assert_eq!((running.generation, running.instances.len()), (1, 1));
 }
 
 #[test]
@@ -186,6 +188,7 @@ fn every_call_is_answered_when_guests_trap_under_load() {
         }
     });
     assert_eq!(tally.keys().collect::<Vec<_>>(), ["ok"], "{tally:?}");
+    eventually("all traps are counted", || daemon.module("menu").restarts >= 200);
     assert_eq!(daemon.module("menu").restarts, 200);
 }
 
