@@ -1,5 +1,7 @@
 //! Both commands beside a daemon: exit codes, payloads and what they print.
 
+use wapcd::supervisor::status::{ModuleState, ModuleStatus};
+
 use crate::harness::{Daemon, Home, command, eventually, guest_file, module};
 
 fn wapcctl(arguments: &[&str]) -> std::process::Output {
@@ -31,7 +33,8 @@ fn wapcctl_shows_a_trap_with_its_backtrace_and_the_state_of_everything() {
     assert!(trap.stdout.is_empty());
     let text = String::from_utf8(trap.stderr).unwrap();
     assert!(text.contains("the guest trapped") && text.contains("inner_trap"), "{text}");
-    eventually("it is replaced", || daemon.module("menu").restarts == 1);
+    let is_replaced = |it: ModuleStatus| it.restarts == 1 && it.state == ModuleState::Running;
+    eventually("it is replaced", || is_replaced(daemon.module("menu")));
     let page = daemon.ctl(&["module", "menu"]);
     assert!(page.contains("trapped") && page.contains("outer_trap") && page.contains("operation `trap`"), "{page}");
     let status: serde_json::Value = serde_json::from_str(&daemon.ctl(&["status", "--json"])).unwrap();

@@ -73,12 +73,16 @@ impl Drops {
         self.status().modules.into_iter().find(|module| module.name == name)
     }
 
-    /// Waits until a module answers as this build.
+    /// Waits until a module answers as this build, and is known to run.
     #[track_caller]
     pub(crate) fn wait_for_build(&self, name: &str, build: u32) {
         eventually(&format!("{name} runs build {build}"), || {
             let answer = self.call(name, "build", b"");
             (answer.status, answer.text()) == (200, guest::name(build))
+        });
+        eventually(&format!("{name} runs"), || {
+            let module = self.module(name);
+            module.state == ModuleState::Running && !module.instances.is_empty()
         });
     }
 

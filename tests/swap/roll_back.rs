@@ -74,6 +74,9 @@ fn rolled_back() -> (Daemon, Told) {
     told.wait(0, "the failed probation", |event| {
         matches!(event.what, What::ProbationFailed { generation: 2, failures: 3, of: 2 })
     });
+    told.wait(0, "the roll back", |event| {
+        matches!(event.what, What::Swapped { origin: GenerationOrigin::RollBack, .. })
+    });
     (daemon, told)
 }
 

@@ -119,6 +119,7 @@ fn the_last_instance_that_is_alive_is_called_where_another_ends_on_the_way() {
     eventually("it runs", || daemon.module("m").in_flight == 1);
     let trapping = daemon.call("m", "trap", b"");
     assert_eq!(trapping.kind(), "trapped");
+    eventually("it is known", || daemon.module("m").last_exit.is_some());
     let client = daemon.client();
     let stop = thread::spawn(move || client.request("POST", "/v1/modules/m/stop", "", b"").unwrap().status);
     wait_for(&daemon, "m", ModuleState::Draining);
