@@ -1,17 +1,19 @@
 //! What a guest call costs through its actor, beside a bare actix message on the same thread.
 //!
-//! Caller, instance and binding share one worker, as wapcd places them.
+//! Caller, instance and binding share one worker, as wapcd places them: a thread of the daemon's own kind, since a call from any
+//! other is a message.
 
 mod harness;
 mod parts;
 
 use std::{convert::Infallible, process::ExitCode, sync::Arc, time::Duration};
 
-use actix::{Actor, Addr, Context, Handler, Message, SystemRunner};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message, SystemRunner};
 use bytes::Bytes;
 use harness::{Contender, Failure, Report, Stopwatch, race};
+use tokio::sync::oneshot;
 use wapcd::{
-    actors::ModuleQueue,
+    actors::{ModuleQueue, WorkerEnded, Workers},
     bindings::{Answer, Binding, BindingCall, BindingFactory, Turnstile},
     config::{BindingLimits, Rules},
     host::{EngineSettings, WasmtimeEngine},
@@ -24,21 +26,23 @@ const CALL_WITH_HOST_CALL: f64 = 2_000.0;
 fn main() -> Result<ExitCode, Failure> {
     let system = actix::System::new();
     let guest = wat::parse_str(include_str!("guests/actors.wat"))?;
-    let echo = system.block_on(async { Echo.start() });
-    let queue = system.block_on(start(&guest))?;
+    let workers = system.block_on(async { Workers::start(1, Nobody.start().recipient()) });
+    let worker = workers.handle(0).ok_or("no worker")?;
+    let echo = on(&system, &worker, async { Ok(Echo.start()) })?;
+    let queue = on(&system, &worker, async move { start(&guest).await })?;
     let payload = Bytes::from(vec![1; 1024]);
     let guest_call = |operation: &'static str| {
-        let (queue, payload, system) = (Arc::clone(&queue), payload.clone(), &system);
+        let (queue, payload, system, worker) = (Arc::clone(&queue), payload.clone(), &system, &worker);
         move |calls| {
             let (queue, payload) = (Arc::clone(&queue), payload.clone());
-            timed(system, calls, move || call(Arc::clone(&queue), operation, payload.clone()))
+            timed(system, worker, calls, move || call(Arc::clone(&queue), operation, payload.clone()))
         }
     };
     let laps = race(vec![
         Contender::timed("guest call", guest_call("echo")),
         Contender::timed("bare message", |calls| {
             let (echo, payload) = (echo.clone(), payload.clone());
-            timed(&system, calls, move || message(echo.clone(), payload.clone()))
+            timed(&system, &worker, calls, move || message(echo.clone(), payload.clone()))
         }),
         Contender::timed("with a host call", guest_call("host_echo")),
     ])?;
@@ -53,21 +57,34 @@ fn main() -> Result<ExitCode, Failure> {
     Ok(report.finish())
 }
 
-/// Runs so many calls one after the other in a task of the system's thread, as a connection or an instance is one: a
-/// task of its own is woken without a look at sockets and timers in between.
-fn timed<F>(system: &SystemRunner, calls: u32, call: impl Fn() -> F + 'static) -> Result<Duration, Failure>
+/// Does something in a task of the worker, as a connection or an instance is one.
+fn on<T: Send + 'static>(
+    system: &SystemRunner,
+    worker: &ArbiterHandle,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    let (done, result) = oneshot::channel();
+    // Whoever asks waits for it.
+    worker.spawn(async move { drop(done.send(work.await)) });
+    system.block_on(result)?
+}
+
+/// Runs so many calls one after the other in a task of the worker.
+fn timed<F>(
+    system: &SystemRunner,
+    worker: &ArbiterHandle,
+    calls: u32,
+    call: impl Fn() -> F + Send + 'static,
+) -> Result<Duration, Failure>
 where
-    F: Future<Output = Result<Bytes, Failure>>,
+    F: Future<Output = Result<Bytes, Failure>> + Send,
 {
-    system.block_on(async {
-        let measured = actix::spawn(async move {
-            let started = Stopwatch::start();
-            for _ in 0..calls {
-                call().await?;
-            }
-            Ok(started.elapsed())
-        });
-        measured.await?
+    on(system, worker, async move {
+        let started = Stopwatch::start();
+        for _ in 0..calls {
+            call().await?;
+        }
+        Ok(started.elapsed())
     })
 }
 
@@ -86,6 +103,19 @@ async fn start(guest: &[u8]) -> Result<Arc<ModuleQueue>, Failure> {
     let code = WasmtimeEngine::new(EngineSettings::default())?.compile(guest)?;
     parts::instance(&code, &queue, [(parts::link("test", Rules::None), binding)]).await?;
     Ok(queue)
+}
+
+/// A supervisor of workers that end with the benchmark.
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+impl Handler<WorkerEnded> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: WorkerEnded, _: &mut Self::Context) {}
 }
 
 /// The bare layer below: an actor that answers with what it gets.
