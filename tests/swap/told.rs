@@ -23,15 +23,18 @@ pub(crate) fn now() -> f64 {
 
 /// All events of a daemon so far. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Told(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Told {
+    client: Client,
+    events: Arc<Mutex<Vec<Event>>>,
+}
 
 impl Told {
     /// Follows a daemon from its first event on, until it ends.
     pub(crate) fn follow(client: &Client) -> Self {
-        let told = Self(Arc::default());
+        let told = Self { client: client.clone(), events: Arc::default() };
         let mut stream = UnixStream::connect(&client.socket).unwrap();
         stream.write_all(b"GET /v1/events?follow=true HTTP/1.1\r\nHost: wapcd\r\n\r\n").unwrap();
-        let events = Arc::clone(&told.0);
+        let events = Arc::clone(&told.events);
         thread::spawn(move || {
             // What does not begin a document is a chunk's size or empty; a daemon that is killed cuts the last line off.
             for line in BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with('{')) {
@@ -40,13 +43,23 @@ impl Told {
             }
         });
         // Who connects while the daemon is busy may be told late what has been.
-        eventually("the first event comes", || told.count() > 0);
+        eventually("the first event comes", || !told.events.lock().is_empty());
         told
+    }
+
+    /// Waits for what a daemon that lives has recorded until now: it comes a moment after whatever it tells of.
+    fn catch_up(&self) {
+        let seen = || self.events.lock().last().map_or(0, |event| event.seq);
+        let Ok(answer) = self.client.request("GET", &format!("/v1/events?after={}", seen()), "", b"") else { return };
+        let recorded: Vec<Event> = serde_json::from_slice(&answer.body).unwrap();
+        let last = recorded.last().map_or(0, |event| event.seq);
+        eventually(&format!("event {last} comes"), || seen() >= last);
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.0.lock().len()
+        self.catch_up();
+        self.events.lock().len()
     }
 
     /// All of them.
@@ -56,7 +69,8 @@ impl Told {
 
     /// Those that came after the first so many.
     pub(crate) fn after(&self, count: usize) -> Vec<Event> {
-        self.0.lock()[count..].to_vec()
+        self.catch_up();
+        self.events.lock()[count..].to_vec()
     }
 
     /// Those about a module, after the first so many.
@@ -69,7 +83,7 @@ impl Told {
     pub(crate) fn wait(&self, after: usize, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         let mut found = None;
         let look = || {
-            found = self.after(after).into_iter().find(|event| wanted(event));
+            found = self.events.lock()[after..].iter().find(|event| wanted(event)).cloned();
             found.is_some()
         };
         eventually(&format!("an event: {what}"), look);
@@ -106,7 +120,7 @@ impl Told {
     pub(crate) fn wait_for_quiet(&self, time: Duration) {
         let mut before = usize::MAX;
         eventually("nothing more happens", || {
-            let count = self.count();
+            let count = self.events.lock().len();
             let quiet = count == before;
             before = count;
             if !quiet {
